@@ -22,8 +22,11 @@ mod doors;
 mod driver;
 mod elsewhere;
 mod info;
+mod log_filter;
 pub mod log_writer;
+pub mod metrics;
 mod orders;
+mod progress;
 mod queries;
 mod registrations;
 mod reloading;
@@ -37,7 +40,7 @@ mod testing;
 mod translate;
 pub mod transport;
 
-pub use agent::{Agent, PartEnded, StartError};
+pub use agent::{Agent, Monitor, PartEnded, StartError};
 pub use config::{
     AddressUse, AgentConfig, ConfigError, ConfigFile, FoundAddress, KnownKey, Leaf, LookupError,
     Problem, SocketMode, SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText,
@@ -45,5 +48,7 @@ pub use config::{
 };
 pub use doors::unix::error::SocketError;
 pub use hobnob_membership::{DatacenterId, Gateway, Protocol};
+pub use log_filter::LogFilter;
+pub use progress::{LOOP_PATIENCE, Part, PartProgress, Progress, STORAGE_PATIENCE};
 pub use reloading::Reloader;
 pub use security::{SecurityError, system_random};

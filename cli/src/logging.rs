@@ -1,17 +1,20 @@
 //! The destination and the form of log lines.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, Write};
 use std::panic;
 use std::process;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use hobnob_agent::LogFilter;
 use hobnob_agent::log_writer::LogWriter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
+use crate::args::values;
 use crate::exit::Exit;
 
 /// The time that the last lines have to be written when the process ends. A log that nobody reads must not keep it.
@@ -29,19 +32,66 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Logs to stderr, with colours or without.
-pub(crate) fn to_stderr(format: LogFormat, filter: &str, colours: bool) -> anyhow::Result<()> {
+/// Logs to stderr, with colours or without. Returns the filter, which may be changed.
+pub(crate) fn to_stderr(
+    format: LogFormat,
+    filter: &str,
+    colours: bool,
+) -> anyhow::Result<Arc<dyn LogFilter>> {
     let log = LogWriter::start(io::stderr()).context("cannot start the log")?;
     let log = STDERR_LOG.get_or_init(|| log);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_writer(|| log.clone())
         .with_ansi(colours);
-    match format {
-        LogFormat::Human => subscriber.init(),
-        LogFormat::Json => subscriber.json().init(),
+    let text = Mutex::new(filter.to_owned());
+    let replace: Replace = match format {
+        LogFormat::Human => {
+            let subscriber = subscriber.with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Box::new(move |filter| handle.reload(filter))
+        }
+    };
+    Ok(Arc::new(Filter { text, replace }))
+}
+
+/// Replaces the filter of the log.
+type Replace = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+/// The filter of the log on stderr.
+struct Filter {
+    /// As it was given.
+    text: Mutex<String>,
+    replace: Replace,
+}
+
+impl LogFilter for Filter {
+    fn current(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    Ok(())
+
+    fn set(&self, filter: &str) -> Result<(), String> {
+        let filter = values::log_filter(filter)?;
+        let parsed = EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;
+        // Held meanwhile, so that the text is that of the filter.
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.replace)(parsed).map_err(|error| error.to_string())?;
+        *text = filter;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Filter").field(&self.current()).finish()
+    }
 }
 
 /// Writes a line to stderr: through the log, if it is there, so that this never waits where the log would not. An error

@@ -8,8 +8,10 @@ mod dev;
 mod exit;
 mod logging;
 mod output;
+mod service_manager;
 mod signals;
 mod stdin;
+mod texts;
 
 use std::process::ExitCode;
 

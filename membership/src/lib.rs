@@ -63,6 +63,7 @@ pub mod wire;
 pub use base::cluster::{ClusterId, ClusterMark, DEFAULT_CLUSTER};
 pub use base::counters::{Counters, Load};
 pub use base::datacenter::{DatacenterId, Gateway};
+pub use base::durations::Durations;
 pub use base::identity::{Epoch, Identity, NodeId, NodeIdError};
 pub use base::io::{HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 pub use base::limits;

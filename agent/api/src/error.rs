@@ -94,6 +94,8 @@ error_codes! {
     OutOfRange => Invalid,
     /// The strategy needs a key, and the request has none.
     KeyMissing => Invalid,
+    /// A filter of the log cannot be read.
+    LogFilterInvalid => Invalid,
     /// The request changes something, and the socket answers questions only.
     SocketReadOnly => Invalid,
     /// The connection watches as many services as it may.
@@ -166,6 +168,8 @@ error_codes! {
     DiskFull => Failed,
     /// The data directory cannot be written.
     StorageFailed => Failed,
+    /// The log of the agent has no filter that could be changed while it runs.
+    LogFixed => Failed,
     /// The agent is stopping.
     AgentStopping => Failed,
 }

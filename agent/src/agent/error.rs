@@ -6,6 +6,7 @@ use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
 
 use crate::config::{ConfigError, LookupError};
+use crate::doors::http::HttpError;
 use crate::doors::unix::error::SocketError;
 use crate::security::SecurityError;
 use crate::storage::WriteError;
@@ -42,6 +43,9 @@ pub enum StartError {
     /// The query socket cannot be opened.
     #[error(transparent)]
     QuerySocket(SocketError),
+    /// The HTTP door cannot be opened.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The system gives no threads.
     #[error("the threads that answer clients cannot be started: {0}")]
     Threads(io::Error),

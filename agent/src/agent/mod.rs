@@ -1,12 +1,14 @@
 //! A running agent: everything started in order, and stopped in the opposite one.
 
 mod error;
+mod monitor;
 mod reminder;
 mod start;
 mod task;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,10 +17,13 @@ use crate::config::AgentConfig;
 use crate::doors::threads::DoorThreads;
 use crate::driver::{DriverHandle, Ended};
 use crate::info::AgentInfo;
+use crate::progress::Progress;
 use crate::reloading::Reloader;
+use crate::services::Registry;
 use task::Task;
 
 pub use error::StartError;
+pub use monitor::Monitor;
 pub use task::PartEnded;
 
 /// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this. One that keeps its records
@@ -34,6 +39,9 @@ pub struct Agent {
     driver: DriverHandle,
     driving: Task<Ended>,
     server: Task<()>,
+    http: Option<(SocketAddr, Task<()>)>,
+    progress: Progress,
+    registry: Arc<Registry>,
     /// Ends after the server.
     doors: DoorThreads,
     registrar: Task<()>,
@@ -91,6 +99,18 @@ impl Agent {
         self.reloader.clone()
     }
 
+    /// The address that answers HTTP, if there is one.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// How this agent does, for a service manager.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.progress.clone(), self.registry.clone(), self.driver.clone())
+    }
+
     /// Resolves when the agent should stop because a client asked it to leave. [`Agent::shutdown`] does the rest.
     ///
     /// # Errors
@@ -103,6 +123,7 @@ impl Agent {
             }
             ended = self.driving.ended() => Err(ended),
             ended = self.server.ended() => Err(ended),
+            ended = http_ended(&mut self.http) => Err(ended),
             ended = self.registrar.ended() => Err(ended),
             ended = self.reloading.ended() => Err(ended),
             ended = self.timing.ended() => Err(ended),
@@ -119,6 +140,8 @@ impl Agent {
             driver,
             driving,
             server,
+            http,
+            progress,
             registrar,
             reloading,
             reloader,
@@ -129,6 +152,7 @@ impl Agent {
             reminding,
             ..
         } = self;
+        progress.begin_leaving();
         drop(reloader);
         reloading.stop().await;
         reminding.stop().await;
@@ -150,10 +174,21 @@ impl Agent {
             }
         }
         server.stop().await;
+        if let Some((_, http)) = http {
+            http.stop().await;
+        }
         answering.stop().await;
         drop(doors);
         if !registrar.ends_within(LEAVE_WITHIN).await {
             tracing::warn!("the data directory did not come to rest in time");
         }
+    }
+}
+
+/// Resolves when the HTTP door ends by itself; never if there is none.
+async fn http_ended(http: &mut Option<(SocketAddr, Task<()>)>) -> PartEnded {
+    match http {
+        Some((_, server)) => server.ended().await,
+        None => std::future::pending().await,
     }
 }

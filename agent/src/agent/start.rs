@@ -1,7 +1,8 @@
 //! The steps of a start: look up, validate, open, bind, restore, spawn. Each takes what the one before made.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hobnob_api::Reloaded;
 use hobnob_api::address::GossipAddress;
@@ -19,6 +20,7 @@ use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
 use crate::definitions::Definitions;
 use crate::descriptors;
+use crate::doors::http::{HttpCounters, HttpDoor};
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::permissions::Permissions;
@@ -27,6 +29,9 @@ use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Entering, Joining};
 use crate::elsewhere::{Answering, MAX_WAITING_REQUESTS};
 use crate::info::AgentInfo;
+use crate::log_filter::LogLevels;
+use crate::metrics::CallMetrics;
+use crate::progress::Progress;
 use crate::registrations::{self, Registrar, Restored};
 use crate::reloading::{self, Reloading};
 use crate::security::{self, Entered, Secrets, SecurityError};
@@ -53,8 +58,18 @@ struct Bound {
     doors: DoorThreads,
     socket: Socket,
     query_socket: Option<Socket>,
+    http: Option<Http>,
+    progress: Progress,
     network: Network,
     info: AgentInfo,
+}
+
+/// The HTTP door, which answers while the agent starts.
+struct Http {
+    addr: SocketAddr,
+    counters: Arc<HttpCounters>,
+    handler: Arc<OnceLock<Arc<Handler>>>,
+    server: Task<()>,
 }
 
 /// An agent with the registrations of its earlier life, and the epoch of this one.
@@ -155,6 +170,8 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let config = &opened.config;
     let doors = DoorThreads::start().map_err(StartError::Threads)?;
     let (socket, query_socket) = open_sockets(config).await?;
+    let progress = Progress::default();
+    let http = open_http(config, &doors, &progress).await?;
     let settings = HoldSettings {
         cluster: opened.secrets.cluster(&opened.cluster),
         node_id: opened.data_dir.node_id(),
@@ -188,7 +205,23 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         sync_bound: sync,
         sealed: opened.secrets.info.clone(),
     };
-    Ok(Bound { opened, doors, socket, query_socket, network, info })
+    Ok(Bound { opened, doors, socket, query_socket, http, progress, network, info })
+}
+
+/// Opens the HTTP door, if one is wished.
+async fn open_http(
+    config: &ValidConfig,
+    doors: &DoorThreads,
+    progress: &Progress,
+) -> Result<Option<Http>, StartError> {
+    let Some(addr) = config.http else { return Ok(None) };
+    let door = HttpDoor::bind(addr, progress.clone()).await?;
+    let (addr, counters, handler) = (door.addr(), door.counters(), door.handler());
+    if !addr.ip().is_loopback() {
+        tracing::warn!(http = %addr, "HTTP is answered beyond this host, to anybody who reaches that address");
+    }
+    let server = Task::spawn_on(doors.handle(), "HTTP door", door.serve());
+    Ok(Some(Http { addr, counters, handler, server }))
 }
 
 /// Opens the full socket and, if one is wished, the query socket.
@@ -213,7 +246,7 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
 impl Ready {
     fn spawn(self) -> Result<Agent, StartError> {
         let Self { bound, restored, epoch } = self;
-        let Bound { opened, doors, socket, query_socket, network, info } = bound;
+        let Bound { opened, doors, socket, query_socket, http, progress, network, info } = bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
         let Opened { config, data_dir, node, secrets, .. } = opened;
         let Secrets { sealing, founder, operator, .. } = secrets;
@@ -234,6 +267,7 @@ impl Ready {
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         let (asked, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let driving = driving.remembering(former_peers.clone()).handing_requests_to(asked);
+        let driving = driving.showing(progress.clone());
         let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);
@@ -260,6 +294,8 @@ impl Ready {
             driver: driver.clone(),
             wan,
         };
+        let registrar = registrar.showing(progress.clone());
+        let join = config.join.join(",");
         let members = seeding::seed(config.join, former_peers.members, around(false));
         let elsewhere = seeding::seed(config.join_wan, former_peers.elsewhere, around(true));
         let (leave_tx, leave) = mpsc::channel(1);
@@ -279,10 +315,22 @@ impl Ready {
             credential: operator,
             doors: sockets.doors(),
             budget,
+            http: http.as_ref().map(|http| http.counters.clone()),
+            calls: CallMetrics::default(),
+            progress: progress.clone(),
+            log: LogLevels::new(config.log_filter),
         };
-        tracing::info!(name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
+        let handler = Arc::new(handler);
+        progress.beat_doors();
+        if let Some(http) = &http {
+            // Nobody else sets it.
+            let _ = http.handler.set(handler.clone());
+        }
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %socket.display(),
             query_socket = query_socket.as_deref().map(|path| tracing::field::display(path.display())),
+            http = http.as_ref().map(|http| tracing::field::display(http.addr)),
+            data_dir = %config.data_dir.display(), join,
             "the agent is ready");
         Ok(Agent {
             driving: Task::spawn("driver", driving.run()),
@@ -293,9 +341,16 @@ impl Ready {
                 tokio::join!(members, elsewhere);
             }),
             answering: Task::spawn("requests of other agents", answering.run(requests)),
-            timing: Task::spawn_on(doors.handle(), "clock of the balancers", registry.advance()),
-            server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(Arc::new(handler))),
+            timing: Task::spawn_on(
+                doors.handle(),
+                "clock of the balancers",
+                registry.clone().advance(),
+            ),
+            server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(handler)),
+            http: http.map(|http| (http.addr, http.server)),
             doors,
+            progress,
+            registry,
             info,
             socket,
             query_socket,

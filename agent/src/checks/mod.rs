@@ -18,6 +18,7 @@ mod schedule;
 mod tests;
 mod ttl;
 mod verdict;
+mod watched;
 
 pub(crate) use checker::initial;
 pub use checker::{CheckContext, CheckId, CheckReport, Checker, Start};
@@ -37,3 +38,4 @@ pub use rules::{
 pub use schedule::{OVERDUE_AFTER, RESTORED_WITHIN};
 pub use ttl::SelfReport;
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};
+pub(crate) use watched::{oldest_late_probe, probe_durations};

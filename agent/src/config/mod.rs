@@ -10,10 +10,14 @@ mod socket_mode;
 mod token;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hobnob_api::address::OwnAddress;
 use hobnob_membership::{Gateway, Protocol};
+
+use crate::log_filter::LogFilter;
 
 pub use file::{ConfigFile, KnownKey, Leaf};
 pub(crate) use file::{read_text, syntax_problem};
@@ -85,6 +89,12 @@ pub struct AgentConfig {
     pub started_with: StartedWith,
     /// Run the programs of checks that are scripts. Every process that may register then runs programs as the user of the agent.
     pub script_checks: bool,
+    /// The address that answers HTTP: metrics, and whether the agent is well. Port 0 takes a free one.
+    pub http: Option<SocketAddr>,
+    /// Accept that this address is not loopback, although nobody has to prove who they are there.
+    pub insecure_http: bool,
+    /// The log of the process, if its filter may be changed while the agent runs.
+    pub log_filter: Option<Arc<dyn LogFilter>>,
 }
 
 #[cfg(test)]
@@ -117,6 +127,9 @@ impl AgentConfig {
             config_dir: None,
             started_with: StartedWith::default(),
             script_checks: false,
+            http: None,
+            insecure_http: false,
+            log_filter: None,
         }
     }
 }

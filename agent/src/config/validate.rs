@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hobnob_api::ALL_DATACENTERS;
 use hobnob_api::address::{AddressError, GossipAddress, is_of_one_host};
@@ -11,6 +12,7 @@ use hobnob_membership::{Gateway, Protocol};
 use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
 use super::{AgentConfig, SocketMode, StartedWith, TokenSource};
+use crate::log_filter::LogFilter;
 
 /// A part of the configuration can never work.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,12 @@ pub enum ConfigError {
          anybody who reaches that address could read and forge the catalog"
     )]
     NotLoopback(FoundAddress),
+    /// Anybody would be answered by HTTP.
+    #[error(
+        "refusing to answer HTTP on {0}: nobody has to prove who they are there, and /metrics tells the names of this member, its \
+         cluster and its datacenter, and how many members, services and calls there are"
+    )]
+    HttpNotLoopback(SocketAddr),
     /// Others would not reach the sync streams.
     #[error("sync streams on {sync} cannot be reached at the advertised address {advertised}")]
     SyncElsewhere {
@@ -98,6 +106,8 @@ pub(crate) struct ValidConfig {
     pub(crate) config_dir: Option<PathBuf>,
     pub(crate) started_with: StartedWith,
     pub(crate) script_checks: bool,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
 impl ValidConfig {
@@ -124,6 +134,11 @@ impl AgentConfig {
         }
         if self.datacenter.as_deref() == Some(ALL_DATACENTERS) {
             return Err(ConfigError::AllDatacenters);
+        }
+        if let Some(http) = self.http
+            && !(http.ip().is_loopback() || self.insecure_http)
+        {
+            return Err(ConfigError::HttpNotLoopback(http));
         }
         if !self.zone.is_empty() {
             names::check("zone", &self.zone)?;
@@ -190,6 +205,8 @@ impl AgentConfig {
             config_dir: self.config_dir,
             started_with: self.started_with,
             script_checks: self.script_checks,
+            http: self.http,
+            log_filter: self.log_filter,
         })
     }
 }
@@ -327,6 +344,22 @@ mod tests {
         assert!(
             advertised(AgentConfig { insecure: false, ..AgentConfig::at("127.0.0.1:0") }).is_ok()
         );
+    }
+
+    #[test]
+    fn http_off_loopback_has_to_be_asked_for() {
+        let http = |at: &str, insecure_http| AgentConfig {
+            http: Some(at.parse().expect("an address")),
+            insecure_http,
+            ..AgentConfig::at("127.0.0.1:0")
+        };
+        for open in ["0.0.0.0:9746", "10.0.0.9:9746", "[::]:9746"] {
+            assert!(matches!(valid(http(open, false)), Err(ConfigError::HttpNotLoopback(_))));
+            assert!(valid(http(open, true)).is_ok(), "{open}");
+        }
+        for local in ["127.0.0.1:9746", "[::1]:9746"] {
+            assert!(valid(http(local, false)).is_ok(), "{local}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Doors: how programs on this host ask the agent. A door translates, and calls queries.
 
+pub(crate) mod http;
 pub(crate) mod threads;
 pub(crate) mod unix;

@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock_ms};
+use crate::progress::Progress;
 use crate::services::Writer;
 use crate::storage::{KeptKeys, KeptVerdict, Peers};
 use crate::transport::{HoldEvent, HoldKeys, Network, StreamEvent};
@@ -119,6 +120,7 @@ pub(crate) struct Driver {
     told_revoked: usize,
     left: bool,
     stopped: bool,
+    progress: Progress,
 }
 
 impl Driver {
@@ -157,6 +159,7 @@ impl Driver {
             told_revoked: 0,
             left: false,
             stopped: false,
+            progress: Progress::default(),
         };
         // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
@@ -164,9 +167,17 @@ impl Driver {
         (driver, handle)
     }
 
+    /// The same, showing there that it makes progress.
+    pub(crate) fn showing(mut self, progress: Progress) -> Self {
+        progress.beat_driver();
+        self.progress = progress;
+        self
+    }
+
     /// Runs until the node has left, it was asked to stop, or all handles are gone.
     pub(crate) async fn run(mut self) -> Ended {
         loop {
+            self.progress.beat_driver();
             if self.left || self.stopped {
                 // Nobody is to take the end of this process for a crash.
                 self.network.holds.say_goodbye();

@@ -8,6 +8,7 @@ pub(crate) mod force_leave;
 pub(crate) mod info;
 pub(crate) mod join;
 pub(crate) mod members;
+pub(crate) mod metrics;
 pub(crate) mod offer;
 pub(crate) mod parameters;
 pub(crate) mod pick;

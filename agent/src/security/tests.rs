@@ -85,6 +85,8 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         config_dir: None,
         started_with: StartedWith::default(),
         script_checks: false,
+        http: None,
+        log_filter: None,
     }
 }
 

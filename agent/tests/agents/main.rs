@@ -3,6 +3,7 @@
 mod cluster;
 mod compatibility;
 mod discovery;
+mod http;
 mod socket;
 mod storage;
 mod support;

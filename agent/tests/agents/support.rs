@@ -36,5 +36,8 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         config_dir: None,
         started_with: StartedWith::default(),
         script_checks: false,
+        http: None,
+        insecure_http: false,
+        log_filter: None,
     }
 }

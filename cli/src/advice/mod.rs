@@ -66,6 +66,7 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::Lookup(error) => Some(of_lookup(error)),
         StartError::Security(error) => of_security(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
+        StartError::Http(_) => Some("name another address with --http, or HOBNOB_HTTP".to_owned()),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
         StartError::Socket(error) => of_socket(error, "--socket"),
         StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
@@ -132,6 +133,11 @@ fn of_config(error: &ConfigError) -> Option<String> {
              hobnob init --cluster NAME                           on your own machine: prints a token\n  \
              hobnob agent --bind ADDRESS --token-file FILE        here, with that token in FILE\n\n\
              or bind to a loopback address, or pass --insecure if you trust everybody on that network"
+                .to_owned()
+        }
+        ConfigError::HttpNotLoopback(_) => {
+            "bind it to 127.0.0.1 and let a proxy that knows its users stand before it, or pass --insecure-http if everybody who \
+             reaches that address may read the metrics"
                 .to_owned()
         }
         ConfigError::NoName => "name it with --name or HOBNOB_NAME".to_owned(),

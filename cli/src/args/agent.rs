@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -25,6 +26,7 @@ Examples:
   hobnob agent --write-group deploy --query-socket /run/hobnob/query.sock
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947    # ports that a NAT or a container maps
+  hobnob agent --bind eth0 --http 127.0.0.1:9746    # metrics for a Prometheus on this host
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
   hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
       --join-wan 10.9.0.7:7946    # the first agent of a further datacenter
@@ -209,6 +211,17 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_ENABLE_SCRIPT_CHECKS", hide_env_values = true)]
     enable_script_checks: bool,
 
+    /// The address that answers HTTP: /metrics for Prometheus, /healthz and /readyz; port 0 stands for any free port
+    #[arg(long, value_name = "IP:PORT", env = "HOBNOB_HTTP", hide_env_values = true)]
+    http: Option<SocketAddr>,
+
+    /// Answer HTTP beyond this host, although nobody has to prove who they are there
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_INSECURE_HTTP", hide_env_values = true)]
+    insecure_http: bool,
+
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
@@ -266,6 +279,9 @@ impl AgentArgs {
             config_dir,
             started_with: self.started_with,
             script_checks: self.enable_script_checks,
+            http: self.http,
+            insecure_http: self.insecure_http,
+            log_filter: None,
         })
     }
 }
@@ -362,6 +378,15 @@ mod tests {
     fn a_switch_may_be_turned_off() {
         let config = config(&["--data-dir", "/d", "--insecure=false", "--keep-on-exit"]);
         assert!(!config.insecure && config.keep_on_exit);
+    }
+
+    #[test]
+    fn http_is_answered_where_it_is_asked_for() {
+        assert_eq!(config(&["--data-dir", "/d"]).http, None);
+        let here = config(&["--data-dir", "/d", "--http", "127.0.0.1:9746"]);
+        assert_eq!(here.http, Some("127.0.0.1:9746".parse().unwrap()));
+        assert!(!here.insecure_http);
+        assert!(config(&["--data-dir", "/d", "--insecure-http"]).insecure_http);
     }
 
     #[test]

@@ -224,3 +224,31 @@ pub(crate) struct InfoArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// `hobnob log-level`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hobnob log-level                                  the filter now
+  hobnob log-level debug --for 10m                  more lines, for ten minutes
+  hobnob log-level info,hobnob_agent::driver=trace
+  hobnob log-level --reset                          the filter that the agent was started with
+
+After a restart, the agent has the filter of --log and HOBNOB_LOG again. A query socket shows the filter and does not set it.")]
+pub(crate) struct LogLevelArgs {
+    /// The filter from now on: a level, or directives such as info,hobnob_agent=debug
+    #[arg(value_name = "FILTER", value_parser = values::log_filter)]
+    pub(crate) filter: Option<String>,
+
+    /// The time after which the agent goes back to the filter that it was started with, from 1s to 24h
+    #[arg(long = "for", value_name = "DURATION", requires = "filter", value_parser = values::duration)]
+    pub(crate) within: Option<Duration>,
+
+    /// Go back to the filter that the agent was started with
+    #[arg(long, conflicts_with = "filter")]
+    pub(crate) reset: bool,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -15,7 +15,7 @@ mod orders;
 mod pick;
 mod protocol;
 mod register;
-mod values;
+pub(crate) mod values;
 mod watch;
 
 use std::env;
@@ -36,11 +36,13 @@ use hobnob_api::client::{default_client_socket_path, default_socket_path};
 use crate::config::{self, Broken};
 use crate::exit::Exit;
 use crate::output;
+use crate::texts::{CompletionsArgs, ManArgs};
 
 pub(crate) use agent::{AgentArgs, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
-    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, LogLevelArgs,
+    MembersArgs, PruneArgs,
 };
 pub(crate) use configuration::{
     ConfigArgs, ConfigCommand, ConfigPlaces, ConfigShowArgs, ReloadArgs, ValidateArgs,
@@ -163,6 +165,15 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
+    /// Show the filter of the agent's log, or set it
+    LogLevel(LogLevelArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(ManArgs),
+    /// Print the list of metrics, as `docs/METRICS.md` has it
+    #[command(hide = true, after_help = "Examples:\n  hobnob metrics > docs/METRICS.md")]
+    Metrics,
 }
 
 /// The default wait for an answer. Most answers come from memory; a registration waits for a disk.

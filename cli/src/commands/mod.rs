@@ -6,6 +6,7 @@ mod cluster;
 mod configuration;
 mod explain;
 mod keys;
+mod log_level;
 mod pick;
 mod register;
 mod watch;
@@ -21,6 +22,7 @@ use tokio::runtime;
 use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
+use crate::texts;
 
 pub(crate) use keys::{KeysError, found};
 
@@ -31,6 +33,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Init(args) => return keys::init(&args),
         Command::Token(args) => return keys::token(&args),
         Command::Validate(args) => return configuration::validate(&args),
+        Command::Completions(args) => return texts::completions(&args),
+        Command::Man(args) => return texts::man(&args),
+        Command::Metrics => return texts::metrics(),
         _ => {}
     }
     let mut builder = match cli.command {
@@ -76,6 +81,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args).await,
+        Command::LogLevel(args) => log_level::run(&mut client, args).await,
         Command::Reload(args) => configuration::reload(&mut client, &args).await,
         Command::Leave => cluster::leave(&mut client).await,
         Command::Agent(_)
@@ -83,7 +89,10 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         | Command::Dev(_)
         | Command::Init(_)
         | Command::Token(_)
-        | Command::Validate(_) => Err(anyhow!("this command asks no agent")),
+        | Command::Validate(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Metrics => Err(anyhow!("this command asks no agent")),
     }
 }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod dev;
 mod keys;
 mod orders;
+mod packaging;
 mod support;
 mod terminal;
 mod usage;

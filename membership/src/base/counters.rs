@@ -1,14 +1,18 @@
 //! The counters of a node: what it sent, learned, dropped, repaired and refused since its start.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// The counters of a node since its start.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
         }
 
         impl Counters {
+            /// The name of every counter, and what it counts.
+            pub const HELP: &[(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),*))),*];
+
             /// Adds what another part of the node counted.
             pub(crate) fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*

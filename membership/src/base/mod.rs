@@ -5,6 +5,7 @@ pub(crate) mod bucket;
 pub(crate) mod cluster;
 pub(crate) mod counters;
 pub(crate) mod datacenter;
+pub(crate) mod durations;
 pub(crate) mod identity;
 pub(crate) mod io;
 pub mod limits;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Node;
 use super::view::{Instance, Member, MemberStatus};
 use crate::base::counters::{Counters, Load};
+use crate::base::durations::Durations;
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::catalog::record::NodeRecord;
@@ -113,6 +114,13 @@ impl Node {
             records_unknown_now: self.catalog().unknown_records(),
             instances_hidden_now: self.view.hidden().len(),
         }
+    }
+
+    /// How long changes of other origins were known to be missing until they were applied, since the start of the node: from when they
+    /// would first have been pulled. Those that a session brought after pulls were given up are not among them.
+    #[must_use]
+    pub fn gaps_closed(&self) -> Durations {
+        self.spread.gaps_closed()
     }
 
     /// The counters since the start of the node.

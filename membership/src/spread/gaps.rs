@@ -24,6 +24,8 @@ struct Gap {
     /// The number of pulls since the gap last got smaller.
     tries: u32,
     due: Time,
+    /// The time at which it was first due.
+    since: Time,
     /// The origin was known up to here when the gap last got smaller.
     known: (Epoch, Version),
 }
@@ -63,7 +65,15 @@ impl Gaps {
     /// room for another gap.
     pub(crate) fn note(&mut self, head: Head, want: &Want, source: NodeId, due: Time) -> bool {
         let known = (want.epoch, want.after);
-        let fresh = Gap { epoch: head.epoch, head: head.known_to, source, tries: 0, due, known };
+        let fresh = Gap {
+            epoch: head.epoch,
+            head: head.known_to,
+            source,
+            tries: 0,
+            due,
+            since: due,
+            known,
+        };
         let Some(gap) = self.gaps.get_mut(&head.origin) else {
             if self.gaps.len() >= MAX_PENDING_PULLS {
                 return false;
@@ -76,7 +86,7 @@ impl Gaps {
             let due = gap.due.min(due);
             self.by_due.remove(&(gap.due, head.origin));
             self.by_due.insert((due, head.origin));
-            *gap = Gap { due, ..fresh };
+            *gap = Gap { due, since: gap.since, ..fresh };
         } else if head.epoch == gap.epoch && head.known_to > gap.head {
             // Keep `tries`: if no pull closes the gap, steady news must not put off its session.
             *gap = Gap { head: head.known_to, source, ..*gap };
@@ -87,6 +97,11 @@ impl Gaps {
     /// Whether an origin has a gap.
     pub(crate) fn is_open(&self, origin: NodeId) -> bool {
         self.gaps.contains_key(&origin)
+    }
+
+    /// The time since which a gap of an origin waits to be closed.
+    pub(crate) fn since(&self, origin: NodeId) -> Option<Time> {
+        Some(self.gaps.get(&origin)?.since)
     }
 
     /// Whether an origin has a gap that was pulled.
@@ -266,6 +281,19 @@ mod tests {
         assert_eq!(gaps.next_deadline(), Some(MS(10) + Protocol::default().sync_min_gap));
         gaps.check(&want(1));
         assert_eq!(take(&mut gaps).pulls[&NodeId(9)], [NodeId(1)]);
+    }
+
+    #[test]
+    fn a_gap_that_grows_waits_since_its_begin() {
+        let mut gaps = Gaps::default();
+        gaps.note(head(3), &want(0), NodeId(9), MS(10));
+        gaps.note(head(5), &want(0), NodeId(9), MS(50));
+        gaps.check(&want(3));
+        let later = Head { epoch: Epoch(6), ..head(2) };
+        gaps.note(later, &want(3), NodeId(9), MS(60));
+        assert_eq!(gaps.since(NodeId(1)), Some(MS(10)));
+        gaps.check(&Want { epoch: Epoch(6), ..want(2) });
+        assert_eq!(gaps.since(NodeId(1)), None, "closed");
     }
 
     #[test]

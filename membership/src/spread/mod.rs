@@ -29,6 +29,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use crate::base::counters::Counters;
+use crate::base::durations::Durations;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::protocol::Protocol;
@@ -73,6 +74,8 @@ pub(crate) struct Spread {
     digests: DigestSchedule,
     recent: RecentHeads,
     gaps: Gaps,
+    /// How long each gap was open that records closed.
+    gaps_closed: Durations,
     confirming: Confirming,
     gateways: Gateways,
     sessions: BTreeMap<StreamId, Session>,
@@ -115,6 +118,7 @@ impl Spread {
             digests: DigestSchedule::new(protocol, now, first_digest),
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
+            gaps_closed: Durations::default(),
             confirming: Confirming::default(),
             gateways: Gateways::new(identity.node_id, protocol, first_tell),
             sessions: BTreeMap::new(),
@@ -171,6 +175,11 @@ impl Spread {
     /// The number of origins of which versions are known to be missing.
     pub(crate) fn gaps_open(&self) -> usize {
         self.gaps.len()
+    }
+
+    /// How long gaps were open until records closed them.
+    pub(crate) fn gaps_closed(&self) -> Durations {
+        self.gaps_closed
     }
 
     /// Whether versions of this origin are known to be missing.

@@ -168,7 +168,11 @@ impl Spread {
                 self.note_far_news(origin, peers, now);
                 let want = self.catalog.want_in(origin, delta.epoch);
                 self.gateways.gaps.check(&want);
+                let missing_since = self.gaps.since(origin);
                 self.gaps.check(&want);
+                if let Some(since) = missing_since.filter(|_| !self.gaps.is_open(origin)) {
+                    self.gaps_closed.add(now.since(since));
+                }
                 self.answer_confirms(origin, peers, now);
                 Learned::News
             }

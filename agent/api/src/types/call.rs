@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, Explained,
-    ForceLeft, Info, Instance, Instances, Isolation, Keys, Members, PickQuery, Picked, Pruned,
-    Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
+    ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery, Picked,
+    Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
     SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
@@ -192,9 +192,79 @@ pub enum Request {
     Settings {},
     /// Read the configuration file and the service definitions again. Answered by [`Response::Reloaded`].
     Reload {},
+    /// Show the filter of the agent's log, or set it. Answered by [`Response::LogLevel`].
+    LogLevel {
+        /// The filter from now on: a level, or directives such as `info,hobnob_agent=debug`; without it, nothing changes.
+        #[serde(default, skip_serializing_if = "is_default")]
+        filter: Option<String>,
+        /// Milliseconds after which the filter of the start is back, from 1,000 to 86,400,000; it stays when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        for_ms: Option<u64>,
+    },
 }
 
 impl Request {
+    /// The names of all requests, as JSON has them.
+    pub const NAMES: &[&'static str] = &[
+        "register",
+        "deregister",
+        "resolve",
+        "pick",
+        "report",
+        "services",
+        "members",
+        "datacenters",
+        "isolate",
+        "rejoin",
+        "watch",
+        "join",
+        "leave",
+        "force_leave",
+        "prune",
+        "keys",
+        "rotate",
+        "trust",
+        "revoke",
+        "info",
+        "explain",
+        "log_level",
+        "check",
+        "settings",
+        "reload",
+    ];
+
+    /// Its name, as JSON has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Register(_) => "register",
+            Self::Deregister { .. } => "deregister",
+            Self::Resolve(_) => "resolve",
+            Self::Pick(_) => "pick",
+            Self::Report { .. } => "report",
+            Self::Services { .. } => "services",
+            Self::Members { .. } => "members",
+            Self::Datacenters {} => "datacenters",
+            Self::Isolate { .. } => "isolate",
+            Self::Rejoin { .. } => "rejoin",
+            Self::Watch(_) => "watch",
+            Self::Join { .. } => "join",
+            Self::Leave {} => "leave",
+            Self::ForceLeave { .. } => "force_leave",
+            Self::Prune { .. } => "prune",
+            Self::Keys {} => "keys",
+            Self::Rotate { .. } => "rotate",
+            Self::Trust { .. } => "trust",
+            Self::Revoke { .. } => "revoke",
+            Self::Info {} => "info",
+            Self::Explain { .. } => "explain",
+            Self::LogLevel { .. } => "log_level",
+            Self::Check { .. } => "check",
+            Self::Settings {} => "settings",
+            Self::Reload {} => "reload",
+        }
+    }
+
     /// The name of the change that this request asks for; `None` when it only asks a question. A query socket refuses every
     /// change.
     ///
@@ -217,6 +287,7 @@ impl Request {
             Self::Trust { .. } => Some("trust"),
             Self::Revoke { .. } => Some("revoke"),
             Self::Reload {} => Some("reload"),
+            Self::LogLevel { filter: Some(_), .. } => Some("log_level"),
             Self::Resolve(_)
             | Self::Pick(_)
             | Self::Report { .. }
@@ -227,7 +298,8 @@ impl Request {
             | Self::Keys {}
             | Self::Info {}
             | Self::Settings {}
-            | Self::Explain { .. } => None,
+            | Self::Explain { .. }
+            | Self::LogLevel { filter: None, .. } => None,
         }
     }
 }
@@ -322,6 +394,8 @@ pub enum Response<I = Instance> {
     Settings(Box<Settings>),
     /// The effect of a reload.
     Reloaded(Box<Reloaded>),
+    /// The filter of the agent's log.
+    LogLevel(LogLevel),
 }
 
 /// The effect of a registration.

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::outcome::Outcome;
+use super::watched::UnderWay;
 use crate::descriptors::shares;
 
 pub use alias::{Followed, Neighbours};
@@ -107,6 +108,7 @@ impl Prober {
         };
         // The permits are never closed.
         let _permit = permits.acquire().await.ok();
+        let _under_way = UnderWay::begin(timeout);
         let began = Instant::now();
         let attempted = match &target {
             Some(target) => attempt(target, probe, began + timeout).await,

@@ -1,12 +1,17 @@
 //! The counters of a unix socket.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::door::Door;
 
 /// Connections and calls since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
+    /// Those that go on now.
+    pub(super) watches: AtomicU64,
     idle: AtomicU64,
     calls: AtomicU64,
     malformed: AtomicU64,
@@ -45,5 +50,21 @@ impl Counters {
             ("calls", self.calls.load(Ordering::Relaxed)),
             ("malformed", self.malformed.load(Ordering::Relaxed)),
         ]
+    }
+}
+
+/// A watch that goes on, counted until it is dropped.
+pub(super) struct Watching(Arc<Door>);
+
+impl Watching {
+    pub(super) fn begin(door: Arc<Door>) -> Self {
+        door.counters.watches.fetch_add(1, Ordering::Relaxed);
+        Self(door)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.counters.watches.fetch_sub(1, Ordering::Relaxed);
     }
 }

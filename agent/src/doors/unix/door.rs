@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hobnob_api::{ApiError, ErrorCode, Request};
 
@@ -92,8 +93,11 @@ impl Door {
                 ]),
             ),
         };
-        let connections = ("connections", self.places.taken() as u64);
-        let all = self.counters.snapshot().into_iter().chain([connections]);
+        let levels = [
+            ("connections", self.places.taken() as u64),
+            ("watches", self.counters.watches.load(Ordering::Relaxed)),
+        ];
+        let all = self.counters.snapshot().into_iter().chain(levels);
         let all = all.chain(own.into_iter().flatten());
         all.map(|(name, count)| (format!("{prefix}_{name}"), count)).collect()
     }

@@ -1,24 +1,31 @@
 //! Answers calls: each becomes a query, or a command to the driver or the registrar.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hobnob_api::{
-    ApiError, CallReport, ErrorCode, InstanceScope, Request, Response, Settings, Signed,
+    Ack, Acknowledged, ApiError, CallReport, ErrorCode, Info, InstanceScope, Request, Response,
+    Settings, Signed,
 };
 use tokio::sync::mpsc;
 
 use super::door::Door;
+use crate::actor::Stopping;
 use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::clock::Clock;
+use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
 use crate::elsewhere;
 use crate::info::AgentInfo;
+use crate::log_filter::LogLevels;
+use crate::metrics::{CallMetrics, Readings};
 use crate::orders::revoke::{Subject, revoke};
 use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
+use crate::progress::Progress;
 use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
@@ -27,6 +34,7 @@ use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
 use crate::queries::join::join;
 use crate::queries::members::members;
+use crate::queries::metrics::readings;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
@@ -52,6 +60,11 @@ pub(crate) struct Handler {
     pub(crate) doors: Vec<Arc<Door>>,
     /// The budget of all connections.
     pub(crate) budget: Arc<Budget>,
+    /// The counters of the HTTP door, if there is one.
+    pub(crate) http: Option<Arc<HttpCounters>>,
+    pub(crate) calls: CallMetrics,
+    pub(crate) progress: Progress,
+    pub(crate) log: LogLevels,
 }
 
 impl Handler {
@@ -59,6 +72,30 @@ impl Handler {
     pub(crate) fn leave(&self) {
         // Full means that it was asked before.
         let _ = self.leave.try_send(());
+    }
+
+    /// Whether the agent has lost touch with all other members.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.registry.is_isolated()
+    }
+
+    /// The values of all metrics now.
+    pub(crate) async fn readings(&self) -> Result<Readings, Stopping> {
+        let info = self.describe().await?;
+        let own = self.info.node_id;
+        readings(&info, &self.registry, &self.driver, &self.calls, &self.progress, own).await
+    }
+
+    /// This agent, with the counters of everything in it.
+    async fn describe(&self) -> Result<Info, Stopping> {
+        let mut info = info(&self.info, &self.clock, &self.registry, &self.driver).await?;
+        info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
+        info.counters.extend(self.http.iter().flat_map(|http| http.report()));
+        info.counters.extend([
+            ("client_bytes".to_owned(), self.budget.held() as u64),
+            ("client_bytes_refused".to_owned(), self.budget.refused()),
+        ]);
+        Ok(info)
     }
 
     pub(super) fn registry(&self) -> &Arc<Registry> {
@@ -72,7 +109,10 @@ impl Handler {
         caller: Caller,
         picks: &mut Picks,
     ) -> Response<Shown> {
-        self.try_answer(request, caller, picks).await.unwrap_or_else(Response::Error)
+        let (name, began) = (request.name(), Instant::now());
+        let answered = self.try_answer(request, caller, picks).await;
+        self.calls.count_call(name, began.elapsed());
+        answered.unwrap_or_else(Response::Error)
     }
 
     async fn try_answer(
@@ -106,7 +146,7 @@ impl Handler {
                 }
                 let (ack, scope) = (registration.ack.take(), registration.scope);
                 let outcome = self.registrations.register(*registration, caller).await?;
-                let ack = acknowledged(driver, ack, scope).await?;
+                let ack = self.acknowledged(ack, scope).await?;
                 Response::Registered { id, outcome, ack, node: None, also_at: Vec::new() }
             }
             Request::Deregister { id, ack, datacenter } => {
@@ -128,7 +168,7 @@ impl Handler {
                     return Ok(Response::Deregistered { id, ack, node, also_at });
                 }
                 self.registrations.deregister(id.clone(), caller).await?;
-                let ack = acknowledged(driver, ack, InstanceScope::Global).await?;
+                let ack = self.acknowledged(ack, InstanceScope::Global).await?;
                 Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
             }
             Request::Check { id, check: name, status, note } => {
@@ -138,7 +178,12 @@ impl Handler {
                 Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
             Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
-            Request::Pick(query) => Response::Picked(picks.pick(registry, query)?),
+            Request::Pick(query) => {
+                let began = Instant::now();
+                let picked = picks.pick(registry, query)?;
+                self.calls.count_pick(began.elapsed());
+                Response::Picked(picked)
+            }
             Request::Report { reports } => self.report(&reports)?,
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
@@ -247,16 +292,30 @@ impl Handler {
                 );
                 Response::Reloaded(Box::new(self.reloader.reload("hobnob reload").await?))
             }
-            Request::Info {} => {
-                let mut info = info(&self.info, &self.clock, registry, driver).await?;
-                info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
-                info.counters.extend([
-                    ("client_bytes".to_owned(), self.budget.held() as u64),
-                    ("client_bytes_refused".to_owned(), self.budget.refused()),
-                ]);
-                Response::Info(Box::new(info))
+            Request::Info {} => Response::Info(Box::new(self.describe().await?)),
+            Request::LogLevel { filter, for_ms } => {
+                let level = self.log.ask(filter.as_deref(), for_ms)?;
+                if filter.is_some() {
+                    let filter = &level.filter;
+                    tracing::info!(uid, pid, filter, for_ms, "a client set the filter of the log");
+                }
+                Response::LogLevel(level)
             }
         })
+    }
+
+    /// Waits for acknowledgements, if they were asked for.
+    async fn acknowledged(
+        &self,
+        ack: Option<Ack>,
+        scope: InstanceScope,
+    ) -> Result<Option<Acknowledged>, ApiError> {
+        let (is_asked, began) = (ack.is_some(), Instant::now());
+        let acknowledged = acknowledged(&self.driver, ack, scope).await?;
+        if is_asked {
+            self.calls.count_ack(began.elapsed());
+        }
+        Ok(acknowledged)
     }
 
     /// The datacenter that a change is for, unless it is that of this agent.

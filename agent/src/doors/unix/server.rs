@@ -109,6 +109,7 @@ impl Socket {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 _ = looks.tick() => {
+                    handler.progress.beat_doors();
                     self.look_after();
                     continue;
                 }

@@ -33,6 +33,7 @@ impl Registrar {
     }
 
     pub(super) async fn persist(&mut self, persist: Persist) {
+        let _work = self.progress.begin_storage();
         match persist {
             Persist::Epoch(epoch) => {
                 self.keep(move |data_dir| data_dir.save_epoch(epoch), false).await;

@@ -25,6 +25,7 @@ use crate::checks::{
 };
 use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
+use crate::progress::Progress;
 use crate::services::Registry;
 use crate::storage::{DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration};
 use crate::translate::api_node_id;
@@ -54,6 +55,7 @@ pub(crate) struct Registrar {
     unkept: Option<BTreeMap<Arc<str>, KeptVerdict>>,
     /// The keys of a sealed cluster, while the disk has not taken them.
     unkept_keys: Option<(Box<KeptKeys>, u64)>,
+    progress: Progress,
 }
 
 impl Registrar {
@@ -87,12 +89,18 @@ impl Registrar {
             next_check: restored.checks.len() as u64,
             unkept: None,
             unkept_keys: None,
+            progress: Progress::default(),
         };
         for restored in restored.checks {
             let RestoredCheck { id, check, start, subject, .. } = restored;
             this.start_check(id, check, start, subject);
         }
         (this, handle)
+    }
+
+    /// The same, showing there that it makes progress.
+    pub(crate) fn showing(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// Runs until all handles are gone. Ends early if the data directory is lost to a panic.
@@ -114,6 +122,7 @@ impl Registrar {
     }
 
     async fn take_command(&mut self, command: Command) {
+        let _work = self.progress.begin_storage();
         match command {
             Command::Register { registration, caller, reply } => {
                 reply.send(self.register(&registration, caller).await);

@@ -2,7 +2,10 @@
 
 mod descriptors;
 mod disk;
+mod http;
+mod log_level;
 mod logs;
+mod manager;
 mod stop;
 
 pub(crate) use stop::hangups_are_ignored_here;

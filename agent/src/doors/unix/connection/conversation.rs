@@ -7,6 +7,7 @@ use hobnob_api::{API_VERSION, ApiError, Call, ErrorCode, Reply, Request, Respons
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::super::counters::Watching;
 use super::super::door::Accepted;
 use super::super::handler::Handler;
 use super::super::places::Place;
@@ -103,7 +104,9 @@ impl Conversation {
             Err(refused) => return Some(Response::Error(refused)),
         };
         let replies = self.replies.clone();
+        let watching = Watching::begin(self.accepted.door.clone());
         self.watches.spawn(async move {
+            let _watching = watching;
             loop {
                 let (response, held) = match watch.next().await {
                     Ok(Told { event: Event::Instances(instances), held }) => {

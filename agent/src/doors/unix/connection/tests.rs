@@ -20,6 +20,9 @@ use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::info::AgentInfo;
+use crate::log_filter::LogLevels;
+use crate::metrics::CallMetrics;
+use crate::progress::Progress;
 use crate::registrations::RegistrationsHandle;
 use crate::reloading::Reloader;
 use crate::security::OwnCredential;
@@ -110,6 +113,10 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         credential: OwnCredential::default(),
         doors: vec![door.clone()],
         budget: budget.clone(),
+        http: None,
+        calls: CallMetrics::default(),
+        progress: Progress::default(),
+        log: LogLevels::new(None),
     };
     let (stream, served) = duplex(1 << 20);
     let writes = Arc::new(AtomicUsize::new(0));

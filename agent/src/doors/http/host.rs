@@ -1,0 +1,31 @@
+//! The host that a request names. A page in a browser can make a name of its own lead to this host, and then read the
+//! answers; such a request names that host.
+
+use std::net::IpAddr;
+
+/// Whether this header `Host` names this host: an IP address or `localhost`, with or without a port.
+pub(super) fn is_this_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_localhost_are_this_host() {
+        for own in
+            ["127.0.0.1", "127.0.0.1:9746", "[::1]:9746", "[::1]", "localhost", "LocalHost:1"]
+        {
+            assert!(is_this_host(own), "{own}");
+        }
+        for other in ["evil.example", "evil.example:9746", "127.0.0.1.evil.example", "", "[evil]:1"]
+        {
+            assert!(!is_this_host(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The durations of calls, picks and acknowledgements.
+
+use std::time::Duration;
+
+use hobnob_api::Request;
+
+use super::histogram::{Distribution, Histogram};
+
+/// Bounds for calls, in microseconds: from memory to a disk, and to a wait for others.
+const CALL_BOUNDS_US: &[u64] = &[
+    10, 25, 50, 100, 250, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000,
+];
+/// Bounds for picks.
+const PICK_BOUNDS_US: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000, 100_000];
+/// Bounds for acknowledgements.
+const ACK_BOUNDS_US: &[u64] = &[
+    1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000,
+];
+
+/// How long calls took, since the start.
+#[derive(Debug)]
+pub(crate) struct CallMetrics {
+    /// One for each name of a request, in the order of [`Request::NAMES`].
+    calls: Box<[Histogram]>,
+    picks: Histogram,
+    acks: Histogram,
+}
+
+impl Default for CallMetrics {
+    fn default() -> Self {
+        Self {
+            calls: Request::NAMES.iter().map(|_| Histogram::new(CALL_BOUNDS_US)).collect(),
+            picks: Histogram::new(PICK_BOUNDS_US),
+            acks: Histogram::new(ACK_BOUNDS_US),
+        }
+    }
+}
+
+impl CallMetrics {
+    /// Counts a call of this name that took so long.
+    pub(crate) fn count_call(&self, name: &str, took: Duration) {
+        let place = Request::NAMES.iter().position(|known| *known == name);
+        if let Some(histogram) = place.and_then(|place| self.calls.get(place)) {
+            histogram.observe(took);
+        }
+    }
+
+    /// Counts the picks of a call, which took so long.
+    pub(crate) fn count_pick(&self, took: Duration) {
+        self.picks.observe(took);
+    }
+
+    /// Counts a wait for acknowledgements.
+    pub(crate) fn count_ack(&self, took: Duration) {
+        self.acks.observe(took);
+    }
+
+    /// The calls that were made at least once, by name.
+    pub(crate) fn calls(&self) -> Vec<(&'static str, Distribution)> {
+        let all = Request::NAMES.iter().zip(&self.calls);
+        all.map(|(name, calls)| (*name, calls.distribution()))
+            .filter(|(_, calls)| calls.count > 0)
+            .collect()
+    }
+
+    pub(crate) fn picks(&self) -> Distribution {
+        self.picks.distribution()
+    }
+
+    pub(crate) fn acks(&self) -> Distribution {
+        self.acks.distribution()
+    }
+}

@@ -1,0 +1,269 @@
+//! The metrics of the agent itself: the state of the cluster as it sees it, its doors, its checks, its process.
+
+use super::table::Kind;
+
+/// A row of the table.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+    pub(super) help: &'static str,
+    pub(super) alert: &'static str,
+}
+
+/// Rows of a kind, a name, labels, a meaning, and what to alert on.
+macro_rules! rows {
+    ($($kind:ident $name:ident [$($label:ident)*] $help:literal $(alert $alert:literal)?;)*) => {
+        &[$(Row {
+            name: stringify!($name),
+            kind: Kind::$kind,
+            labels: &[$(stringify!($label)),*],
+            help: $help,
+            alert: concat!($($alert)?),
+        }),*]
+    };
+}
+
+/// Every metric that is no counter of the protocol.
+pub(super) const OWN: &[Row] = rows! {
+    Gauge hobnob_build_info [version]
+        "1, with the version of the agent."
+        alert "Several versions in one cluster for days";
+    Gauge hobnob_agent_info [member node_id cluster datacenter zone]
+        "1, with what the agent is.";
+    Gauge hobnob_ready []
+        "1 while the agent answers from a cluster that it hears; 0 while it starts, is isolated, or leaves."
+        alert "0 for a minute";
+    Gauge hobnob_isolated []
+        "1 while the agent hears no other member, although it should."
+        alert "1 for 30 seconds";
+    Gauge hobnob_duplicate []
+        "1 while another agent runs under the node id of this one."
+        alert "1: one of the two runs on a copy of the other's data directory";
+    Gauge hobnob_udp_blocked []
+        "1 while UDP does not reach the agent and QUIC does."
+        alert "1 for a minute: a firewall drops datagrams";
+    Gauge hobnob_name_conflicts []
+        "Other living members with the name of this agent."
+        alert "Above 0: two hosts have one name";
+    Gauge hobnob_members [status]
+        "Members that the agent knows, by status."
+        alert "`down` above 0 for as long as a restart takes";
+    Gauge hobnob_members_unanswered []
+        "Living members that have not answered this agent for 5 seconds: the link to them is broken."
+        alert "Above 0 for 30 seconds: a link between two hosts is broken";
+    Gauge hobnob_last_contact_seconds []
+        "Time since another member was last heard; absent before the first."
+        alert "Above 5 where there is more than one member";
+    Gauge hobnob_services []
+        "Services that the agent knows.";
+    Gauge hobnob_instances [status]
+        "Instances that the agent knows, by status."
+        alert "`healthy` drops by half at once";
+    Gauge hobnob_local_instances [status]
+        "Instances that are registered with this agent, by status."
+        alert "`unhealthy` or `unknown` above 0 for longer than a deployment takes";
+    Gauge hobnob_queue_length [queue]
+        "What waits in a queue of the protocol. Each queue has a limit, and a counter of what it dropped."
+        alert "`gaps` above 0 for a minute: changes are missing here";
+    Gauge hobnob_progress_age_seconds [part]
+        "Time since a part of the agent last made progress; 0 for one that has nothing to do."
+        alert "Above 10: the part is stuck";
+    Gauge hobnob_stuck [part]
+        "1 while a part of the agent makes no progress. The watchdog of systemd then restarts it."
+        alert "1";
+    Histogram hobnob_call_duration_seconds [call]
+        "Time from a call on a unix socket to its answer, by the name of the call. A watch has no duration."
+        alert "The 99th percentile of `resolve` above 0.01";
+    Histogram hobnob_pick_duration_seconds []
+        "Time that the picks of one call took."
+        alert "The 99th percentile above 0.001";
+    Histogram hobnob_check_duration_seconds []
+        "Time that a probe of a health check took, whatever its outcome. The wait for its turn is not in it."
+        alert "The 99th percentile near the timeout of the checks";
+    Histogram hobnob_gap_duration_seconds []
+        "Convergence: time for which changes of another agent were known to be missing, until they were applied. Changes that come in order never count."
+        alert "The 99th percentile above 5";
+    Histogram hobnob_ack_duration_seconds []
+        "Convergence: time until as many agents had applied a change as `--ack` asked for. A change that was not acknowledged in time counts with its timeout."
+        alert "The 99th percentile above 1 inside a datacenter";
+    Counter hobnob_api_connections_accepted_total []
+        "Connections that the unix socket accepted.";
+    Counter hobnob_api_connections_refused_total []
+        "Connections that the unix socket refused: there were too many, or the system does not name their process."
+        alert "Any increase";
+    Counter hobnob_api_connections_idle_total []
+        "Connections to the unix socket that ended because they were idle.";
+    Counter hobnob_api_calls_total []
+        "Calls on the unix socket.";
+    Counter hobnob_api_malformed_total []
+        "Calls on the unix socket that cannot be read."
+        alert "A steady rate: a client is broken";
+    Gauge hobnob_api_connections []
+        "Open connections to the unix socket."
+        alert "Above 768: a client opens connections and does not close them";
+    Gauge hobnob_api_watches []
+        "Watches of connections to the unix socket.";
+    Counter hobnob_query_connections_accepted_total []
+        "Connections that the query socket accepted.";
+    Counter hobnob_query_connections_refused_total []
+        "Connections that the query socket refused: there were too many, or the system does not name their process."
+        alert "Any increase";
+    Counter hobnob_query_connections_idle_total []
+        "Connections to the query socket that ended because they were idle.";
+    Counter hobnob_query_calls_total []
+        "Calls on the query socket.";
+    Counter hobnob_query_malformed_total []
+        "Calls on the query socket that cannot be read."
+        alert "A steady rate: a client is broken";
+    Counter hobnob_query_changes_refused_total []
+        "Changes that the query socket refused."
+        alert "A steady rate: a client uses the wrong socket";
+    Gauge hobnob_query_connections []
+        "Open connections to the query socket.";
+    Gauge hobnob_query_watches []
+        "Watches of connections to the query socket.";
+    Gauge hobnob_query_bytes []
+        "Bytes that clients of the query socket make the agent hold.";
+    Gauge hobnob_client_bytes []
+        "Bytes that clients make the agent hold: calls, answers that wait, watches, pickers. The limit is 256 MiB."
+        alert "Above 200 MiB";
+    Counter hobnob_client_bytes_refused_total []
+        "Times that a client was refused because clients make the agent hold too much."
+        alert "Any increase";
+    Counter hobnob_http_connections_accepted_total []
+        "Connections that the HTTP door accepted.";
+    Counter hobnob_http_connections_refused_total []
+        "Connections that the HTTP door closed because there were too many."
+        alert "Any increase";
+    Counter hobnob_http_connections_failed_total []
+        "Connections to the HTTP door that ended with an error: no request in time, a head that is too long, a peer that went away.";
+    Counter hobnob_http_requests_total []
+        "Requests that the HTTP door answered.";
+    Counter hobnob_http_hosts_refused_total []
+        "Requests that the HTTP door refused because they name another host than this one, as a page in a browser may do."
+        alert "Any increase";
+    Gauge hobnob_http_connections []
+        "Open connections to the HTTP door.";
+    Gauge hobnob_balancer_bytes []
+        "Bytes in the balancers that picks asked for. The limit is 256 MiB."
+        alert "Above 200 MiB";
+    Counter hobnob_balancer_bytes_refused_total []
+        "Times that there was no room for a balancer."
+        alert "Any increase";
+    Counter hobnob_scopes_built_total []
+        "Balancers that were built for a scope: a service with a selector, datacenters and a preference."
+        alert "A steady rate: clients use too many selectors";
+    Counter hobnob_scopes_evicted_total []
+        "Balancers that were dropped for others."
+        alert "A steady rate: clients use too many selectors";
+    Counter hobnob_storage_persist_dropped_total []
+        "Things to keep for the next start that were dropped because the disk was busy. They are saved again later."
+        alert "A steady rate: the disk is slow";
+    Counter hobnob_storage_stalls_total []
+        "Times that the disk took longer than a second."
+        alert "A steady rate: the disk is slow or failing";
+    Counter hobnob_storage_keys_unkept_total []
+        "Times that the disk refused the keys of the sealed cluster."
+        alert "Any increase: the disk is full or read-only";
+    Counter hobnob_check_probes_void_total []
+        "Probes of health checks that this agent could not make, or that it stalled in."
+        alert "A steady rate: the host lacks descriptors or processor time";
+    Counter hobnob_log_lines_lost_total []
+        "Log lines that were lost because nobody takes them, or the disk is full."
+        alert "Any increase";
+    Gauge hobnob_records_unknown_now []
+        "Records of a kind that only a later version knows. They are kept and passed on.";
+    Gauge hobnob_instances_hidden_now []
+        "Instances that are hidden because their agent may not serve them, or shows no certificate that counts."
+        alert "Above 0: an agent registers what its token does not allow";
+    Gauge hobnob_record_bytes []
+        "Bytes that the records of other agents take.";
+    Gauge hobnob_unvouched_origins []
+        "Other agents with records that are no members.";
+    Counter hobnob_udp_send_blocked_total []
+        "Datagrams that were dropped because the socket was full."
+        alert "A steady rate: more is sent than the host can send";
+    Counter hobnob_udp_send_failed_total []
+        "Datagrams that the system refused to send."
+        alert "A steady rate: there is no route to a member";
+    Counter hobnob_udp_receive_failed_total []
+        "Times that the system failed to hand over a datagram."
+        alert "A steady rate";
+    Counter hobnob_tcp_probes_taken_total []
+        "TCP connections of peers that ended without a byte: their probes.";
+    Counter hobnob_tcp_probes_failed_total []
+        "TCP connections that could not be accepted."
+        alert "A steady rate: the host lacks descriptors";
+    Counter hobnob_tcp_probes_dropped_total []
+        "TCP probes that were not made because too many were under way.";
+    Counter hobnob_tcp_local_errors_total []
+        "TCP connections that this host could not make: no route, no descriptor, no memory."
+        alert "A steady rate";
+    Gauge hobnob_holds_in []
+        "Connections that others hold to this agent, to notice at once when it exits.";
+    Gauge hobnob_holds_out []
+        "Connections that this agent holds to others."
+        alert "0 where there are other members: a firewall drops TCP on the gossip port";
+    Counter hobnob_holds_taken_total []
+        "Connections of peers that were given a place.";
+    Counter hobnob_holds_refused_total []
+        "Connections of peers that found no place.";
+    Counter hobnob_holds_displaced_total []
+        "Connections of peers that gave their place to a monitor or to a later one of the same node, and those of revoked nodes.";
+    Counter hobnob_holds_crowded_total []
+        "Connections of peers that were dropped because too many others had said nothing yet."
+        alert "A steady rate: somebody opens connections and says nothing";
+    Counter hobnob_holds_silent_total []
+        "Connections of peers that said nothing in time.";
+    Counter hobnob_holds_unproven_total []
+        "Connections of peers that proved no generation that this agent holds."
+        alert "A steady rate";
+    Counter hobnob_holds_invalid_total []
+        "Connections of peers that said something that is not of this protocol.";
+    Counter hobnob_holds_dropped_total []
+        "Connections that were not made because there were too many.";
+    Counter hobnob_sync_ports_told_total []
+        "Connections of peers that asked for the sync port.";
+    Counter hobnob_reaches_dropped_total []
+        "Attempts to reach a member that were not made because too many were under way.";
+    Counter hobnob_quic_connections_accepted_total []
+        "QUIC connections of peers that passed the handshake.";
+    Counter hobnob_quic_connections_refused_total []
+        "QUIC connections that were refused because too many were open."
+        alert "A steady rate";
+    Counter hobnob_quic_attempts_ignored_total []
+        "Attempts to connect by QUIC that were ignored because they came too fast."
+        alert "A steady rate: a host floods this agent";
+    Counter hobnob_quic_retries_sent_total []
+        "Attempts to connect by QUIC whose peers were asked to prove their addresses.";
+    Counter hobnob_quic_handshakes_failed_total []
+        "QUIC connections of peers that did not pass the handshake."
+        alert "A steady rate: a peer is no member, or the network is broken";
+    Counter hobnob_quic_connections_unused_total []
+        "QUIC connections on which the peer opened no stream in time.";
+    Counter hobnob_quic_frames_invalid_total []
+        "Frames that were empty or too long."
+        alert "Any increase";
+    Counter hobnob_quic_sends_overflowed_total []
+        "Streams on which more frames were sent than may be in flight."
+        alert "Any increase";
+    Counter hobnob_quic_streams_failed_total []
+        "Streams that ended neither by being finished nor by a reset of this agent.";
+    Counter process_cpu_seconds_total []
+        "Processor time of the process, in seconds."
+        alert "A rate above 0.5 at rest";
+    Gauge process_resident_memory_bytes []
+        "Memory of the process that is in RAM."
+        alert "Above what the host has for it";
+    Gauge process_virtual_memory_bytes []
+        "Address space of the process.";
+    Gauge process_open_fds []
+        "Open file descriptors."
+        alert "Above 80 % of `process_max_fds`";
+    Gauge process_max_fds []
+        "The limit of open file descriptors.";
+    Gauge process_start_time_seconds []
+        "The start of the process, in seconds since 1970."
+        alert "A change: it was restarted";
+};
