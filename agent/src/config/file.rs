@@ -178,7 +178,10 @@ mod tests {
         KnownKey { key: "token_file", is_list: false },
     ];
 
-    fn parse(text: &str) -> Result<Vec<(String, Vec<String>, usize)>, Vec<String>> {
+    /// Key, values and line of each leaf.
+    type Leaves = Vec<(String, Vec<String>, usize)>;
+
+    fn parse(text: &str) -> Result<Leaves, Vec<String>> {
         let (file, mut problems) = ConfigFile::parse(Path::new("h.toml"), text, &KNOWN);
         problems.sort_by_key(|problem| problem.line);
         if problems.is_empty() {

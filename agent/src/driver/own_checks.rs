@@ -277,7 +277,7 @@ impl Driver {
         match after {
             Some(Health::Passing) => tracing::info!(id, output, "the instance is healthy"),
             Some(Health::Warning) => {
-                tracing::warn!(id, output, "the instance is healthy, and warns")
+                tracing::warn!(id, output, "the instance is healthy, and warns");
             }
             Some(Health::Failing) => tracing::warn!(id, output, "the instance is unhealthy"),
             Some(Health::Unknown) | None => {

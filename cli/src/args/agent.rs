@@ -230,11 +230,11 @@ pub(crate) struct AgentArgs {
     insecure: bool,
 
     #[command(flatten)]
-    protocol: ProtocolArgs,
+    protocol: Box<ProtocolArgs>,
 
     /// The settings with their origins.
     #[arg(skip)]
-    pub(crate) started_with: StartedWith,
+    pub(crate) started_with: Box<StartedWith>,
 }
 
 impl AgentArgs {
@@ -275,9 +275,9 @@ impl AgentArgs {
             keep_on_exit: self.keep_on_exit,
             insecure: self.insecure,
             listener_watch: !self.no_listener_watch,
-            protocol: self.protocol.into(),
+            protocol: (*self.protocol).into(),
             config_dir,
-            started_with: self.started_with,
+            started_with: *self.started_with,
             script_checks: self.enable_script_checks,
             http: self.http,
             insecure_http: self.insecure_http,

@@ -206,7 +206,7 @@ impl Cli {
                 Ok(merged) => Ok(merged.settings.settings),
                 Err(broken) => Err(broken.problems()),
             };
-            args.started_with = StartedWith { settings, read_again: Some(Arc::new(read_again)) };
+            *args.started_with = StartedWith { settings, read_again: Some(Arc::new(read_again)) };
         }
         self
     }

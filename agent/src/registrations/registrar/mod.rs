@@ -67,13 +67,13 @@ impl Registrar {
         driver: DriverHandle,
         restored: Restored,
         listeners: ListenerWatch,
-        prober: Prober,
+        mut prober: Prober,
     ) -> (Self, RegistrationsHandle) {
         let registrants = Arc::new(Registrants::of(&data_dir));
         let (handle, commands) =
             RegistrationsHandle::channel(registrants.clone(), prober.script_checks);
         let (expiring, expired) = mpsc::channel(MAX_EXPIRED);
-        let prober = Prober { neighbours: Some(Arc::new(driver.clone())), ..prober };
+        prober.neighbours = Some(Arc::new(driver.clone()));
         let reports = driver.reports();
         let context = CheckContext { prober, listeners, reports, expired: expiring };
         let mut this = Self {
