@@ -92,8 +92,8 @@ pub(crate) struct Home {
     pub(crate) living: usize,
     /// Members that are not alive.
     pub(crate) down: usize,
-    /// Living members that may be gateways, by rendezvous hash; those that may only if needed come last. Each copy that is sent looks
-    /// one up by its place, so they stand in a sorted list.
+    /// Living members that may be gateways, sorted by rendezvous hash, so that a place is looked up at once; those that may only if
+    /// needed come last.
     eligible: Vec<(u64, NodeId)>,
     /// Those of them that may without such a need.
     willing: usize,
@@ -108,7 +108,6 @@ pub(crate) struct Home {
 pub(crate) struct Table {
     own: DatacenterId,
     members: BTreeMap<NodeId, Entry>,
-    /// The number of members of other datacenters.
     remote: usize,
     /// The members of all datacenters that are not alive.
     downs: BTreeMap<NodeId, Down>,

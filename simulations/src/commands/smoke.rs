@@ -48,7 +48,6 @@ enum Work {
 struct Done {
     text: String,
     is_good: bool,
-    seconds: f64,
 }
 
 pub(super) fn smoke(arguments: &SmokeArguments) -> anyhow::Result<CommandResult> {
@@ -64,18 +63,14 @@ pub(super) fn smoke(arguments: &SmokeArguments) -> anyhow::Result<CommandResult>
     in_parallel(&numbers, arguments.jobs, |number| carry_out(work[number as usize]), done);
     progress.done();
     results.sort_by_key(|(number, _)| *number);
-    let (mut broken, mut of_one_core) = (0, 0.0);
+    let mut broken = 0;
     for (_, result) in results {
-        let Done { text, is_good, seconds } = result?;
+        let Done { text, is_good } = result?;
         print(&text)?;
         broken += usize::from(!is_good);
-        of_one_core += seconds;
     }
     let seconds = progress.seconds();
-    print(&format!(
-        "{} runs and hunts in {seconds:.0} s, {of_one_core:.0} s of one core: {broken} broken\n",
-        numbers.len()
-    ))?;
+    print(&format!("{} runs and hunts in {seconds:.0} s: {broken} broken\n", numbers.len()))?;
     Ok(if broken == 0 { CommandResult::Green } else { CommandResult::Broken })
 }
 
@@ -107,7 +102,7 @@ fn carry_out(work: Work) -> anyhow::Result<Done> {
         #[cfg(feature = "mutants")]
         Work::Bug(mutant) => hunted(mutant),
     };
-    Ok(Done { text, is_good, seconds: started.elapsed().as_secs_f64() })
+    Ok(Done { text, is_good })
 }
 
 fn told(outcome: &Outcome, again: &str, started: Instant) -> (String, bool) {

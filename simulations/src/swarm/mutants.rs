@@ -115,7 +115,7 @@ const KNOWN: &[(Mutant, Finder)] = &[
     (Mutant::MacNotChecked, Finder::Seed(99)),
     (Mutant::OldGenerationForever, Finder::Seed(99)),
     (Mutant::RevocationNotSpread, Finder::Seed(109)),
-    (Mutant::NewcomerJudgesToken, Finder::Seed(119)),
+    (Mutant::NewcomerJudgesToken, Finder::Seed(1)),
     (Mutant::IgnoreCertificateLimits, Finder::Seed(124)),
     (Mutant::MixDatacenters, Finder::Scenario("late-datacenter")),
     (Mutant::UnreachableIsDown, Finder::Scenario("datacenter-cut")),
