@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, Text, Value};
+use hobnob_membership::record::{Health, InstanceScope, Key, Text, Value};
 use hobnob_membership::{NodeId, Time};
 
 use crate::world::World;
@@ -51,6 +51,8 @@ pub struct Promise {
     pub health: Option<Health>,
     /// When it was acknowledged.
     pub at: Time,
+    /// Whether it stays in the datacenter of its agent.
+    pub is_scoped: bool,
 }
 
 /// Why a live host may be declared down.
@@ -104,6 +106,8 @@ impl Excuse {
 pub struct Truth {
     lives: BTreeMap<NodeId, Life>,
     promises: BTreeMap<(NodeId, Text), Promise>,
+    /// Whether a registration was acknowledged that stays in the datacenter of its agent.
+    has_scoped: bool,
     /// Deleted registrations that a rolled-back disk brought back, as it should.
     restored: BTreeSet<Stamp>,
     /// Hosts that are disturbed now, by occurrence of a fault; `None` is all hosts.
@@ -298,7 +302,9 @@ impl Truth {
                 (Key::Service(_), Some(value)) => {
                     let stamp = stamp_of(value).unwrap_or(0);
                     let health = self.promises.get(&at).and_then(|promise| promise.health);
-                    self.promises.insert(at, Promise { stamp, health, at: now });
+                    let is_scoped = stays_home(value);
+                    self.has_scoped |= is_scoped;
+                    self.promises.insert(at, Promise { stamp, health, at: now, is_scoped });
                 }
                 (Key::Health(_), Some(Value::Health(health))) => {
                     if let Some(promise) = self.promises.get_mut(&at) {
@@ -342,6 +348,12 @@ impl Truth {
         self.promises.get(&(node, id.into())).copied()
     }
 
+    /// Whether a registration was ever acknowledged that stays in the datacenter of its agent.
+    #[must_use]
+    pub fn has_scoped(&self) -> bool {
+        self.has_scoped
+    }
+
     /// Whether a rolled-back disk brought this deleted registration back.
     #[must_use]
     pub fn is_restored(&self, stamp: Stamp) -> bool {
@@ -353,6 +365,12 @@ impl Truth {
     pub fn is_up(&self, id: NodeId) -> bool {
         matches!(self.life(id), Some(Life::Up { .. }))
     }
+}
+
+/// Whether a record stays in the datacenter of its origin.
+#[must_use]
+pub fn stays_home(value: &Value) -> bool {
+    matches!(value, Value::Service(service) if service.scope == InstanceScope::Datacenter)
 }
 
 /// The stamp of a registration; `None` when it carries none.

@@ -23,7 +23,7 @@ fn datacenters_keep_their_promises() {
 #[test]
 fn small_datacenters_meet_the_goals() {
     // In so small a datacenter, three agents that died are a large part of those that may receive a copy.
-    let others = ["gateways", "rest", "churn"];
+    let others = ["gateways", "rest", "churn", "loud"];
     for part in PARTS.iter().filter(|part| !others.contains(&part.name)) {
         let rows = part.measure(&DatacentersEffort::small(), &mut |_| {});
         let missed: Vec<_> = rows.iter().filter(|row| row.is_met() == Some(false)).collect();
@@ -35,8 +35,17 @@ fn small_datacenters_meet_the_goals() {
 mod bugs {
     use super::outcome;
     use hobnob_membership::Mutant;
+    use hobnob_simulations::run::{Outcome, RunOptions, run};
+    use hobnob_simulations::scenario::builtin;
     use hobnob_simulations::swarm::Size;
     use hobnob_simulations::swarm::mutants::hunt;
+
+    /// The outcome of a scenario that goes on after the first failure.
+    fn to_the_end(name: &str) -> Outcome {
+        let scenario =
+            builtin(name).expect("it comes with the simulator").load().expect("it reads");
+        run(&scenario, scenario.seed, RunOptions::default())
+    }
 
     #[test]
     fn bugs_of_datacenters_are_found_by_scenarios() {
@@ -45,9 +54,12 @@ mod bugs {
             (Mutant::UnreachableIsDown, "datacenter-cut", "home-verdicts"),
             (Mutant::OneGatewayDecides, "gateways-cut", "reach"),
             (Mutant::LoopWanRumors, "late-datacenter", "limits"),
+            (Mutant::ScopeCrosses, "scoped-instances", "scopes"),
+            (Mutant::UnreachableIsDown, "datacenter-power", "losses"),
         ] {
             Mutant::activate(Some(mutant));
-            let outcome = outcome(scenario);
+            let outcome =
+                if checker == "losses" { to_the_end(scenario) } else { outcome(scenario) };
             Mutant::activate(None);
             let found: Vec<&str> = outcome.failures.iter().map(|it| it.checker).collect();
             assert!(found.contains(&checker), "{mutant:?} is found by {found:?}");
@@ -56,7 +68,12 @@ mod bugs {
 
     #[test]
     fn bugs_of_gateways_are_found_by_measurements() {
-        for mutant in [Mutant::BudgetDrops, Mutant::AnyGatewayOpens] {
+        for mutant in [
+            Mutant::BudgetDrops,
+            Mutant::AnyGatewayOpens,
+            Mutant::BreakerDrops,
+            Mutant::NoRateLimit,
+        ] {
             let caught = hunt(mutant, 1, Size::default());
             assert!(caught.failure.is_some(), "{mutant:?} escaped");
         }

@@ -116,6 +116,12 @@ pub enum Mutant {
     BudgetDrops,
     /// Every gateway opens sessions with other datacenters, and not the primary alone.
     AnyGatewayOpens,
+    /// Changes above the rate of their origin are dropped instead of held back.
+    BreakerDrops,
+    /// Changes go over a link at any rate.
+    NoRateLimit,
+    /// A record that stays in the datacenter of its origin leaves it whole.
+    ScopeCrosses,
 }
 
 #[cfg(feature = "mutants")]
@@ -184,6 +190,9 @@ mod switch {
             Self::LoopWanRumors,
             Self::BudgetDrops,
             Self::AnyGatewayOpens,
+            Self::BreakerDrops,
+            Self::NoRateLimit,
+            Self::ScopeCrosses,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -82,8 +82,8 @@ impl Wan {
         }
         let turn = look.turn;
         look.turn += 1;
-        // Its gateways may be the ones that died, so three of four questions go to other members.
-        let to = if turn.is_multiple_of(4) {
+        // Its gateways may be the ones that died, so three of four questions go to other members, and the first one.
+        let to = if turn % 4 == 3 {
             self.table.candidate(datacenter, (turn / 4) % GATEWAYS)
         } else {
             self.any_beyond_gateways(datacenter)

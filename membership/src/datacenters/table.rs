@@ -92,8 +92,9 @@ pub(crate) struct Home {
     pub(crate) living: usize,
     /// Members that are not alive.
     pub(crate) down: usize,
-    /// Living members that may be gateways, by rendezvous hash; those that may only if needed come last.
-    eligible: BTreeSet<(u64, NodeId)>,
+    /// Living members that may be gateways, sorted by rendezvous hash, so that a place is looked up at once; those that may only if
+    /// needed come last.
+    eligible: Vec<(u64, NodeId)>,
     /// Those of them that may without such a need.
     willing: usize,
     /// A hash of the living members.
@@ -107,6 +108,7 @@ pub(crate) struct Home {
 pub(crate) struct Table {
     own: DatacenterId,
     members: BTreeMap<NodeId, Entry>,
+    remote: usize,
     /// The members of all datacenters that are not alive.
     downs: BTreeMap<NodeId, Down>,
     /// The losses that are held, by the time until when.
@@ -119,7 +121,7 @@ impl Table {
         let own = DatacenterId::named(name);
         let home = Home { name: name.clone(), ..Home::default() };
         let (members, downs, held) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { own, members, downs, held, homes: BTreeMap::from([(own, home)]) }
+        Self { own, members, remote: 0, downs, held, homes: BTreeMap::from([(own, home)]) }
     }
 
     pub(crate) fn get(&self, node: NodeId) -> Option<&Entry> {
@@ -145,6 +147,11 @@ impl Table {
     /// The members of other datacenters, by node id.
     pub(crate) fn iter_remote(&self) -> impl Iterator<Item = &Entry> {
         self.members.values().filter(|entry| entry.home != self.own)
+    }
+
+    /// The number of members of other datacenters.
+    pub(crate) fn remote_len(&self) -> usize {
+        self.remote
     }
 
     /// The member of another datacenter at an address. Looked for one by one: it is asked for once a second at most.
@@ -199,7 +206,7 @@ impl Table {
 
     /// The `rank`th living member of a datacenter that may be a gateway, by rendezvous hash.
     pub(crate) fn candidate(&self, datacenter: DatacenterId, rank: usize) -> Option<Identity> {
-        let (_, node) = self.home(datacenter)?.eligible.iter().nth(rank)?;
+        let (_, node) = self.home(datacenter)?.eligible.get(rank)?;
         self.get(*node).map(|entry| entry.identity)
     }
 
@@ -369,6 +376,9 @@ impl Table {
     }
 
     fn count(&mut self, entry: &Entry, is_added: bool) {
+        if entry.home != self.own {
+            self.remote = if is_added { self.remote + 1 } else { self.remote - 1 };
+        }
         let Some(home) = self.homes.get_mut(&entry.home) else { return };
         let node = entry.identity.node_id;
         if !entry.is_alive() {
@@ -381,14 +391,19 @@ impl Table {
         let reserve = if entry.gateway == Gateway::Yes { 0 } else { 1 << 63 };
         let place = (score >> 1 | reserve, node);
         let is_eligible = entry.gateway != Gateway::Never;
+        let found = home.eligible.binary_search(&place);
         let is_willing = usize::from(entry.gateway == Gateway::Yes);
         if is_added {
             home.living += 1;
-            home.eligible.extend(is_eligible.then_some(place));
+            if let (true, Err(at)) = (is_eligible, found) {
+                home.eligible.insert(at, place);
+            }
             home.willing += is_willing;
         } else {
             home.living -= 1;
-            home.eligible.remove(&place);
+            if let Ok(at) = found {
+                home.eligible.remove(at);
+            }
             home.willing -= is_willing;
         }
     }

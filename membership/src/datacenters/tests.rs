@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
 use super::Wan;
 use super::facts::Fact;
 use super::merging::Author;
@@ -146,6 +149,49 @@ fn candidates_are_the_same_for_all_and_those_that_may_only_if_needed_come_last()
     take(&mut table, &down(order[1]), Time::ZERO);
     assert_eq!(table.candidate(us(), 0).map(|it| it.node_id.0), Some(order[2]));
     assert_eq!(table.eligible(us(), 3), 4, "two of them only because they are needed");
+}
+
+/// A table of members that come, go, move and become willing or not, and what it must be equal to.
+#[test]
+fn candidates_and_counts_are_right_while_members_come_and_go() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut table = Table::new(&"eu".into());
+    for epoch in 1..2_000 {
+        let gateway = [Gateway::Yes, Gateway::OnlyIfNeeded, Gateway::Never][rng.random_range(0..3)];
+        let verdict =
+            [HomeVerdict::Alive, HomeVerdict::Alive, HomeVerdict::Down, HomeVerdict::Left]
+                [rng.random_range(0..4)];
+        let node = rng.random_range(1..40);
+        let datacenter = ["us", "ap"][rng.random_range(0..2)].into();
+        let told = RemoteMember { datacenter, gateway, ..member(node, epoch, verdict) };
+        match rng.random_range(0..4) {
+            0 => {
+                let (identity, home) = (told.identity, DatacenterId::named("eu"));
+                let entry = Entry { identity, home, gateway, verdict };
+                table.set_own(NodeId(node), Some(entry), None, MS(epoch));
+            }
+            1 => drop(table.set_own(NodeId(node), None, None, MS(epoch))),
+            _ => take(&mut table, &told, MS(epoch)),
+        }
+        assert_eq!(table.remote_len(), table.iter_remote().count());
+        let mut anew = Table::new(&"eu".into());
+        for entry in table.iter_remote().filter(|entry| entry.is_alive()) {
+            take(&mut anew, &table.told(entry), Time::ZERO);
+        }
+        assert_eq!(table.hash(), anew.hash());
+        for home in ["us", "ap"].map(DatacenterId::named) {
+            let all = |table: &Table| {
+                (0..40).map_while(|rank| table.candidate(home, rank)).collect::<Vec<_>>()
+            };
+            let candidates = all(&table);
+            assert_eq!(candidates, all(&anew), "the order does not depend on the past");
+            let may = |entry: &&Entry| entry.is_alive() && entry.gateway != Gateway::Never;
+            assert_eq!(candidates.len(), table.members_of(home).filter(may).count());
+            for (rank, candidate) in candidates.iter().enumerate() {
+                assert_eq!(table.rank(candidate.node_id, 40), Some(rank));
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::base::bucket::Bucket;
 use crate::base::identity::NodeId;
 use crate::base::limits::{MAX_HELD_ORIGINS, MAX_ORIGINS};
+use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::protocol::Protocol;
 use crate::base::time::Time;
 use crate::catalog::{Catalog, Delta, Range};
@@ -99,6 +100,9 @@ impl Breaker {
     /// Decides whether news may go, and keeps them if not and `keeps` says so.
     pub(crate) fn admit(&mut self, news: &Delta, keeps: bool, now: Time) -> Admission {
         let range = Range::of(news);
+        if mutant::is(Mutant::NoRateLimit) {
+            return Admission::Passed;
+        }
         if let Some(held) = self.held.get_mut(&news.origin) {
             held.range = held.range.join(range);
             return Admission::Held;
@@ -108,6 +112,9 @@ impl Breaker {
         if is_ready && self.waiting.is_empty() && self.datacenter.is_ready(now) {
             self.spend(news, now);
             return Admission::Passed;
+        }
+        if keeps && mutant::is(Mutant::BreakerDrops) {
+            return Admission::Refused;
         }
         if !keeps {
             self.charge(news, is_ready, now);

@@ -1,5 +1,7 @@
 //! Sending member updates.
 
+use rand::Rng;
+
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::liveness::Liveness;
@@ -52,7 +54,7 @@ impl Liveness {
         if updates.is_empty() {
             return;
         }
-        let targets = self.swim.rumor_targets(MEMBER_UPDATE_FANOUT);
+        let targets = self.swim.rumor_targets(self.rng.next_u64(), MEMBER_UPDATE_FANOUT);
         for packed in self.pack_member_updates(&updates) {
             for target in &targets {
                 self.out.counters.member_updates_sent += 1;

@@ -101,7 +101,7 @@ impl Node {
             gaps: self.spread.gaps_open(),
             sessions: self.spread.sessions_open(),
             far_news: self.spread.far_waiting(),
-            remote_members: self.wan.table().iter_remote().count(),
+            remote_members: self.wan.table().remote_len(),
             table_exchanges: self.wan.exchanges(),
             requests: self.requests.open(),
             wan_seeds: self.wan.seeds(),

@@ -43,8 +43,8 @@ impl Peers for Pools<'_> {
         self.liveness.ask_for_proof(node);
     }
 
-    fn rumor_targets(&mut self, random: usize) -> Vec<Identity> {
-        self.liveness.swim_mut().rumor_targets(random)
+    fn rumor_targets(&mut self, seed: u64, random: usize) -> Vec<Identity> {
+        self.liveness.swim_mut().rumor_targets(seed, random)
     }
 
     fn at_offsets(&self, seed: u64, count: usize) -> Vec<Identity> {

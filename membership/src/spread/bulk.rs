@@ -9,6 +9,7 @@ use super::Spread;
 use super::news::Learned;
 use super::peers::Peers;
 use super::provenance::Route;
+use super::sending::news_seed;
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_ORIGINS;
 use crate::base::time::Time;
@@ -108,7 +109,7 @@ impl Spread {
             if deltas.is_empty() {
                 return false;
             }
-            let targets = peers.rumor_targets(self.protocol.rumor_fanout);
+            let targets = peers.rumor_targets(news_seed(&deltas), self.protocol.rumor_fanout);
             let targets: VecDeque<SocketAddr> = targets.iter().map(|peer| peer.addr).collect();
             let packed = self.out.pack_one(&Message::Bulk(self.own, deltas));
             self.bulk.under_way = packed.map(|packed| (packed, targets));

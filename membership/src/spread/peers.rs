@@ -22,9 +22,10 @@ pub(crate) trait Peers: Datacenters {
     /// Asks a peer to prove its address.
     fn ask_for_proof(&mut self, node: NodeId);
 
-    /// `random` peers and the two neighbours on the ring, without repetition. The random ones come first: they spread
-    /// news fastest, while the neighbours leave nobody out.
-    fn rumor_targets(&mut self, random: usize) -> Vec<Identity>;
+    /// `random` peers, as `seed` decides, and the two neighbours on the ring, without repetition. The random ones come first: they
+    /// spread news fastest, while the neighbours leave nobody out. Of nodes with the same seed and the same peers, each SHOULD choose
+    /// others.
+    fn rumor_targets(&mut self, seed: u64, random: usize) -> Vec<Identity>;
 
     /// `count` peers at distances along the ring that `seed` decides. Nodes with the same seed and the same peers MUST
     /// choose different peers.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::Spread;
 use super::gateway::TELL_OVERHEAD_BYTES;
 use super::peers::Peers;
@@ -74,8 +76,9 @@ impl Spread {
         };
         let after = delta.to;
         self.tell_gateways(&delta, peers, now);
-        let targets = peers.rumor_targets(self.protocol.origin_fanout);
-        self.send_batch(vec![delta], targets.iter().map(|target| target.addr), now);
+        let deltas = vec![delta];
+        let targets = peers.rumor_targets(news_seed(&deltas), self.protocol.origin_fanout);
+        self.send_batch(deltas, targets.iter().map(|target| target.addr), now);
         (after < last).then_some(after)
     }
 
@@ -102,7 +105,7 @@ impl Spread {
             deltas.push(rumor.delta);
         }
         let fanout = if is_wide { self.protocol.origin_fanout } else { self.protocol.rumor_fanout };
-        let targets = peers.rumor_targets(fanout);
+        let targets = peers.rumor_targets(news_seed(&deltas), fanout);
         // Don't echo a batch to its only source.
         let needing = targets
             .iter()
@@ -129,4 +132,11 @@ impl Spread {
             self.send_within_budget(to, packed, now);
         }
     }
+}
+
+/// The seed by which news choose their receivers: the same at all nodes that pass on the same news.
+pub(super) fn news_seed(deltas: &[Delta]) -> u64 {
+    let Some(first) = deltas.first() else { return 0 };
+    let [origin, epoch, to] = [first.origin.0, first.epoch.0, first.to].map(u64::to_le_bytes);
+    xxh3_64(&[origin, epoch, to].concat())
 }

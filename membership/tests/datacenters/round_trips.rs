@@ -61,7 +61,8 @@ fn a_member_that_was_away_and_a_newcomer_get_it() {
     network.handle(3, Input::Join(vec![identity(0).addr]));
     network.run_for(5 * SECOND);
     assert!(network.is_whole());
-    assert_eq!(round_trip(&network, 3, "us"), known);
-    // It may be a gateway now, and measures the same.
+    // It may be a gateway now, and measures about the same.
+    let shown = round_trip(&network, 3, "us").expect("it was told");
+    assert!(known.is_some_and(|known| shown.abs_diff(known) < MS / 2), "{shown:?}, {known:?}");
     assert!(told(&network) - before <= 1);
 }

@@ -73,6 +73,7 @@ impl Default for Checkers {
             Box::new(catalog::GcFloors),
             Box::new(limits::LimitsKept::default()),
             Box::new(catalog::OriginTombstones::default()),
+            Box::new(catalog::Scopes::default()),
             Box::new(trust::Outsiders::default()),
             Box::new(trust::Generations::default()),
             Box::new(trust::Revocations::default()),

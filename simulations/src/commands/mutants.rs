@@ -3,7 +3,7 @@
 use clap::Args;
 use comfy_table::{Table, presets};
 use hobnob_membership::Mutant;
-use hobnob_simulations::swarm::mutants::{Caught, hunt};
+use hobnob_simulations::swarm::mutants::{Caught, Finder, hunt, hunt_in};
 use hobnob_simulations::swarm::{Size, in_parallel};
 
 use super::CommandResult;
@@ -28,6 +28,9 @@ pub(crate) struct MutantsArguments {
     /// Only bugs whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Only this run: `seed 4`, `scenario crash`, `measurement storm`.
+    #[arg(long, value_name = "RUN")]
+    finder: Option<Finder>,
     /// Show the results as JSON.
     #[arg(long)]
     json: bool,
@@ -42,7 +45,13 @@ pub(super) fn mutants(arguments: &MutantsArguments) -> anyhow::Result<CommandRes
     let numbers: Vec<u64> = (0..Mutant::ALL.len() as u64).filter(wanted).collect();
     let mut progress = Progress::new();
     let mut results: Vec<(u64, Caught)> = Vec::new();
-    let work = |number: u64| hunt(Mutant::ALL[number as usize], arguments.seeds, size);
+    let work = |number: u64| {
+        let mutant = Mutant::ALL[number as usize];
+        match arguments.finder {
+            Some(finder) => hunt_in(mutant, std::iter::once(finder), size),
+            None => hunt(mutant, arguments.seeds, size),
+        }
+    };
     let done = |number, caught| {
         results.push((number, caught));
         let (found, of) = (results.len(), numbers.len());
@@ -66,13 +75,15 @@ pub(super) fn mutants(arguments: &MutantsArguments) -> anyhow::Result<CommandRes
 fn table(results: &[Caught]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["bug", "seeds", "checker", "failure"]);
+    table.set_header(["bug", "runs", "found in", "s", "checker", "failure"]);
     for caught in results {
         let (checker, what) = match &caught.failure {
             Some(failure) => (failure.checker, failure.what.as_str()),
             None => ("none", "it escaped"),
         };
-        table.add_row([&caught.mutant, &caught.seeds.to_string(), checker, what]);
+        let finder = caught.finder.as_deref().unwrap_or_default();
+        let (runs, seconds) = (caught.runs.to_string(), format!("{:.1}", caught.seconds));
+        table.add_row([&caught.mutant, &runs, finder, &seconds, checker, what]);
     }
     table
 }

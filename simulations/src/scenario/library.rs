@@ -65,6 +65,7 @@ const BUILTINS: &[Builtin] = builtins![
     "rolling-restart",
     "rotations-apart",
     "rotations-missed",
+    "scoped-instances",
     "sealed-copy",
     "seed-outage",
     "slow-agents",

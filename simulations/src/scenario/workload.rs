@@ -18,6 +18,9 @@ pub struct WorkloadSpec {
     pub watchers: usize,
     /// The share of registrations too large for a datagram.
     pub large: f64,
+    /// The share of registrations that stay in the datacenter of their agent.
+    #[serde(skip_serializing_if = "is_none_of_them")]
+    pub scoped: f64,
     /// When one host registers and deregisters `storm` short-lived instances, more than it keeps tombstones for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storm_at: Option<Span>,
@@ -33,8 +36,14 @@ impl Default for WorkloadSpec {
             reads_per_second: 10.0,
             watchers: 5,
             large: 0.02,
+            scoped: 0.0,
             storm_at: None,
             storm: 400,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none_of_them(share: &f64) -> bool {
+    *share == 0.0
 }

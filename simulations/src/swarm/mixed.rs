@@ -48,6 +48,7 @@ pub(super) fn mixed(seed: u64, size: Size) -> Scenario {
             .random_bool(0.3)
             .then(|| Span::seconds(rng.random_range(size.seconds / 4..size.seconds * 3 / 4))),
         storm: 400,
+        scoped: 0.0,
     };
     let kinds = rng.random_range(1..=5);
     for _ in 0..kinds {

@@ -6,7 +6,7 @@ mod watcher;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hobnob_membership::record::{Health, Key, ServiceRecord, Tags, Text, Value};
+use hobnob_membership::record::{Health, InstanceScope, Key, ServiceRecord, Tags, Text, Value};
 use hobnob_membership::registering::{self, InitialHealth};
 use hobnob_membership::{NodeId, Time};
 use rand::RngExt;
@@ -150,13 +150,16 @@ impl Workload {
     fn register(&mut self, host: usize, number: u64, world: &mut World, truth: &mut Truth) {
         let id = instance_id(host, number);
         let large = self.rng.random::<f64>() < self.spec.large;
+        let is_scoped = self.spec.scoped > 0.0 && self.rng.random::<f64>() < self.spec.scoped;
         let stamp = self.next_stamp;
         self.next_stamp += 1;
         let health = match truth.promise(world.host(host).id, &id) {
             Some(_) => InitialHealth::Kept,
             None => InitialHealth::Found(Health::Passing),
         };
-        let records = registering::register(&id, service(number, stamp, large), health);
+        let scope = if is_scoped { InstanceScope::Datacenter } else { InstanceScope::Global };
+        let service = ServiceRecord { scope, ..service(number, stamp, large) };
+        let records = registering::register(&id, service, health);
         self.submit(host, ClientRequest::Register(id, stamp), &records, world, truth);
     }
 

@@ -12,6 +12,7 @@
 mod forgetting;
 mod machine;
 mod peers;
+mod shuffle;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;

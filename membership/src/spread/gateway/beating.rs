@@ -18,9 +18,11 @@ use crate::gateways::parts::{PARTS, repairer};
 use crate::gateways::repair::Shown;
 use crate::wire::{Beat, Message, PartDigest, RemoteMember, Summary};
 
-/// After so long without a summary, the next one is the first sign of life. The primary gets one each half second, the second one
-/// each two seconds.
+/// After so long without a summary, the next one is the first sign of life. The second gateway gets one each two seconds.
 const SILENT_AFTER: Duration = Duration::from_millis(2_200);
+/// The same for the primary, which gets one each half second. It asks a datacenter that is silent for a little longer, and the answer
+/// MUST be the first sign of life: the gateways there may not reach us, and then no beat follows it.
+const PRIMARY_SILENT_AFTER: Duration = Duration::from_millis(1_700);
 /// Time in which a gap that a beat shows may close by itself.
 const PULL_AFTER: Duration = Duration::from_millis(3);
 
@@ -147,8 +149,10 @@ impl Spread {
             self.send_beat(peer, home, content, peers, now);
         }
         let Some(summary) = &beat.summary else { return };
+        let role = role(home, peers);
+        let silence = if role == Role::Primary { PRIMARY_SILENT_AFTER } else { SILENT_AFTER };
         let before = self.gateways.beaten.insert(home, now);
-        let is_first = beat.asks || before.is_none_or(|at| now.since(at) > SILENT_AFTER);
+        let is_first = beat.asks || before.is_none_or(|at| now.since(at) > silence);
         let mut lacks = summary.lacks.clone();
         lacks.truncate(MAX_BEAT_DATACENTERS);
         self.gateways.beats.note_lacks(home, lacks);
@@ -170,7 +174,7 @@ impl Spread {
                 is_explained |= self.note_far_gap(*head, home, peer.node_id, now + PULL_AFTER);
             }
         }
-        let rank = match role(home, peers) {
+        let rank = match role {
             Role::Primary => Some(0),
             // Our gateways do not reach the sender, and it is not a cut: another member has to do.
             _ if beat.asks && !peers.is_out_of_reach(home) => Some(0),

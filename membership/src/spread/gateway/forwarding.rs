@@ -13,11 +13,11 @@ use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Head};
 use crate::gateways::links::Pushed;
-use crate::gateways::parts::{COPIES, Parts, part_of};
+use crate::gateways::parts::{COPIES, PARTS, Parts, part_of};
 use crate::wire::Message;
 
-/// Draws of a receiver, so that it is of the half of its copy.
-const DRAWS: usize = 6;
+/// Draws of a receiver, so that it is of the half of its copy, and no gateway.
+const DRAWS: usize = 8;
 
 impl Spread {
     /// The links and copies that belong to some parts, and the datacenters of them that we do not hear. A substitute, which is
@@ -146,16 +146,21 @@ impl Spread {
     }
 }
 
-/// A member of another datacenter at random. The gateways there are not preferred: they may be the ones that died. The copies
-/// of a change, which two gateways send, go to two members if possible: each copy has half of the members.
+/// A member of another datacenter at random, and none of the gateways there if possible: they may be the ones that died, all at once.
+/// The copies of a change, which two gateways send, go to two members if possible: each copy has half of the members.
 fn receiver(to: DatacenterId, copy: usize, peers: &mut dyn Peers) -> Option<Identity> {
     let is_of_its_half = |peer: &Identity| peer.node_id.0.count_ones() as usize % COPIES == copy;
-    let mut peer = peers.any_eligible(to)?;
-    for _ in 1..DRAWS {
+    let gateways: [Option<Identity>; PARTS] = std::array::from_fn(|rank| peers.candidate(to, rank));
+    let (mut any, mut of_its_half) = (None, None);
+    for _ in 0..DRAWS {
+        let peer = peers.any_eligible(to)?;
         if is_of_its_half(&peer) {
-            break;
+            if !gateways.contains(&Some(peer)) {
+                return Some(peer);
+            }
+            of_its_half = Some(peer);
         }
-        peer = peers.any_eligible(to)?;
+        any = Some(peer);
     }
-    Some(peer)
+    of_its_half.or(any)
 }

@@ -14,7 +14,7 @@ const GAP: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The times that followed changes took, in ms beyond the latency between datacenters, and the number that is not everywhere.
-fn times(planet: &Planet, effort: &DatacentersEffort) -> (Vec<f64>, usize) {
+pub(super) fn times(planet: &Planet, effort: &DatacentersEffort) -> (Vec<f64>, usize) {
     let all = planet.world.running().count();
     let (mut times, mut missing) = (Vec::new(), 0);
     for followed in planet.log.followed.values() {
@@ -34,7 +34,7 @@ fn rounds(planet: &mut Planet, changes: usize, of: &[usize]) {
     }
 }
 
-fn wait(planet: &mut Planet) {
+pub(super) fn wait(planet: &mut Planet) {
     let all = planet.world.running().count();
     planet.run_until(Duration::from_millis(100), LIMIT, |planet| {
         planet.log.followed.values().all(|followed| followed.knowing >= all)
@@ -83,7 +83,15 @@ pub(super) fn spread(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> 
             _ => None,
         };
         let at = format!("{:.0} % LAN loss", loss * 100.0);
-        let note = format!("{} changes, {missing} of them not everywhere", times.len());
+        let late = |least: usize| {
+            planet.log.followed.values().filter(move |it| it.late.len() >= least).count()
+        };
+        let note = format!(
+            "{} changes, {missing} of them not everywhere; {} were late at an agent, {} of them at more than one",
+            times.len(),
+            late(1),
+            late(2),
+        );
         let quant = |share| quantile(&times, share).unwrap_or(f64::NAN);
         let half = Row::new(format!("a change everywhere, {at}: p50"), quant(0.5), "ms");
         rows.push(if small && *loss == 0.0 { half.goal(Goal::AtMost(6.0)) } else { half });

@@ -72,7 +72,7 @@ const NARROW: u64 = 4_000;
 pub(super) fn narrow(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> Vec<Row> {
     told("settling");
     let lossless = DatacentersEffort { wan_loss: 0.0, ..effort.clone() };
-    let mut planet = Planet::narrow(&lossless, NARROW);
+    let mut planet = Planet::with(&lossless, |it| it.wan_bytes_per_second = NARROW);
     let (inside, outside) = (planet.of(0), planet.outside(0));
     Partition::full(&inside, &outside).only(Channel::Streams).begin(planet.world.network());
     let changes = effort.storm.min(300);

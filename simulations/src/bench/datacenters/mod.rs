@@ -3,7 +3,9 @@
 
 mod changes;
 mod cuts;
+mod loud;
 mod planet;
+mod reach;
 mod rest;
 
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct DatacentersEffort {
     pub storm: usize,
     /// The length of the long cut.
     pub long_cut: Duration,
+    /// Days over bad links.
+    pub days: f64,
     /// The seed.
     pub seed: u64,
     /// How the cluster is sealed.
@@ -52,6 +56,7 @@ impl DatacentersEffort {
             latency: Duration::from_millis(40),
             storm: 300,
             long_cut: Duration::from_secs(30),
+            days: 0.005,
             seed: 1,
             seal: Seal::None,
         }
@@ -105,6 +110,11 @@ pub const PARTS: &[DatacentersPart] = &[
         run: cuts::narrow,
     },
     DatacentersPart {
+        name: "loud",
+        about: "an agent that changes more than the links let through of one agent",
+        run: loud::loud,
+    },
+    DatacentersPart {
         name: "cut",
         about: "a datacenter is cut off for long, and healed",
         run: cuts::long_cut,
@@ -113,6 +123,11 @@ pub const PARTS: &[DatacentersPart] = &[
         name: "power",
         about: "a datacenter loses its power, and returns",
         run: cuts::power,
+    },
+    DatacentersPart {
+        name: "reach",
+        about: "days of loss and late packets between datacenters",
+        run: reach::reach,
     },
     DatacentersPart {
         name: "churn",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hobnob_membership::record::Key;
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
-use hobnob_membership::{Counters, Event, NodeId, Time};
+use hobnob_membership::{Counters, Event, NodeId, Protocol, Time};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -19,6 +19,8 @@ const LAN: Latency =
     Latency::Uniform { min: Duration::from_micros(250), max: Duration::from_millis(1) };
 /// The port of an unchanged instance.
 const UNCHANGED: u16 = u16::MAX;
+/// An agent that learns of a change later than this, beyond the latency between datacenters, was left out by the first wave.
+const LATE_AFTER: Duration = Duration::from_millis(12);
 /// The longest time that is waited for a join.
 const JOIN_LIMIT: Duration = Duration::from_secs(120);
 
@@ -31,6 +33,8 @@ pub(super) struct Followed {
     pub(super) knowing: usize,
     /// When the last agent of each datacenter learned of it.
     pub(super) last: Vec<Time>,
+    /// The agents that learned of it late.
+    pub(super) late: Vec<usize>,
 }
 
 /// The log of all agents' events.
@@ -38,6 +42,8 @@ pub(super) struct Followed {
 pub(super) struct PlanetLog {
     /// The datacenter of each agent.
     pub(super) places: Vec<usize>,
+    /// The time after which an agent learns of a change late.
+    pub(super) late_after: Duration,
     /// The followed changes, by origin and port.
     pub(super) followed: BTreeMap<(NodeId, u16), Followed>,
     /// Agents that were declared down while they ran.
@@ -56,8 +62,12 @@ impl Observer for PlanetLog {
         match &event.kind {
             Event::Instance(change) if change.instance.status != InstanceStatus::Gone => {
                 let (origin, port) = (change.instance.origin, change.instance.service.port);
+                // All agents know all others' unchanged instances, which would be many entries.
+                if port == UNCHANGED {
+                    return;
+                }
                 let known = self.known.entry((event.host, origin)).or_default();
-                if port == UNCHANGED || port <= *known {
+                if port <= *known {
                     return;
                 }
                 // A later change of an instance stands for those before.
@@ -66,6 +76,9 @@ impl Observer for PlanetLog {
                 for (_, followed) in self.followed.range_mut(news) {
                     followed.knowing += 1;
                     followed.last[self.places[event.host]] = event.at;
+                    if event.at - followed.at > self.late_after {
+                        followed.late.push(event.host);
+                    }
                 }
             }
             Event::Member(change) if change.member.status == MemberStatus::Down => {
@@ -105,18 +118,17 @@ pub(super) fn name_of(datacenter: usize) -> String {
 
 impl Planet {
     /// Datacenters whose agents start at once. Nothing is lost yet.
-    fn new(effort: &DatacentersEffort, wan_bytes_per_second: Option<u64>) -> Self {
+    fn new(effort: &DatacentersEffort, change: impl FnOnce(&mut Protocol)) -> Self {
         let all = effort.datacenters * effort.agents;
         let lan = Conditions { latency: LAN, ..Conditions::default() };
         let mut world = World::new(effort.seed, Network::new(all, lan));
         world.seal(effort.seal);
-        if let Some(rate) = wan_bytes_per_second {
-            world.protocol.wan_bytes_per_second = rate;
-        }
+        change(&mut world.protocol);
         let places: Vec<usize> = (0..all).map(|agent| agent / effort.agents).collect();
         let first = |dc: usize| dc * effort.agents..dc * effort.agents + effort.agents.min(2);
         world.seeds = (0..effort.datacenters).flat_map(first).collect();
-        let log = PlanetLog { places, ..PlanetLog::default() };
+        let late_after = effort.latency + LATE_AFTER;
+        let log = PlanetLog { places, late_after, ..PlanetLog::default() };
         let rng = Xoshiro256PlusPlus::seed_from_u64(effort.seed);
         let mut planet = Self { log, rng, world, agents: effort.agents, ports: 0 };
         for agent in 0..all {
@@ -134,12 +146,12 @@ impl Planet {
 
     /// Datacenters that have settled; from then on packets are lost, so many inside of datacenters.
     pub(super) fn settled(effort: &DatacentersEffort, lan_loss: f64) -> Self {
-        Self::settle(Self::new(effort, None), effort, lan_loss)
+        Self::settle(Self::new(effort, |_| {}), effort, lan_loss)
     }
 
-    /// The same, with so many bytes a second between two datacenters.
-    pub(super) fn narrow(effort: &DatacentersEffort, bytes_per_second: u64) -> Self {
-        Self::settle(Self::new(effort, Some(bytes_per_second)), effort, 0.0)
+    /// The same without loss inside, with other parameters of the protocol.
+    pub(super) fn with(effort: &DatacentersEffort, change: impl FnOnce(&mut Protocol)) -> Self {
+        Self::settle(Self::new(effort, change), effort, 0.0)
     }
 
     fn settle(mut planet: Self, effort: &DatacentersEffort, lan_loss: f64) -> Self {
@@ -202,7 +214,7 @@ impl Planet {
         let at = self.world.now();
         let last = vec![at; self.datacenters()];
         let key = (origin, self.ports);
-        self.log.followed.insert(key, Followed { at, knowing: 0, last });
+        self.log.followed.insert(key, Followed { at, knowing: 0, last, late: Vec::new() });
         self.register(agent, 0, self.ports);
         key
     }

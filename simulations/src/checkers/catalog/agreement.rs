@@ -7,10 +7,10 @@ use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Epoch, Node, NodeId};
 
 use crate::checkers::checker::Scene;
-use crate::truth::Life;
+use crate::truth::{Life, stays_home};
 
 /// The first difference between live nodes. `None` when they agree: the same members, and the same records byte for
-/// byte.
+/// byte, but for those that stay in the datacenter of their origin.
 #[must_use]
 pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     let running: Vec<(usize, &Node)> = scene.world.running().collect();
@@ -54,6 +54,8 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     }
     let (first, reference) = running.first()?;
     for (host, node) in &running[1..] {
+        let is_same_place = scene.world.location(*first).0 == scene.world.location(*host).0;
+        let contents = |node, other| contents(node, other, is_same_place);
         let (reference, held) = (contents(reference, node), contents(node, reference));
         if held != reference {
             let difference = first_difference(scene, &reference, &held);
@@ -91,8 +93,8 @@ fn different_digests(scene: &Scene<'_>, pair: &[(usize, &Node)]) -> Option<Strin
 type Contents<'a> = BTreeMap<NodeId, (Epoch, u64, Vec<(&'a Key, u64, &'a Value)>)>;
 
 /// Everything that a node serves. Tombstones are left out, since nodes may drop them at different times; so is every
-/// origin that the other node has dropped.
-fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
+/// origin that the other node has dropped. Records that stay in one datacenter are compared within it.
+fn contents<'a>(node: &'a Node, other: &Node, is_same_place: bool) -> Contents<'a> {
     let kept = |id: &NodeId| other.catalog().origin_tombstone(*id).is_none();
     let origins = node.catalog().origins().filter(|(id, _)| kept(id));
     let served = origins.filter_map(|(id, origin)| Some((id, origin.current()?)));
@@ -101,7 +103,8 @@ fn contents<'a>(node: &'a Node, other: &Node) -> Contents<'a> {
         .map(|(id, replica)| {
             let live = replica
                 .slots()
-                .filter_map(|slot| Some((slot.key(), slot.version(), slot.value()?)));
+                .filter_map(|slot| Some((slot.key(), slot.version(), slot.value()?)))
+                .filter(|(.., value)| is_same_place || !stays_home(value));
             (id, (replica.epoch(), replica.known_to(), live.collect()))
         })
         .collect()

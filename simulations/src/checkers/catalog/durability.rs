@@ -35,7 +35,7 @@ impl Checker for Durability {
                 continue;
             }
             for (instance, promise) in scene.truth.promises_of(id) {
-                if let Some(what) = broken(node, id, instance, promise) {
+                if let Some(what) = broken(node, id, instance, promise, true) {
                     let name = scene.world.name_of(id);
                     failures.push(format!("{name} itself holds {what} of {instance}"));
                 }
@@ -48,9 +48,11 @@ impl Checker for Durability {
             if !scene.truth.is_up(id) || scene.truth.is_duplicate(id) {
                 continue;
             }
+            let home = scene.world.host_of(id).map(|host| scene.world.location(host).0);
             for (instance, promise) in scene.truth.promises_of(id) {
                 for (host, node) in scene.world.running() {
-                    if let Some(what) = broken(node, id, instance, promise) {
+                    let is_home = home == Some(scene.world.location(host).0);
+                    if let Some(what) = broken(node, id, instance, promise, is_home) {
                         let name = scene.world.name_of(id);
                         failures.push(format!("n{host} holds {what} of {instance} at {name}"));
                     }
@@ -60,14 +62,23 @@ impl Checker for Durability {
     }
 }
 
-/// The state that a node holds in place of the promised one; `None` when it holds the promised one.
-fn broken(node: &Node, id: NodeId, instance: &str, promise: Promise) -> Option<String> {
+/// The state that a node holds in place of the promised one; `None` when it holds the promised one. A node elsewhere must not hold a
+/// registration that stays in the datacenter of its agent.
+fn broken(
+    node: &Node,
+    id: NodeId,
+    instance: &str,
+    promise: Promise,
+    is_home: bool,
+) -> Option<String> {
     let replica = node.catalog().origin(id).and_then(|origin| origin.current());
     let get = |key: Key| replica.and_then(|replica| replica.get(&key));
     let held = get(Key::Service(instance.into())).and_then(stamp_of);
-    if held != Some(promise.stamp) {
+    let promised = (is_home || !promise.is_scoped).then_some(promise.stamp);
+    if held != promised {
         let held = held.map_or("no registration".to_owned(), |stamp| format!("number {stamp}"));
-        return Some(format!("{held} instead of number {}", promise.stamp));
+        let scope = if promised.is_none() { ", which stays at home" } else { "" };
+        return Some(format!("{held} instead of number {}{scope}", promise.stamp));
     }
     let health = match get(Key::Health(instance.into())) {
         Some(Value::Health(health)) => Some(*health),

@@ -6,6 +6,7 @@ mod gc_floors;
 mod origin_tombstones;
 mod regression;
 mod resurrection;
+mod scopes;
 
 pub use agreement::disagreement;
 pub(super) use durability::Durability;
@@ -13,3 +14,4 @@ pub(super) use gc_floors::GcFloors;
 pub(super) use origin_tombstones::OriginTombstones;
 pub(super) use regression::Regression;
 pub(super) use resurrection::Resurrection;
+pub(super) use scopes::Scopes;

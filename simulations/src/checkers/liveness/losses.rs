@@ -1,9 +1,9 @@
-//! Checks that members that are lost together are told as one event.
+//! Checks that members that are lost together are told as one event, and a whole datacenter as none of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_membership::{Event, Time, is_probably_a_cut};
+use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
@@ -27,13 +27,22 @@ impl Checker for Losses {
     }
 
     fn explanation(&self) -> &'static str {
-        "when a fifth of all agents or more die at once, every undisturbed agent must tell of them as one event, within three seconds after the scenario's `detect_within`"
+        "when a fifth of all agents or more die at once, every undisturbed agent of their datacenter must tell of them as one event, within three seconds after the scenario's `detect_within`; when all agents of a datacenter die at once, no agent elsewhere may tell of a group of them, since the datacenter is out of reach"
     }
 
-    fn on_event(&mut self, _scene: &Scene<'_>, event: &NodeEvent, _failures: &mut Vec<String>) {
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
         let told = self.told.of(event.host, event.life);
         if let Event::LostTogether { nodes, .. } = &event.kind {
             told.push((event.at, nodes.len()));
+            let own = scene.world.location(event.host).0;
+            let homes: BTreeSet<&str> = nodes.iter().filter_map(|id| home(scene, *id)).collect();
+            if let Some(gone) = homes.into_iter().find(|it| *it != own && died_at_once(scene, it)) {
+                failures.push(format!(
+                    "n{} in {own} tells of {} members lost together, of {gone} among others, all agents of which died at once",
+                    event.host,
+                    nodes.len()
+                ));
+            }
         }
     }
 
@@ -43,27 +52,32 @@ impl Checker for Losses {
             self.disturbed_at = now;
             return;
         }
-        let mut deaths = BTreeMap::<Time, usize>::new();
-        for (_, life) in scene.truth.lives() {
+        let mut deaths = BTreeMap::<Time, Vec<NodeId>>::new();
+        for (id, life) in scene.truth.lives() {
             if let Life::Dead { since } = life {
-                *deaths.entry(since).or_default() += 1;
+                deaths.entry(since).or_default().push(id);
             }
         }
-        let running = scene.world.running().count();
         let bound = scene.limits.detect_within.0 + TOLD_WITHIN;
-        for (died, count) in &deaths {
-            let (died, count) = (*died, *count);
+        for (died, dead) in &deaths {
+            let (died, count) = (*died, dead.len());
+            let homes: BTreeSet<&str> = dead.iter().filter_map(|id| home(scene, *id)).collect();
+            // Other datacenters are told later, and may be told of those of two at once.
+            let (Some(of), 1) = (homes.first(), homes.len()) else { continue };
+            let running = scene.world.running();
+            let mates = running.filter(|(host, _)| scene.world.location(*host).0 == *of);
+            let mates: Vec<_> = mates.collect();
             let is_due = died >= self.disturbed_at && now.since(died) >= bound;
             // Deaths shortly before or after may be told together with these.
             let near = deaths.keys().filter(|at| at.since(died).max(died.since(**at)) < bound);
-            if !is_due || near.count() > 1 || !is_probably_a_cut(count, running + count) {
+            if !is_due || near.count() > 1 || !is_probably_a_cut(count, mates.len() + count) {
                 continue;
             }
             if self.checked.insert(died, count).is_some() {
                 continue;
             }
-            for (host, _) in scene.world.running().filter(|(_, node)| node.is_connected()) {
-                let told = self.told.get(host).into_iter().flatten();
+            for (host, _) in mates.iter().filter(|(_, node)| node.is_connected()) {
+                let told = self.told.get(*host).into_iter().flatten();
                 let since: Vec<usize> =
                     told.filter(|(at, _)| *at >= died).map(|(_, nodes)| *nodes).collect();
                 if since != [count] {
@@ -74,4 +88,21 @@ impl Checker for Losses {
             }
         }
     }
+}
+
+/// The datacenter of the host that has a node.
+fn home<'a>(scene: &'a Scene<'_>, id: NodeId) -> Option<&'a str> {
+    scene.world.host_of(id).map(|host| scene.world.location(host).0)
+}
+
+/// Whether all agents of a datacenter are dead, and died at one moment.
+fn died_at_once(scene: &Scene<'_>, datacenter: &str) -> bool {
+    let lives = scene.truth.lives().filter(|(id, _)| home(scene, *id) == Some(datacenter));
+    let deaths: BTreeSet<Option<Time>> = lives
+        .map(|(_, life)| match life {
+            Life::Dead { since } => Some(since),
+            _ => None,
+        })
+        .collect();
+    deaths.len() == 1 && !deaths.contains(&None)
 }

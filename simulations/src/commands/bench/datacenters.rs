@@ -42,6 +42,9 @@ pub(crate) struct DatacentersArguments {
     /// The length of the long cut.
     #[arg(long, default_value = "1h", value_parser = span)]
     cut: Duration,
+    /// Days over bad links.
+    #[arg(long, default_value_t = 0.1)]
+    days: f64,
     /// Only these parts.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -85,6 +88,7 @@ pub(super) fn bench(arguments: &DatacentersArguments) -> anyhow::Result<CommandR
         latency: Duration::from_millis(arguments.latency),
         storm: arguments.storm,
         long_cut: arguments.cut,
+        days: arguments.days,
         seed: arguments.seed,
         seal: arguments.seal,
     };
