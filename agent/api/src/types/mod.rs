@@ -18,6 +18,7 @@ mod probe;
 mod query;
 mod registration;
 mod scope;
+mod upkeep;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -35,6 +36,7 @@ pub use probe::*;
 pub use query::*;
 pub use registration::*;
 pub use scope::InstanceScope;
+pub use upkeep::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;
