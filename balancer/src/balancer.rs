@@ -145,6 +145,14 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         instance.inspect(|instance| instance.state().drain(over)).is_some()
     }
 
+    /// Like [`Balancer::drain`], over a time that ends at a moment of the balancer's clock, and that may have begun long ago.
+    /// The same drain twice is one. Returns whether there is such a target.
+    pub fn drain_until(&self, id: &str, until: Duration, over: Duration) -> bool {
+        let snapshot = self.snapshot();
+        let instance = snapshot.get(id);
+        instance.inspect(|instance| instance.state().drain_until(until, over)).is_some()
+    }
+
     /// Gives a drained target its weight back, slowly if [`Config::slow_start`] is set. Returns whether there is such a
     /// target and it was drained.
     pub fn undrain(&self, id: &str) -> bool {

@@ -128,6 +128,7 @@ fn service(len: usize) -> Vec<(Key, Option<Value>)> {
         checked: true,
         balancing: Default::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     };
     vec![(Key::Service("web-1".into()), Some(Value::Service(service.into())))]
 }

@@ -25,6 +25,7 @@ fn register(number: usize) -> RecordChanges {
         checked: true,
         balancing: Default::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     };
     registering::register(&id(number), service, InitialHealth::Unknown)
 }

@@ -24,6 +24,7 @@ fn service(name: &str, port: u16) -> Value {
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     };
     Value::Service(record.into())
 }

@@ -120,6 +120,8 @@ error_codes! {
     MemberNotFound => NotFound,
     /// No datacenter of that name is known.
     DatacenterNotFound => NotFound,
+    /// A drain was stopped before its end.
+    DrainStopped => Failed,
     /// No instance with that id is registered with this agent.
     InstanceNotFound => NotFound,
     /// The instance has no check by reports of that name, or has several and the request names none.

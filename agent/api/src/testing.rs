@@ -25,6 +25,7 @@ pub(crate) fn instance(id: &str) -> Instance {
         age_ms: 0,
         scope: crate::InstanceScope::Global,
         check: None,
+        draining: false,
     }
 }
 

@@ -14,8 +14,9 @@ use super::expiry::Expiry;
 use super::listener::Listener;
 use super::listeners::{ListenerWatch, Look, Ruling, Signal};
 use super::outcome::Outcome;
+use super::probes::LATE_AFTER;
 use super::probes::{Prober, Subject};
-use super::schedule::{Beat, OVERDUE_AFTER, Schedule};
+use super::schedule::{Beat, Schedule};
 use super::ttl::{self, SelfReport};
 use super::verdict::{Thresholds, Verdict};
 
@@ -74,9 +75,9 @@ pub enum Start {
 ///
 /// A void outcome changes nothing. The probe is made again at once, and if it is void again, at the next interval.
 ///
-/// When no other outcome has come for interval, timeout and [`OVERDUE_AFTER`] together, there is time for one more probe,
-/// since a process that stalled finds all its time over at once. Then the verdict becomes [`Health::Unknown`], the
-/// probe under way is given up, and a new one begins.
+/// When no other outcome has come for interval and timeout together, the verdict becomes [`Health::Unknown`], the probe under
+/// way is given up, and a new one begins. A process that stalled finds all its time over at once, so it makes one more probe
+/// before that.
 ///
 /// The listener of a service on this host is watched: news of it are followed by a probe at once, and such a probe may
 /// change the verdict whatever the thresholds. `listeners/state.rs` has the rules.
@@ -125,10 +126,12 @@ impl Checker {
             Start::Probed(_) => schedule.begin_later(now, draw),
             Start::Kept(_) => schedule.resume(now, draw),
         };
+        // A first outcome says more than what the check begins with.
+        let initial = if start == Start::New { initial(&check) } else { Health::Unknown };
         let listener = Listener::of(&check, &listeners);
         let thresholds = Thresholds::from(&check);
         let run = Run::new(id.clone(), thresholds, schedule, beat, start, listener);
-        let run = run.beginning_as(initial(&check)).expiring(expiry);
+        let run = run.beginning_as(initial).expiring(expiry);
         let probing = Arc::new((prober, subject, check.probe));
         let attempt = move || {
             let probing = probing.clone();
@@ -285,11 +288,12 @@ impl Run {
         }
     }
 
-    /// Gives a verdict up that is too old, unless there is time for one more probe. Returns whether it was given up.
+    /// Gives a verdict up that is too old, unless this process stalled. Returns whether it was given up.
     fn is_overdue(&mut self) -> bool {
         let now = Instant::now();
-        if !std::mem::replace(&mut self.has_last_chance, true) {
-            self.overdue_at = self.schedule.last_chance(now);
+        let stalled = now.duration_since(self.overdue_at) > LATE_AFTER;
+        if stalled && !std::mem::replace(&mut self.has_last_chance, true) {
+            self.overdue_at = self.schedule.overdue_after(now);
             return false;
         }
         self.due = now;
@@ -361,7 +365,7 @@ impl Run {
             Health::Unknown => {
                 let cause = "this agent stalled, or has too many checks";
                 let reason = self.void.as_ref().map_or(cause, Outcome::output);
-                format!("no result for {} s: {reason}", OVERDUE_AFTER.as_secs())
+                format!("no result in time: {reason}")
             }
             Health::Passing | Health::Warning | Health::Failing => {
                 let latest = self.verdict.history().next_back();

@@ -35,7 +35,7 @@ pub use rules::{
     CheckError, MAX_CHECKS, MAX_INTERVAL, MAX_THRESHOLD, MAX_TIMEOUT, MIN_INTERVAL, MIN_TIMEOUT,
     validate,
 };
-pub use schedule::{OVERDUE_AFTER, RESTORED_WITHIN};
+pub use schedule::RESTORED_WITHIN;
 pub use ttl::SelfReport;
 pub use verdict::{MAX_HISTORY, Thresholds, Verdict};
 pub(crate) use watched::{oldest_late_probe, probe_durations};

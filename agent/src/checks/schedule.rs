@@ -8,9 +8,6 @@ use tokio::time::Instant;
 use super::probes::LATE_AFTER;
 use super::{MAX_INTERVAL, MAX_TIMEOUT, MIN_INTERVAL};
 
-/// How much later than its interval and its timeout together an outcome may come before it is overdue. The fault is this
-/// agent's own, since a probe always ends in time, and is no news about the instance; but a verdict this old is none.
-pub const OVERDUE_AFTER: Duration = Duration::from_secs(30);
 /// The longest time from a restart to the first probe of a check whose verdict was kept.
 pub const RESTORED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -52,19 +49,15 @@ impl Beat {
 }
 
 impl Schedule {
-    /// The beat of a check without a verdict: the first probe at once, and the second half an interval to one and a half
-    /// later. `draw` gives numbers from 0 to 1.
+    /// The beat of a check without a verdict: the first probe at once, and the second within an interval. `draw` gives numbers
+    /// from 0 to 1.
     pub(super) fn begin_now(&self, now: Instant, draw: impl FnOnce() -> f64) -> Beat {
-        Beat {
-            begins: now,
-            point: self.about_an_interval_after(now, draw),
-            interval: self.interval,
-        }
+        Beat { begins: now, point: self.within_an_interval_of(now, draw), interval: self.interval }
     }
 
     /// The beat of a check whose first probe was made already.
     pub(super) fn begin_later(&self, now: Instant, draw: impl FnOnce() -> f64) -> Beat {
-        let begins = self.about_an_interval_after(now, draw);
+        let begins = self.within_an_interval_of(now, draw);
         Beat { begins, point: begins, interval: self.interval }
     }
 
@@ -73,23 +66,19 @@ impl Schedule {
         let begins = now + self.interval.min(RESTORED_WITHIN).mul_f64(draw());
         let point = match self.interval <= RESTORED_WITHIN {
             true => begins,
-            false => self.about_an_interval_after(begins, draw),
+            false => self.within_an_interval_of(begins, draw),
         };
         Beat { begins, point, interval: self.interval }
     }
 
-    fn about_an_interval_after(&self, now: Instant, draw: impl FnOnce() -> f64) -> Instant {
-        now + self.interval.mul_f64(0.5 + draw())
+    fn within_an_interval_of(&self, now: Instant, draw: impl FnOnce() -> f64) -> Instant {
+        now + self.interval.mul_f64(draw())
     }
 
-    /// The time at which the next outcome is overdue, after the latest one or the start.
+    /// The time by which another probe has ended, after the latest one or the start. A verdict that is older is none: a probe
+    /// always ends in time, so the fault is this agent's own.
     pub(super) fn overdue_after(&self, latest: Instant) -> Instant {
-        self.last_chance(latest) + OVERDUE_AFTER
-    }
-
-    /// The time by which another probe has ended.
-    pub(super) fn last_chance(&self, now: Instant) -> Instant {
-        now + self.interval + self.timeout + LATE_AFTER
+        latest + self.interval + self.timeout + LATE_AFTER
     }
 }
 
@@ -134,9 +123,9 @@ mod tests {
         let beat = SCHEDULE.begin_now(now, || 0.75);
         assert_eq!(beat.begins, now);
         let at = |ms| now + Duration::from_millis(ms);
-        assert_eq!(beat.after(now), at(1_250));
-        assert_eq!(beat.after(at(1_250)), at(2_250), "after the moment itself");
-        assert_eq!(beat.after(at(86_400_300)), at(86_401_250), "after a stall, too");
+        assert_eq!(beat.after(now), at(750));
+        assert_eq!(beat.after(at(750)), at(1_750), "after the moment itself");
+        assert_eq!(beat.after(at(86_400_300)), at(86_400_750), "after a stall, too");
     }
 
     #[test]
@@ -146,7 +135,7 @@ mod tests {
         let mut draws = [1.0, 0.0].into_iter();
         let beat = hourly.resume(now, || draws.next().expect("two draws"));
         assert_eq!(beat.begins, now + RESTORED_WITHIN);
-        assert_eq!(beat.after(beat.begins), beat.begins + 1_800 * SECOND);
+        assert_eq!(beat.after(beat.begins), beat.begins + 3_600 * SECOND);
         let beat = SCHEDULE.resume(now, || 0.25);
         assert_eq!(beat.begins, now + SECOND / 4);
         assert_eq!(beat.after(beat.begins), now + SECOND / 4 + SECOND);

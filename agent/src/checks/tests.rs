@@ -47,8 +47,8 @@ fn spawn(
 fn new_run(start: Start) -> Run {
     let now = Instant::now();
     let beat = match &start {
-        Start::New => SCHEDULE.begin_now(now, || 0.5),
-        Start::Probed(_) => SCHEDULE.begin_later(now, || 0.5),
+        Start::New => SCHEDULE.begin_now(now, || 1.0),
+        Start::Probed(_) => SCHEDULE.begin_later(now, || 1.0),
         Start::Kept(_) => SCHEDULE.resume(now, || 0.0),
     };
     let listener = Listener::at("127.0.0.1:80".to_owned());
@@ -111,21 +111,25 @@ async fn a_restored_verdict_is_reported_and_the_first_probe_follows_after_an_int
 
 #[tokio::test(start_paused = true)]
 async fn a_void_outcome_is_no_news_and_is_tried_again_at_once() {
-    use Health::{Failing, Passing};
+    use Health::{Failing, Passing, Unknown};
     assert_eq!(reports_of("v+", Start::New).await, [(20, Passing)]);
     assert_eq!(
         reports_of("+v-v-+", Start::New).await,
         [(10, Passing), (2_020, Failing), (3_010, Passing)],
         "and the beat goes on"
     );
-    assert_eq!(reports_of("+vvvvvvvvvvvv", Start::New).await, [(10, Passing)]);
+    assert_eq!(
+        reports_of("+vv+", Start::New).await,
+        [(10, Passing), (1_610, Unknown), (1_620, Passing)]
+    );
+    assert_eq!(reports_of("+vvvv", Start::New).await, [(10, Passing), (1_610, Unknown)]);
 }
 
-/// Whether the outcomes are void or never come, the verdict is given up after a time and one more chance.
+/// Whether the outcomes are void or never come, the verdict is given up after interval and timeout.
 #[tokio::test(start_paused = true)]
 async fn an_overdue_outcome_makes_the_verdict_unknown() {
     use Health::{Passing, Unknown};
-    let overdue = 10 + (INTERVAL + TIMEOUT + LATE_AFTER).as_millis() as u64 * 2 + 30_000;
+    let overdue = 10 + (INTERVAL + TIMEOUT + LATE_AFTER).as_millis() as u64;
     let expected = [(10, Passing), (overdue, Unknown), (overdue + 10, Passing)];
     assert_eq!(reports_of("+.+", Start::New).await, expected);
     let void = format!("+{}", "v".repeat(100));

@@ -9,7 +9,7 @@ use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
 use crate::services::{Entry, Registry, ServiceKey, Standing, target_id};
-use hobnob_api::{CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus};
+use hobnob_api::{Basis, CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus};
 
 /// An instance as the node knows it, with its origin.
 pub(crate) struct InstanceView {
@@ -74,6 +74,24 @@ enum Offer {
 }
 
 fn reason(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExplained) -> String {
+    if let Some(why) = entry.service.upkeep.maintenance() {
+        return format!("an operator put it in maintenance: {why}");
+    }
+    if entry.basis() == Basis::Drained {
+        return "an operator drained it".to_owned();
+    }
+    let standing = standing(offer, entry, best, origin);
+    match entry.service.upkeep.drain() {
+        Some(drain) => format!(
+            "{standing}; an operator drains it, and its share of the calls falls to nothing over {} s",
+            seconds(drain.over())
+        ),
+        None => standing,
+    }
+}
+
+/// The same without what operators did.
+fn standing(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExplained) -> String {
     let node = &entry.node.name;
     let lost = || format!("its agent `{node}` is {}: {}", lost_word(origin), origin.reason);
     let unanswered = || format!("its agent `{node}` does not answer this agent: {}", origin.reason);

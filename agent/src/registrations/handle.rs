@@ -1,6 +1,7 @@
 //! The rest of the agent's side of the registrar.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
@@ -42,6 +43,24 @@ pub(super) enum Command {
         definitions: Vec<Definition>,
         reply: Reply<Result<Reloaded, ApiError>>,
     },
+    Maintain {
+        id: Option<String>,
+        /// Why it begins; `None` when it ends.
+        reason: Option<String>,
+        caller: Caller,
+        reply: Reply<Result<Vec<String>, ApiError>>,
+    },
+    Drain {
+        id: String,
+        /// `None` stops it.
+        over: Option<Duration>,
+        caller: Caller,
+        reply: Reply<Result<(), ApiError>>,
+    },
+    AwaitDrained {
+        id: String,
+        reply: Reply<Result<(), ApiError>>,
+    },
     Report {
         id: String,
         check: Option<String>,
@@ -73,7 +92,9 @@ impl RegistrationsHandle {
         caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         // Before it waits for others, so that nothing waits that is larger than a registration may be.
-        rules::validate(&registration, self.script_checks)?;
+        // A host of another datacenter does not say which programs run on this one.
+        let script_checks = self.script_checks && caller.agent.is_none();
+        rules::validate(&registration, script_checks)?;
         let registration = Box::new(registration);
         ask(&self.commands, |reply| Command::Register { registration, caller, reply }).await?
     }
@@ -98,6 +119,32 @@ impl RegistrationsHandle {
         report: SelfReport,
     ) -> Result<String, ApiError> {
         ask(&self.commands, |reply| Command::Report { id, check, report, reply }).await?
+    }
+
+    /// Puts an instance in maintenance for a reason, or all of this agent without an id; without a reason, ends that. Returns the
+    /// ids of the instances that are concerned. It is durable and visible here when this returns.
+    pub(crate) async fn maintain(
+        &self,
+        id: Option<String>,
+        reason: Option<String>,
+        caller: Caller,
+    ) -> Result<Vec<String>, ApiError> {
+        ask(&self.commands, |reply| Command::Maintain { id, reason, caller, reply }).await?
+    }
+
+    /// Begins to drain an instance over a time, or stops that without a time. It is durable and visible here when this returns.
+    pub(crate) async fn drain(
+        &self,
+        id: String,
+        over: Option<Duration>,
+        caller: Caller,
+    ) -> Result<(), ApiError> {
+        ask(&self.commands, |reply| Command::Drain { id, over, caller, reply }).await?
+    }
+
+    /// Waits until an instance is drained.
+    pub(crate) async fn drained(&self, id: String) -> Result<(), ApiError> {
+        ask(&self.commands, |reply| Command::AwaitDrained { id, reply }).await?
     }
 
     /// The process that registered the instance with this id last, if one of that id is registered with this agent and the

@@ -19,6 +19,7 @@ pub(super) fn service(registration: &StoredRegistration, default_address: &str) 
         checked: !registration.checks.is_empty(),
         balancing: balancing(&registration.balancing),
         scope: scope(registration.scope.as_deref()),
+        upkeep: Default::default(),
     }
 }
 

@@ -1,20 +1,22 @@
 //! The registrations of the agent's earlier life, with a first outcome of their checks.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_api::{Check, Probe};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
-use hobnob_membership::record::{Key, Value};
+use hobnob_membership::record::{Key, ServiceRecord, Value};
 use hobnob_membership::{Sealing, registering};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::records;
+use super::registrar::upkeep::{self, Draining};
 use crate::checks::{CheckId, Outcome, Prober, Start, Subject, Thresholds, Verdict, initial};
 use crate::driver::{OwnCheck, OwnChecks, OwnInstance, target_of, verdict_key};
-use crate::storage::{DataDir, KeptVerdict, StoredCheck, StoredRegistration};
+use crate::storage::{DataDir, KeptVerdict, StoredCheck, StoredRegistration, StoredUpkeep};
 
 /// A restarting agent waits at most this long for the first probes of its checks before it shows itself.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ pub(crate) struct Restored {
     /// The records to start with.
     pub(crate) records: Vec<(Key, Value)>,
     pub(super) checks: Vec<RestoredCheck>,
+    /// What operators did to the instances.
+    pub(super) upkeep: StoredUpkeep,
     instances: Vec<RestoredInstance>,
 }
 
@@ -33,6 +37,7 @@ struct RestoredInstance {
     /// Its checks in [`Restored::checks`].
     checks: Range<usize>,
     has_unknown: bool,
+    is_out: bool,
 }
 
 /// A check that goes on.
@@ -69,10 +74,19 @@ impl Restored {
     }
 
     fn own_instances(&self) -> impl Iterator<Item = (Arc<str>, OwnInstance)> {
-        self.instances.iter().map(|RestoredInstance { id, checks, has_unknown }| {
+        self.instances.iter().map(|RestoredInstance { id, checks, has_unknown, is_out }| {
             let own = self.checks[checks.clone()].iter().map(RestoredCheck::own).collect();
-            (id.clone(), OwnInstance::new(own, *has_unknown, false))
+            (id.clone(), OwnInstance::new(own, *has_unknown, *is_out))
         })
+    }
+
+    /// The drains of the instances.
+    pub(super) fn draining(&self) -> BTreeMap<Arc<str>, Draining> {
+        let drains = self.upkeep.instances.iter();
+        let drains = drains.filter_map(|(id, acts)| Some((id, acts.drain?)));
+        drains
+            .map(|(id, drain)| (id.as_str().into(), Draining::of(drain, upkeep::age_ms(drain))))
+            .collect()
     }
 }
 
@@ -87,13 +101,17 @@ pub(crate) async fn restore(
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
     let mut instances = Vec::new();
+    let stored_upkeep = data_dir.upkeep();
     let mut verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {
         if !may_serve(registration, sealing) {
             continue;
         }
-        let Some(definition) = definition(registration, default_address) else { continue };
+        let mut service = records::service(registration, default_address);
+        let acts = upkeep::of(&stored_upkeep, &registration.id, upkeep::age_ms);
+        let is_out = upkeep::apply(&mut service, acts);
+        let Some(definition) = definition(&registration.id, service) else { continue };
         if records.len() == MAX_REGISTRATIONS {
             left_out += 1;
             continue;
@@ -110,12 +128,9 @@ pub(crate) async fn restore(
             let subject = records::subject(registration, &check, default_address);
             checks.push(RestoredCheck { id, check, start, subject, kept });
         }
-        if !registration.checks.is_empty() {
-            instances.push(RestoredInstance {
-                id: instance,
-                checks: first..checks.len(),
-                has_unknown,
-            });
+        if !registration.checks.is_empty() || is_out {
+            let checks = first..checks.len();
+            instances.push(RestoredInstance { id: instance, checks, has_unknown, is_out });
         }
     }
     if left_out > 0 {
@@ -129,7 +144,7 @@ pub(crate) async fn restore(
     for (place, outcome) in probe_all(&checks, prober).await {
         checks[place].start = Start::Probed(outcome);
     }
-    let mut restored = Restored { records, checks, instances };
+    let mut restored = Restored { records, checks, upkeep: stored_upkeep, instances };
     let healths: Vec<_> = restored
         .own_instances()
         .filter_map(|(id, own)| Some(registering::health(&(&*id).into(), own.health()?)))
@@ -140,14 +155,13 @@ pub(crate) async fn restore(
 
 /// The record of a registration, unless it breaks a rule of this version. A later version may have allowed it, so its
 /// line stays in the log.
-fn definition(registration: &StoredRegistration, default_address: &str) -> Option<(Key, Value)> {
-    let service = records::service(registration, default_address);
-    let (key, value) = registering::definition(&registration.id.as_str().into(), service);
+fn definition(id: &str, service: ServiceRecord) -> Option<(Key, Value)> {
+    let (key, value) = registering::definition(&id.into(), service);
     match registering::check(&key, &value) {
         Ok(()) => Some((key, value)),
         Err(error) => {
             tracing::warn!(
-                id = registration.id,
+                id,
                 %error,
                 "a registration in the data directory breaks a rule of this version of hobnob: its instance is left out \
                  until it is registered again or removed"

@@ -2,9 +2,11 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use hobnob_api::{Basis, Grade};
 use hobnob_balancer::Target;
+use hobnob_membership::Time;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
@@ -17,8 +19,18 @@ pub(crate) struct Entry {
     /// Its node has not answered this agent for long.
     is_unanswered: bool,
     target_id: Arc<str>,
+    drain: Option<Fall>,
     /// Made by the first reader that needs it, for all of them.
     print: OnceLock<Print>,
+}
+
+/// The fall of an instance's weight, on the clock of this agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fall {
+    /// Its end.
+    pub(crate) until: Time,
+    /// The time from its beginning to its end.
+    pub(crate) over: Duration,
 }
 
 /// An instance as an answer shows it, in brief.
@@ -33,7 +45,27 @@ pub(super) struct Print {
 impl Entry {
     pub(crate) fn new(instance: Arc<Instance>, is_unanswered: bool) -> Self {
         let target_id = target_id(&instance).into();
-        Self { instance, is_unanswered, target_id, print: OnceLock::new() }
+        Self { instance, is_unanswered, target_id, drain: None, print: OnceLock::new() }
+    }
+
+    /// The instance with its drain, which is as old on arrival as its record says. `before` is the instance as it was: the drain
+    /// of an unchanged record goes on.
+    pub(super) fn draining(self, before: Option<&Self>, now: Time) -> Self {
+        let Some(drain) = self.service.upkeep.drain() else { return self };
+        let known = before.filter(|before| before.service.upkeep.drain() == Some(drain));
+        let fall = Fall { until: now + drain.left(), over: drain.over() };
+        let drain = known.and_then(|known| known.drain).or(Some(fall));
+        Self { drain, ..self }
+    }
+
+    /// The fall of its weight, if it drains.
+    pub(crate) fn fall(&self) -> Option<Fall> {
+        self.drain
+    }
+
+    /// Whether it drains, or is drained.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.service.upkeep.drain().is_some()
     }
 
     /// Whether its checks pass and its node lives.
@@ -43,6 +75,12 @@ impl Entry {
 
     /// The basis of its status.
     pub(crate) fn basis(&self) -> Basis {
+        if self.service.upkeep.maintenance().is_some() {
+            return Basis::Maintenance;
+        }
+        if self.service.upkeep.drain().is_some_and(|drain| drain.is_over()) {
+            return Basis::Drained;
+        }
         match (self.health, self.down_since) {
             (Health::Unknown, _) => Basis::NotYetChecked,
             (Health::Passing | Health::Warning, Some(_)) => Basis::LastKnown,
@@ -97,7 +135,48 @@ pub(crate) fn target_id(instance: &Instance) -> String {
 mod tests {
     use super::*;
     use crate::services::testing::{OTHER, instance};
-    use hobnob_membership::Time;
+    use hobnob_membership::record::{Drain, Upkeep};
+
+    fn with(upkeep: Upkeep, health: Health) -> Arc<Instance> {
+        let change = instance(OTHER, "a", InstanceStatus::of(health, false));
+        let mut instance = Instance { health, ..(*change.instance).clone() };
+        Arc::make_mut(&mut instance.service).upkeep = upkeep;
+        Arc::new(instance)
+    }
+
+    #[test]
+    fn an_instance_that_an_operator_took_out_says_so() {
+        let maintained = with(Upkeep::new(Some("disk".into()), None), Health::Failing);
+        let drain = |elapsed_ms| Some(Drain { elapsed_ms, over_ms: 1_000 });
+        let drained = with(Upkeep::new(None, drain(1_000)), Health::Failing);
+        let draining = with(Upkeep::new(None, drain(400)), Health::Passing);
+        for (instance, basis, grade) in [
+            (maintained, Basis::Maintenance, None),
+            (drained, Basis::Drained, None),
+            (draining, Basis::Current, Some(Grade::Healthy)),
+        ] {
+            let entry = Entry::new(instance, false);
+            assert_eq!((entry.basis(), entry.grade()), (basis, grade));
+        }
+    }
+
+    #[test]
+    fn a_drain_is_as_old_on_arrival_as_its_record_says_and_goes_on_while_the_record_stays() {
+        let drain = |elapsed_ms| Upkeep::new(None, Some(Drain { elapsed_ms, over_ms: 1_000 }));
+        let entry = |elapsed_ms, before: Option<&Entry>, now| {
+            let entry = Entry::new(with(drain(elapsed_ms), Health::Passing), false);
+            entry.draining(before, Time::from_millis(now))
+        };
+        let until = |entry: &Entry| entry.fall().expect("it drains").until;
+        let first = entry(200, None, 50);
+        assert_eq!(until(&first), Time::from_millis(850));
+        let same = entry(200, Some(&first), 300);
+        assert_eq!(until(&same), Time::from_millis(850), "its agent does not answer, say");
+        let next = entry(500, Some(&same), 360);
+        assert_eq!(until(&next), Time::from_millis(860), "its record was written again");
+        let over = Entry::new(with(Upkeep::default(), Health::Passing), false);
+        assert_eq!(over.draining(Some(&next), Time::from_millis(400)).fall(), None);
+    }
 
     /// The whole rule, from what its agent says of an instance to whether it is offered.
     #[test]

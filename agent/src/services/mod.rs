@@ -162,7 +162,14 @@ impl Registry {
     /// clock.
     pub(crate) fn refresh(&self, service: &Arc<Service>, scoped: &Scoped) {
         service.refresh(scoped);
-        if scoped.is_moving() && service.need_clock() {
+        if scoped.is_moving() {
+            self.need_clock(service);
+        }
+    }
+
+    /// Moves the clock of a service's balancers from now on, if that does not happen already.
+    fn need_clock(&self, service: &Arc<Service>) {
+        if service.need_clock() {
             self.keep_time(service);
         }
     }
@@ -196,9 +203,7 @@ impl Registry {
 
     /// Keeps a call that will be reported, and names it.
     pub(crate) fn open_call(&self, service: &Arc<Service>, pick: Pick<Arc<Entry>>) -> u64 {
-        if service.need_clock() {
-            self.keep_time(service);
-        }
+        self.need_clock(service);
         self.ledger.open(pick, self.clock.now().since(Time::ZERO))
     }
 

@@ -10,10 +10,12 @@ use hobnob_balancer::{
     Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING, Pick,
     Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy, VIRTUAL_NODES,
 };
+use hobnob_membership::Time;
 use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 use imbl::ordmap::DiffItem;
 
+use super::entry::Fall;
 use super::service::{Instances, Published};
 use super::{Entry, Locality};
 use crate::budget::{Budget, Exhausted, Held};
@@ -71,6 +73,8 @@ pub(crate) struct Scoped {
     retired: AtomicBool,
     /// The strategies whose tables have room, one bit for each.
     reserved: AtomicU16,
+    /// Whether one of its instances drained when it was last updated.
+    drained: AtomicBool,
     /// The most layers so far, each of which has tables of its own.
     layers: AtomicUsize,
     held: Mutex<HeldBytes>,
@@ -126,6 +130,7 @@ impl Scoped {
             followed: Mutex::default(),
             retired: AtomicBool::new(false),
             reserved: AtomicU16::new(0),
+            drained: AtomicBool::new(false),
             layers: AtomicUsize::new(1),
             held: Mutex::default(),
         }
@@ -227,6 +232,12 @@ impl Scoped {
         let within: Vec<&Arc<Entry>> =
             published.instances.values().filter(|instance| self.contains(instance)).collect();
         let offered = Grade::offered(within.iter().map(|instance| instance.grade()), false);
+        let drains = within.iter().any(|instance| instance.fall().is_some());
+        let drained = self.drained.swap(drains, Ordering::Relaxed);
+        let falling: Vec<_> = match drains || drained {
+            true => within.iter().map(|entry| (entry.target().id, entry.fall())).collect(),
+            false => Vec::new(),
+        };
         match &self.balancer {
             Kind::Flat(balancer) => {
                 let targets = within.iter().filter(|instance| instance.is_offered(offered));
@@ -249,6 +260,28 @@ impl Scoped {
                 }
                 drop(held);
                 layered.update(layers);
+            }
+        }
+        self.drain(&falling);
+    }
+
+    /// Lets the weights of these targets fall, and gives the others their weight back.
+    fn drain(&self, falling: &[(Arc<str>, Option<Fall>)]) {
+        if falling.is_empty() {
+            return;
+        }
+        let balancers = match &self.balancer {
+            Kind::Flat(balancer) => vec![balancer.clone()],
+            Kind::Layered(layered) => layered.layers(),
+        };
+        for balancer in balancers {
+            for (id, fall) in falling {
+                match fall {
+                    Some(Fall { until, over }) => {
+                        balancer.drain_until(id, until.since(Time::ZERO), *over);
+                    }
+                    None => drop(balancer.undrain(id)),
+                }
             }
         }
     }

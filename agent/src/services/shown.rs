@@ -77,6 +77,7 @@ impl Shown {
             basis: instance.basis(),
             age_ms: self.age_ms,
             scope: instance_scope(service.scope),
+            draining: instance.is_draining(),
             check: (instance.health == Health::Warning).then_some(CheckStatus::Warning),
         }
     }
@@ -110,6 +111,7 @@ impl From<&Shown> for hobnob_api::Instance {
             age_ms: fields.age_ms,
             scope: fields.scope,
             check: fields.check,
+            draining: fields.draining,
         }
     }
 }
@@ -140,6 +142,12 @@ struct Fields<'a> {
     scope: InstanceScope,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<CheckStatus>,
+    #[serde(skip_serializing_if = "is_false")]
+    draining: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn is_global(scope: &InstanceScope) -> bool {

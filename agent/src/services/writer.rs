@@ -34,6 +34,8 @@ struct Written {
     instances: Instances,
     /// The instances that say how to balance.
     speakers: BTreeSet<(Text, NodeId)>,
+    /// The instances that drain.
+    draining: BTreeSet<(Text, NodeId)>,
     /// How many instances have each grade.
     grades: BTreeMap<Grade, usize>,
     /// The grade that was published last.
@@ -48,6 +50,11 @@ impl Written {
             self.speakers.remove(&id);
         } else {
             self.speakers.insert(id.clone());
+        }
+        if is_gone || entry.fall().is_none() {
+            self.draining.remove(&id);
+        } else {
+            self.draining.insert(id.clone());
         }
         let before = if is_gone {
             self.instances.remove(&id)
@@ -97,8 +104,13 @@ impl Writer {
     pub(crate) fn apply(&mut self, Change { instance }: Change) {
         let key = ServiceKey::of(&instance);
         let is_unanswered = self.unanswered.contains(&instance.origin);
-        let entry = Arc::new(Entry::new(instance, is_unanswered));
-        self.services.entry(key.clone()).or_default().apply(&entry);
+        let written = self.services.entry(key.clone()).or_default();
+        let before = written.instances.get(&(instance.id.clone(), instance.origin));
+        let now = self.registry.clock.now();
+        let entry =
+            Entry::new(instance, is_unanswered).draining(before.map(|before| &**before), now);
+        let entry = Arc::new(entry);
+        written.apply(&entry);
         self.touched.insert(key.clone());
         self.changes.push((key, entry));
     }
@@ -166,8 +178,12 @@ impl Writer {
             let kept = known
                 .clone()
                 .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
+            let drains = !written.draining.is_empty();
             if let Some(kept) = kept {
                 kept.publish(instances, offered, is_urgent);
+                if drains {
+                    self.registry.need_clock(&kept);
+                }
                 continue;
             }
             let services = services.to_mut();
@@ -181,6 +197,9 @@ impl Writer {
             }
             let service = self.registry.new_service(balancing);
             service.publish(instances, offered, is_urgent);
+            if drains {
+                self.registry.need_clock(&service);
+            }
             services.insert(key, service);
         }
         if let Cow::Owned(services) = services {

@@ -12,6 +12,7 @@
 //! | `epoch.reserve` | room for the next `epoch.json` | with it |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
+//! | `upkeep.json` | maintenance and drains | at every change of them |
 //! | `verdicts.json` | the latest verdicts of checks, to start with after a restart | some time after a verdict changes; not flushed |
 //!
 //! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`. Fields of
@@ -45,6 +46,9 @@ pub use error::{OpenError, WriteError};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
 pub use peers::Peers;
-pub use registration::{StoredBalancing, StoredCheck, StoredRegistrant, StoredRegistration};
+pub use registration::{
+    StoredActs, StoredBalancing, StoredCheck, StoredDrain, StoredMaintenance, StoredRegistrant,
+    StoredRegistration, StoredUpkeep,
+};
 pub use sealed::{KeptKeys, KeptMembership};
 pub use verdicts::KeptVerdict;

@@ -17,7 +17,8 @@ const FALLING: u32 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Ramp {
     kind: AtomicU32,
-    from_us: AtomicU64,
+    /// The whole time of the ramp, which may have begun before the clock did.
+    length_us: AtomicU64,
     until_us: AtomicU64,
 }
 
@@ -32,19 +33,20 @@ impl Ramp {
     }
 
     pub(crate) fn rise(&self, from_us: u64, until_us: u64) {
-        self.start(RISING, from_us, until_us);
+        self.start(RISING, until_us.saturating_sub(from_us), until_us);
     }
 
-    pub(crate) fn fall(&self, from_us: u64, until_us: u64) {
-        self.start(FALLING, from_us, until_us);
+    /// Begins a fall of this length that ends then. It may have begun long ago.
+    pub(crate) fn fall(&self, length_us: u64, until_us: u64) {
+        self.start(FALLING, length_us, until_us);
     }
 
     pub(crate) fn level(&self) {
         self.kind.store(LEVEL, Release);
     }
 
-    fn start(&self, kind: u32, from_us: u64, until_us: u64) {
-        self.from_us.store(from_us, Relaxed);
+    fn start(&self, kind: u32, length_us: u64, until_us: u64) {
+        self.length_us.store(length_us, Relaxed);
         self.until_us.store(until_us, Relaxed);
         self.kind.store(kind, Release);
     }
@@ -55,13 +57,10 @@ impl Ramp {
         if kind == LEVEL {
             return 1.0;
         }
-        let (from_us, until_us) = (self.from_us.load(Relaxed), self.until_us.load(Relaxed));
-        let done = if now_us >= until_us {
-            1.0
-        } else {
-            now_us.saturating_sub(from_us) as f32 / until_us.saturating_sub(from_us).max(1) as f32
-        };
-        if kind == RISING { done.max(WARM_UP_FLOOR) } else { 1.0 - done }
+        let (length_us, until_us) = (self.length_us.load(Relaxed), self.until_us.load(Relaxed));
+        let left_us = until_us.saturating_sub(now_us);
+        let left = (left_us as f32 / length_us.max(1) as f32).min(1.0);
+        if kind == RISING { (1.0 - left).max(WARM_UP_FLOOR) } else { left }
     }
 
     /// Ends a rise that is complete.
@@ -86,11 +85,17 @@ mod tests {
         assert!(!ramp.is_level());
         ramp.finish_rise(200);
         assert!(ramp.is_level());
-        ramp.fall(300, 400);
+        ramp.fall(100, 400);
         assert_eq!([300, 350, 400, 999].map(|now| ramp.share(now)), [1.0, 0.5, 0.0, 0.0]);
         ramp.finish_rise(999);
         assert!(ramp.is_falling(), "drained stays drained");
-        ramp.fall(500, 500);
+        ramp.fall(0, 500);
         assert_eq!(ramp.share(500), 0.0);
+        ramp.fall(2_000, 1_000);
+        assert_eq!(
+            [0, 500, 1_000].map(|now| ramp.share(now)),
+            [0.5, 0.25, 0.0],
+            "half over at zero"
+        );
     }
 }

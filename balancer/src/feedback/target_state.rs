@@ -241,7 +241,13 @@ impl TargetState {
     /// Takes the target's weight away over a time.
     pub(crate) fn drain(&self, over: Duration) {
         let now_us = self.service.now_us();
-        self.ramp.fall(now_us, now_us.saturating_add(micros(over)));
+        self.ramp.fall(micros(over), now_us.saturating_add(micros(over)));
+        self.service.alert();
+    }
+
+    /// Takes the target's weight away over a time that ends then. It may have begun before the clock did.
+    pub(crate) fn drain_until(&self, until: Duration, over: Duration) {
+        self.ramp.fall(micros(over), micros(until));
         self.service.alert();
     }
 

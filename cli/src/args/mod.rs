@@ -57,7 +57,9 @@ pub(crate) use orders::{
     RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
-pub(crate) use register::{CheckReportArgs, DeregisterArgs, RegisterArgs};
+pub(crate) use register::{
+    CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
+};
 pub(crate) use values::millis;
 pub(crate) use watch::WatchArgs;
 
@@ -136,6 +138,10 @@ pub(crate) enum Command {
     Deregister(DeregisterArgs),
     /// Report how a service is, for its check by reports (--check-ttl)
     Check(CheckReportArgs),
+    /// Take an instance, or all of this agent, out at once, or give it back
+    Maintenance(MaintenanceArgs),
+    /// Take an instance out gently: its share of the calls falls to nothing
+    Drain(DrainArgs),
     /// List the healthy instances of a service
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
@@ -189,6 +195,7 @@ impl Cli {
         self.answer_timeout.unwrap_or(match self.command {
             Command::Join(_) => JOIN_TIMEOUT,
             Command::Register(ref args) => waits(&args.ack, args.datacenter.as_ref()),
+            Command::Drain(ref args) => ANSWER_TIMEOUT + args.waits(),
             Command::Deregister(ref args) => waits(&args.ack, args.datacenter.as_ref()),
             _ => ANSWER_TIMEOUT,
         })

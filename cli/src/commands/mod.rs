@@ -9,6 +9,7 @@ mod keys;
 mod log_level;
 mod pick;
 mod register;
+mod upkeep;
 mod watch;
 
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
     match command {
         Command::Register(args) => register::register(&mut client, args.into()).await,
         Command::Deregister(args) => register::deregister(&mut client, args).await,
+        Command::Maintenance(args) => upkeep::maintenance(&mut client, args).await,
+        Command::Drain(args) => upkeep::drain(&mut client, &args).await,
         Command::Check(args) => register::check(&mut client, args).await,
         Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,

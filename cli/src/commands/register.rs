@@ -92,7 +92,7 @@ fn warn_of_others(id: &str, also_at: &[String]) {
     }
 }
 
-fn shortage(ack: &Acknowledged) -> String {
+pub(super) fn shortage(ack: &Acknowledged) -> String {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
         return "no other living agent of those that were asked for is there to apply it: the change is made, and others get it as soon \

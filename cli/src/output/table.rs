@@ -93,11 +93,14 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
     render(&header, rows, style)
 }
 
-/// The status of an instance, and whether it warns.
+/// The status of an instance, and whether it warns, drains or was taken out.
 fn status_text(instance: &Instance) -> String {
     let status = status_word(instance.status);
-    match instance.check {
-        Some(CheckStatus::Warning) => format!("{status}, warns"),
+    match (instance.check, instance.basis) {
+        (_, Basis::Maintenance) => format!("{status}, maintenance"),
+        (_, Basis::Drained) => format!("{status}, drained"),
+        _ if instance.draining => format!("{status}, draining"),
+        (Some(CheckStatus::Warning), _) => format!("{status}, warns"),
         _ => status.to_owned(),
     }
 }
@@ -109,7 +112,7 @@ pub(crate) fn offer_word(instance: &Instance) -> &'static str {
         (true, Basis::Unanswered) => "unanswered",
         (true, Basis::LastKnown) => "last known",
         (true, Basis::NotYetChecked) => "not checked yet",
-        (true, Basis::Current | Basis::Nothing) => "yes",
+        (true, Basis::Current | Basis::Nothing | Basis::Maintenance | Basis::Drained) => "yes",
     }
 }
 
@@ -350,6 +353,7 @@ pub(super) mod tests {
             age_ms: 120,
             scope: hobnob_api::InstanceScope::Global,
             check: None,
+            draining: false,
         }
     }
 

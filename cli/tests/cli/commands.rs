@@ -31,6 +31,7 @@ fn instance(id: &str, status: InstanceStatus) -> Instance {
         age_ms: 5,
         scope: hobnob_api::InstanceScope::Global,
         check: None,
+        draining: false,
     }
 }
 
@@ -278,4 +279,76 @@ fn a_reader_that_has_enough_is_no_error() {
     assert!(line.contains("web-1"));
     let output = watch.wait_with_output().unwrap();
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn check_reports_for_the_service_and_names_the_check() {
+    let taken = Response::Checked { check: "lease".to_owned() };
+    let agent = ScriptedAgent::start(vec![vec![taken]]);
+    let (output, requests) = agent.run(&["check", "warn", "web-1", "--note", "the queue is long"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "the check lease of web-1 is warning\n");
+    let (id, note) = ("web-1".to_owned(), "the queue is long".to_owned());
+    let status = hobnob_api::CheckStatus::Warning;
+    assert_eq!(requests, [Request::Check { id, check: None, status, note }]);
+
+    let unknown = refusal(ErrorCode::CheckNotFound, "`web-1` has no check by reports");
+    let agent = ScriptedAgent::start(vec![vec![unknown]]);
+    let (output, _) = agent.run(&["check", "pass", "web-1", "--check", "other"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no check by reports"), "{}", stderr(&output));
+}
+
+#[test]
+fn maintenance_is_turned_on_for_one_instance_and_off_for_all() {
+    let done = |ids: &[&str]| {
+        let instances = ids.iter().map(|id| (*id).to_owned()).collect();
+        ScriptedAgent::start(vec![vec![Response::Maintained { instances }]])
+    };
+    let args = ["maintenance", "on", "web-1", "--reason", "new disk"];
+    let (output, requests) = done(&["web-1"]).run(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "web-1 is in maintenance\n");
+    let (id, reason) = (Some("web-1".to_owned()), "new disk".to_owned());
+    assert_eq!(requests, [Request::Maintenance { on: true, id, reason }]);
+
+    let (output, requests) = done(&["web-1", "db"]).run(&["maintenance", "off"]);
+    assert_eq!(stdout(&output), "this agent is no longer in maintenance, with its 2 instances\n");
+    let reason = String::new();
+    assert_eq!(requests, [Request::Maintenance { on: false, id: None, reason }]);
+}
+
+#[test]
+fn a_drain_that_too_few_agents_have_applied_exits_with_4() {
+    let drained = |ack| Response::Drained { id: "web-1".to_owned(), ack };
+    let agent = ScriptedAgent::start(vec![vec![drained(None)]]);
+    let (output, requests) = agent.run(&["drain", "web-1", "--for", "5s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "web-1 drains: its share of the calls is nothing in 5 s\n");
+    let request =
+        hobnob_api::DrainRequest { for_ms: 5_000, ..hobnob_api::DrainRequest::new("web-1") };
+    assert_eq!(requests, [Request::Drain(request)]);
+
+    for (complete, missing, code) in [(true, vec![], 0), (false, vec!["a3".to_owned()], 4)] {
+        let ack = Acknowledged { confirmed: 2, wanted: 3, complete, missing };
+        let agent = ScriptedAgent::start(vec![vec![drained(Some(ack))]]);
+        let (output, _) = agent.run(&["drain", "web-1", "--for", "1ms", "--wait-acked", "99%"]);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "web-1 is drained: 2 other agents have applied it\n");
+        assert_eq!(stderr(&output).contains("missing: a3"), !complete, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_instance_that_warns_drains_or_is_in_maintenance_says_so_in_the_table() {
+    let healthy = || instance("web", InstanceStatus::Healthy);
+    let warns = Instance { check: Some(hobnob_api::CheckStatus::Warning), ..healthy() };
+    let drains = Instance { draining: true, ..healthy() };
+    let out = instance("web", InstanceStatus::Unhealthy);
+    let out = Instance { basis: Basis::Maintenance, ..out };
+    let agent = ScriptedAgent::start(vec![vec![found(vec![warns, drains, out])]]);
+    let (output, _) = agent.run(&["resolve", "web", "--all"]);
+    for said in ["healthy, warns", "healthy, draining", "unhealthy, maintenance"] {
+        assert!(stdout(&output).contains(said), "{}", stdout(&output));
+    }
 }

@@ -28,5 +28,6 @@ mod process;
 mod sealed;
 mod sockets;
 mod stall;
+mod upkeep;
 mod walk;
 mod web;

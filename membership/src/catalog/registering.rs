@@ -84,6 +84,7 @@ mod tests {
             checked: true,
             balancing: Balancing::default(),
             scope: Default::default(),
+            upkeep: Default::default(),
         }
     }
 

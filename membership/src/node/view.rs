@@ -340,6 +340,7 @@ mod tests {
             checked,
             balancing: crate::catalog::record::Balancing::default(),
             scope: Default::default(),
+            upkeep: Default::default(),
         }))
     }
 

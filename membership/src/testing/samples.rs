@@ -85,6 +85,7 @@ pub fn web() -> ServiceRecord {
         checked: false,
         balancing: Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     }
 }
 

@@ -111,6 +111,7 @@ fn value(n: usize) -> Value {
         checked: false,
         balancing: Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     }))
 }
 

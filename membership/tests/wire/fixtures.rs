@@ -57,6 +57,7 @@ pub(crate) fn service() -> ServiceRecord {
         checked: true,
         balancing: Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Records: what is kept as it came, and what is known of it.
 
 use hobnob_membership::catalog::{Delta, Entry};
-use hobnob_membership::record::{Health, Key, NodeRecord, RawValue, Support, Value};
+use hobnob_membership::record::{Health, Key, NodeRecord, RawValue, Support, Upkeep, Value};
 use hobnob_membership::wire::{Frame, Message};
 use proptest::prelude::*;
 
@@ -118,6 +118,8 @@ fn value() -> impl Strategy<Value = (Key, Value)> {
             port,
             tags,
             meta,
+            // Without it, a tail might read as one.
+            upkeep: Upkeep::new(Some("x".into()), None),
             ..service()
         };
         (Key::Service(id.into()), Value::Service(service.into()))
@@ -153,6 +155,8 @@ proptest! {
             Key::Health(id) => (3, id.as_str()),
             Key::Unknown(_) => unreachable!(),
         };
+        // A second byte may say that a passing instance warns.
+        prop_assume!(value != Value::Health(Health::Passing) || tail.first() != Some(&1));
         let bytes = [bytes_of(value.clone()), tail].concat();
         let read = entries(&[entry(1, (kind, id), (kind, &bytes))]);
         prop_assert_eq!(&read[0].key, &key);
@@ -166,14 +170,23 @@ proptest! {
         (key, value) in value(), cut in any::<prop::sample::Index>(),
     ) {
         let bytes = bytes_of(value);
-        // The last bytes of a node record say that there is no certificate, and whether it may be a gateway; the last byte of a
-        // definition is its scope. Without them, the record is one of an earlier version.
-        let later = match key { Key::Node => 2, Key::Service(_) => 1, _ => 0 };
+        // The last bytes of a node record say that there is no certificate, and whether it may be a gateway; the last bytes of a
+        // definition are its scope, and five that say that it is in maintenance. Without them, the record is one of an earlier version.
+        let later = match key { Key::Node => 2, Key::Service(_) => 6, _ => 0 };
         let cut = &bytes[..cut.index(bytes.len() - later)];
         let kind = match key { Key::Node => 1, Key::Service(_) => 2, _ => 3 };
         let read = entries(&[entry(1, (kind, if kind == 1 { "" } else { "x" }), (kind, cut))]);
         prop_assert_eq!(read[0].value.as_ref().and_then(|value| value.content()), None);
     }
+}
+
+#[test]
+fn a_warning_reads_as_passing_where_there_are_no_warnings() {
+    assert_eq!(bytes_of(Value::Health(Health::Warning)), [1, 1]);
+    let read = entries(&[entry(1, (3, "a"), (3, &[1, 1])), entry(2, (3, "b"), (3, &[1, 2, 3]))]);
+    let content = |at: usize| read[at].value.as_ref().and_then(|value| value.content().cloned());
+    assert_eq!(content(0), Some(Value::Health(Health::Warning)));
+    assert_eq!(content(1), Some(Value::Health(Health::Passing)), "another word for passing");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn service(port: u16) -> Value {
         checked: false,
         balancing: Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     };
     Value::Service(record.into())
 }

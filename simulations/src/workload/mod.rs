@@ -261,5 +261,6 @@ fn service(number: u64, stamp: Stamp, large: bool) -> ServiceRecord {
         checked: true,
         balancing: hobnob_membership::record::Balancing::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     }
 }

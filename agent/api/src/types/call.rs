@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, Explained,
-    ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery, Picked,
-    Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
+    Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
+    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery,
+    Picked, Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
     SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
@@ -54,6 +54,20 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "is_default")]
         datacenter: Option<String>,
     },
+    /// Begin or end the maintenance of an instance of this agent, or of all of them. It lasts over restarts. Answered by
+    /// [`Response::Maintained`] once it is durable.
+    Maintenance {
+        /// Whether it begins.
+        on: bool,
+        /// The instance's id; all instances of this agent, also those that come later, when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        id: Option<String>,
+        /// Why, for people; at most 512 bytes.
+        #[serde(default, skip_serializing_if = "is_default")]
+        reason: String,
+    },
+    /// Drain an instance of this agent, or stop that. It lasts over restarts. Answered by [`Response::Drained`].
+    Drain(DrainRequest),
     /// Report how a service is, for its check by reports. Answered by [`Response::Checked`].
     Check {
         /// The instance's id.
@@ -231,6 +245,8 @@ impl Request {
         "check",
         "settings",
         "reload",
+        "maintenance",
+        "drain",
     ];
 
     /// Its name, as JSON has it.
@@ -262,6 +278,8 @@ impl Request {
             Self::Check { .. } => "check",
             Self::Settings {} => "settings",
             Self::Reload {} => "reload",
+            Self::Maintenance { .. } => "maintenance",
+            Self::Drain(_) => "drain",
         }
     }
 
@@ -277,6 +295,8 @@ impl Request {
             Self::Register(_) => Some("register"),
             Self::Deregister { .. } => Some("deregister"),
             Self::Check { .. } => Some("check"),
+            Self::Maintenance { .. } => Some("maintenance"),
+            Self::Drain(_) => Some("drain"),
             Self::Join { .. } => Some("join"),
             Self::Leave {} => Some("leave"),
             Self::ForceLeave { .. } => Some("force_leave"),
@@ -339,6 +359,19 @@ pub enum Response<I = Instance> {
         /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
+    },
+    /// The maintenance began or ended.
+    Maintained {
+        /// The ids of the instances that are concerned.
+        instances: Vec<String>,
+    },
+    /// The drain began, was stopped, or is over, as the request says.
+    Drained {
+        /// The instance's id.
+        id: String,
+        /// The agents that have applied its end, if that was asked for.
+        #[serde(default, skip_serializing_if = "is_default")]
+        ack: Option<Acknowledged>,
     },
     /// The report was taken.
     Checked {

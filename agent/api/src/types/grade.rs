@@ -14,6 +14,8 @@ use super::{Basis, Instance, InstanceStatus};
 /// | not yet run, or overdue | any | `unknown` | `not_yet_checked` | [`NotYetChecked`](Self::NotYetChecked) |
 /// | failing | alive or suspect | `unhealthy` | `current` | none: never offered |
 /// | failing when last known | down or out of reach | `unhealthy` | `nothing` | none: never offered |
+/// | any, in maintenance | any | `unhealthy` | `maintenance` | none: never offered |
+/// | any, drained | any | `unhealthy` | `drained` | none: never offered |
 /// | any | left | `gone` | any | none: never offered |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grade {
@@ -37,7 +39,14 @@ impl Grade {
             (InstanceStatus::Healthy, _) => Some(Self::Healthy),
             (InstanceStatus::Unknown, Basis::LastKnown) => Some(Self::LastKnown),
             (InstanceStatus::Unknown, Basis::NotYetChecked) => Some(Self::NotYetChecked),
-            (InstanceStatus::Unknown, Basis::Current | Basis::Unanswered | Basis::Nothing)
+            (
+                InstanceStatus::Unknown,
+                Basis::Current
+                | Basis::Unanswered
+                | Basis::Nothing
+                | Basis::Maintenance
+                | Basis::Drained,
+            )
             | (InstanceStatus::Unhealthy | InstanceStatus::Gone, _) => None,
         }
     }

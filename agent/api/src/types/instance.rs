@@ -64,6 +64,10 @@ pub struct Instance {
     /// `warning` when one of its checks warns and none fails; else absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub check: Option<CheckStatus>,
+    /// Whether an operator drains it, or has drained it: its weight stays as it was registered, and its share of the calls falls
+    /// to nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub draining: bool,
 }
 
 /// Whether an instance works.
@@ -94,6 +98,10 @@ pub enum Basis {
     LastKnown,
     /// Its checks have not run yet, or are overdue.
     NotYetChecked,
+    /// An operator put it in maintenance. A client that does not know this word reads [`Nothing`](Self::Nothing).
+    Maintenance,
+    /// An operator drained it. A client that does not know this word reads [`Nothing`](Self::Nothing).
+    Drained,
     /// Nothing that speaks for it: its checks failed before its node was lost. A basis of a newer agent reads as this one.
     #[serde(other)]
     Nothing,

@@ -20,6 +20,7 @@ mod query;
 mod registration;
 mod scope;
 mod settings;
+mod upkeep;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -39,6 +40,7 @@ pub use query::*;
 pub use registration::*;
 pub use scope::InstanceScope;
 pub use settings::*;
+pub use upkeep::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

@@ -29,6 +29,7 @@ use crate::progress::Progress;
 use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
+use crate::queries::drain::{check_reason, drain};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::info::info;
@@ -170,6 +171,18 @@ impl Handler {
                 self.registrations.deregister(id.clone(), caller).await?;
                 let ack = self.acknowledged(ack, InstanceScope::Global).await?;
                 Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
+            }
+            Request::Maintenance { on, id, reason } => {
+                id.iter().try_for_each(|id| check("instance id", id))?;
+                check_reason(&reason)?;
+                let reason = on.then_some(reason);
+                let instances = self.registrations.maintain(id, reason, caller).await?;
+                Response::Maintained { instances }
+            }
+            Request::Drain(request) => {
+                let id = request.id.clone();
+                let ack = drain(driver, &self.registrations, request, caller).await?;
+                Response::Drained { id, ack }
             }
             Request::Check { id, check: name, status, note } => {
                 check("instance id", &id)?;

@@ -31,6 +31,7 @@ fn service(port: u16) -> (Key, Option<Value>) {
         checked: true,
         balancing: Default::default(),
         scope: Default::default(),
+        upkeep: Default::default(),
     };
     (Key::Service("web-1".into()), Some(Value::Service(record.into())))
 }

@@ -6,6 +6,7 @@
 
 mod keeping;
 mod reporting;
+pub(super) mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,10 +28,13 @@ use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
 use crate::progress::Progress;
 use crate::services::Registry;
-use crate::storage::{DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration};
+use crate::storage::{
+    DataDir, KeptKeys, KeptVerdict, StoredRegistrant, StoredRegistration, StoredUpkeep,
+};
 use crate::translate::api_node_id;
 
 use keeping::KEEP_AGAIN_AFTER;
+pub(super) use upkeep::Draining;
 
 /// Checks that were critical for too long, and wait for the registrar; others are told again.
 const MAX_EXPIRED: usize = 64;
@@ -47,6 +51,10 @@ pub(crate) struct Registrar {
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Vec<Checker>>,
     context: CheckContext,
+    /// What operators did to the instances.
+    upkeep: StoredUpkeep,
+    /// The drains that go on.
+    draining: BTreeMap<Arc<str>, Draining>,
     /// The checks that were critical for too long.
     expired: mpsc::Receiver<CheckId>,
     /// The number of the next check.
@@ -85,12 +93,16 @@ impl Registrar {
             registrants,
             checkers: BTreeMap::new(),
             context,
+            upkeep: StoredUpkeep::default(),
+            draining: BTreeMap::new(),
             expired,
             next_check: restored.checks.len() as u64,
             unkept: None,
             unkept_keys: None,
             progress: Progress::default(),
         };
+        this.draining = restored.draining();
+        this.upkeep = restored.upkeep;
         for restored in restored.checks {
             let RestoredCheck { id, check, start, subject, .. } = restored;
             this.start_check(id, check, start, subject);
@@ -106,12 +118,14 @@ impl Registrar {
     /// Runs until all handles are gone. Ends early if the data directory is lost to a panic.
     pub(crate) async fn run(mut self, mut persist: mpsc::Receiver<Persist>) {
         while self.data_dir.is_some() {
+            let drain_due = self.drain_due();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(command) => self.take_command(command).await,
                     None => break,
                 },
                 Some(persisted) = persist.recv() => self.persist(persisted).await,
+                () = upkeep::wait_until(drain_due) => self.continue_drains().await,
                 Some(expired) = self.expired.recv() => self.expire(&expired).await,
                 () = sleep(KEEP_AGAIN_AFTER), if self.has_unkept() => self.keep_again().await,
             }
@@ -131,6 +145,13 @@ impl Registrar {
                 reply.send(self.deregister(&id, caller).await);
             }
             Command::Define { definitions, reply } => reply.send(self.define(&definitions).await),
+            Command::Maintain { id, reason, caller, reply } => {
+                reply.send(self.maintain(id.as_deref(), reason, caller).await);
+            }
+            Command::Drain { id, over, caller, reply } => {
+                reply.send(self.drain(&id, over, caller).await);
+            }
+            Command::AwaitDrained { id, reply } => self.await_drained(&id, reply),
             Command::Report { id, check, report, reply } => {
                 reply.send(self.report(&id, check.as_deref(), report).await);
             }
@@ -172,7 +193,7 @@ impl Registrar {
     }
 
     pub(super) fn records_of(&self, registration: &StoredRegistration) -> RecordChanges {
-        let service = records::service(registration, &self.default_address);
+        let (service, _) = self.definition(registration);
         registering::register(&registration.id.as_str().into(), service, InitialHealth::Kept)
     }
 
@@ -199,7 +220,8 @@ impl Registrar {
             written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
             // A verdict on the earlier registration says nothing about this one.
-            self.write_with_new_checks(records, &after).await?;
+            let (_, is_out) = self.definition(&after);
+            self.write_with_new_checks(records, &after, is_out).await?;
         }
         let replaced = before.is_some();
         let agent = agent.map(tracing::field::display);
@@ -235,6 +257,9 @@ impl Registrar {
     async fn withdraw(&mut self, id: &str) -> Result<(), ApiError> {
         self.registrants.remove(id);
         self.checkers.remove(id);
+        if let Err(error) = self.forget_upkeep(id).await {
+            tracing::warn!(id, %error, "the maintenance or the drain of an instance that is gone could not be forgotten");
+        }
         let records = registering::deregister(&id.into());
         let change = OwnChange::Checks(None);
         let written = self.driver.write_with_checks(records, id.into(), change).await;
@@ -268,6 +293,7 @@ impl Registrar {
         &mut self,
         records: RecordChanges,
         registration: &StoredRegistration,
+        is_out: bool,
     ) -> Result<(), ApiError> {
         let instance: Arc<str> = registration.id.as_str().into();
         self.checkers.remove(&instance);
@@ -282,7 +308,7 @@ impl Registrar {
             let health = initial(check);
             OwnCheck::new(id.clone(), check.clone(), health)
         });
-        let own = OwnInstance::new(own.collect(), has_unknown, false);
+        let own = OwnInstance::new(own.collect(), has_unknown, is_out);
         let change = OwnChange::Checks(Some(own));
         let written = self.driver.write_with_checks(records, instance, change).await;
         written.map_err(|refused| not_written(&registration.id, refused))?;

@@ -2,6 +2,7 @@
 
 mod full;
 mod several;
+mod upkeep;
 
 use std::io::ErrorKind as IoErrorKind;
 use std::time::Duration;

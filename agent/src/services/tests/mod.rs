@@ -1,5 +1,6 @@
 //! The registry, written as the driver does and read as a connection does.
 
+mod draining;
 mod scopes;
 
 use std::collections::BTreeSet;

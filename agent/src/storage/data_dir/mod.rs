@@ -15,7 +15,7 @@ use super::error::{OpenError, WriteError};
 use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
 use super::peers::{self, Peers};
-use super::registration::{StoredRegistrant, StoredRegistration};
+use super::registration::{StoredRegistrant, StoredRegistration, StoredUpkeep, upkeep};
 use super::sealed::{KeptKeys, Written};
 use super::verdicts::{self, KeptVerdict};
 
@@ -187,6 +187,20 @@ impl DataDir {
     /// A file could not be made durable.
     pub fn save_keys(&mut self, keys: &KeptKeys) -> Result<(), WriteError> {
         Ok(keys.save(self.disk.as_mut(), &mut self.written_keys)?)
+    }
+
+    /// What operators did to the instances: maintenance and drains. A file that cannot be read is ignored with an error in the log.
+    #[must_use]
+    pub fn upkeep(&self) -> StoredUpkeep {
+        upkeep::load(self.disk.as_ref())
+    }
+
+    /// Remembers what operators did to the instances. It is durable when this returns.
+    ///
+    /// # Errors
+    /// It could not be made durable.
+    pub fn save_upkeep(&mut self, upkeep: &StoredUpkeep) -> Result<(), WriteError> {
+        Ok(upkeep::save(self.disk.as_mut(), upkeep)?)
     }
 
     /// The latest verdicts of checks of this boot of the host, by the id of their instance. They are hints: a file that

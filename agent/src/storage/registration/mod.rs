@@ -1,6 +1,7 @@
 //! Registrations as they are stored on disk.
 
 mod check;
+pub(super) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +9,7 @@ use hobnob_api::{Balancing, DEFAULT_NAMESPACE, InstanceScope, NodeId, Registrati
 use serde::{Deserialize, Serialize};
 
 pub use check::StoredCheck;
+pub use upkeep::{StoredActs, StoredDrain, StoredMaintenance, StoredUpkeep};
 
 /// A registered instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -209,24 +209,24 @@ struct Placed {
 
 impl Placed {
     fn apply(mut self, matches: &ArgMatches) -> Result<CheckArgs, clap::Error> {
-        self.each(matches, "check_name", "", |check, name: String| set(check.name = name))?;
-        self.each(matches, "interval", "", |check, at| set(check.interval_ms = millis(at)))?;
-        self.each(matches, "timeout", "", |check, within| set(check.timeout_ms = millis(within)))?;
-        self.each(matches, "success_before_passing", "", |check, count| {
-            set(check.success_before_passing = count)
+        self.every(matches, "check_name", |check, name: String| check.name = name)?;
+        self.every(matches, "interval", |check, at| check.interval_ms = millis(at))?;
+        self.every(matches, "timeout", |check, within| check.timeout_ms = millis(within))?;
+        self.every(matches, "success_before_passing", |check, count| {
+            check.success_before_passing = count;
         })?;
-        self.each(matches, "failures_before_warning", "", |check, count| {
-            set(check.failures_before_warning = Some(count))
+        self.every(matches, "failures_before_warning", |check, count| {
+            check.failures_before_warning = Some(count);
         })?;
-        self.each(matches, "failures_before_critical", "", |check, count| {
-            set(check.failures_before_critical = count)
+        self.every(matches, "failures_before_critical", |check, count| {
+            check.failures_before_critical = count;
         })?;
-        self.each(matches, "initial", "", |check, status| set(check.initial = Some(status)))?;
-        self.each(matches, "deregister_critical_after", "", |check, after| {
-            set(check.deregister_critical_after_ms = Some(millis(after)))
+        self.every(matches, "initial", |check, status| check.initial = Some(status))?;
+        self.every(matches, "deregister_critical_after", |check, after| {
+            check.deregister_critical_after_ms = Some(millis(after));
         })?;
-        self.each(matches, "no_listener_watch", "", |check, is_off: bool| {
-            set(check.listener_watch = !is_off)
+        self.every(matches, "no_listener_watch", |check, is_off: bool| {
+            check.listener_watch = !is_off;
         })?;
         self.http(matches, "http_method", |http, method| http.method = Some(method))?;
         self.http(matches, "http_header", |http, (name, value)| {
@@ -257,7 +257,10 @@ impl Placed {
             grpc(check).map(|grpc| grpc.service = Some(service))
         })?;
         self.each(matches, "script_arg", "--check-script", |check, arg| match &mut check.probe {
-            Probe::Script { args } => Some(args.push(arg)),
+            Probe::Script { args } => {
+                args.push(arg);
+                Some(())
+            }
             _ => None,
         })?;
         let is_named = !placed::<String>(matches, "check_name").is_empty();
@@ -296,6 +299,19 @@ impl Placed {
         Ok(())
     }
 
+    /// The same for an option that every check takes.
+    fn every<T: Clone + Send + Sync + 'static>(
+        &mut self,
+        matches: &ArgMatches,
+        id: &str,
+        apply: impl Fn(&mut Check, T),
+    ) -> Result<(), clap::Error> {
+        self.each(matches, id, "every check", |check, value| {
+            apply(check, value);
+            Some(())
+        })
+    }
+
     fn http<T: Clone + Send + Sync + 'static>(
         &mut self,
         matches: &ArgMatches,
@@ -303,15 +319,13 @@ impl Placed {
         apply: impl Fn(&mut HttpProbe, T),
     ) -> Result<(), clap::Error> {
         self.each(matches, id, "--check-http", |check, value| match &mut check.probe {
-            Probe::Http(http) => Some(apply(http, value)),
+            Probe::Http(http) => {
+                apply(http, value);
+                Some(())
+            }
             _ => None,
         })
     }
-}
-
-/// An option that every check takes.
-fn set((): ()) -> Option<()> {
-    Some(())
 }
 
 fn tls(check: &mut Check) -> Option<&mut hobnob_api::ProbeTls> {

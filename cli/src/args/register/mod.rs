@@ -2,6 +2,7 @@
 
 mod checks;
 mod report;
+mod upkeep;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
@@ -15,6 +16,7 @@ use super::values;
 use checks::CheckArgs;
 
 pub(crate) use report::CheckReportArgs;
+pub(crate) use upkeep::{DrainArgs, MaintenanceArgs};
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -213,6 +213,7 @@ pub(in crate::dev) mod tests {
             age_ms: 0,
             scope: hobnob_api::InstanceScope::Global,
             check: None,
+            draining: false,
         }
     }
 

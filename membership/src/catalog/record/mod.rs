@@ -6,6 +6,7 @@ mod node;
 mod rules;
 mod scope;
 mod service;
+mod upkeep;
 mod value;
 
 pub use key::{Key, UnknownKey};
@@ -16,4 +17,5 @@ pub use scope::InstanceScope;
 pub use service::{Balancing, DEFAULT_NAMESPACE, Health, ServiceRecord};
 /// A text that is cheap to clone and needs no allocation up to 23 bytes.
 pub use smol_str::SmolStr as Text;
+pub use upkeep::{Drain, Upkeep};
 pub use value::{RawValue, Value};

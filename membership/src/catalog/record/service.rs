@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{RecordError, count, name, text};
-use super::{InstanceScope, Meta, Tags, Text};
+use super::{InstanceScope, Meta, Tags, Text, Upkeep};
 use crate::base::limits;
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
@@ -35,8 +35,13 @@ pub struct ServiceRecord {
     pub balancing: Balancing,
     /// How far its definition goes.
     pub scope: InstanceScope,
+    /// What an operator did to it. It is the last field for good.
+    pub upkeep: Upkeep,
 }
-block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing } later { scope: InstanceScope::Global });
+block!(ServiceRecord { service, namespace, address, port, tags, meta, weight, checked, balancing } later {
+    scope: InstanceScope::Global,
+    upkeep: Upkeep::default(),
+});
 
 /// The settings for balancing calls to a service, for all callers. A setting that is not given is left to the caller.
 ///
@@ -151,6 +156,7 @@ impl ServiceRecord {
             name("tag", tag)?;
         }
         self.balancing.validate()?;
+        self.upkeep.validate()?;
         count("metadata keys", self.meta.len(), limits::MAX_META_KEYS)?;
         for (key, value) in self.meta.iter() {
             name("metadata key", key)?;

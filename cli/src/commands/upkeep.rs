@@ -1,0 +1,74 @@
+//! `hobnob maintenance` and `hobnob drain`.
+
+use hobnob_api::client::Client;
+use hobnob_api::names::printable;
+use hobnob_api::{Acknowledged, Request, Response};
+
+use super::register::shortage;
+use super::unexpected;
+use crate::args::{DrainArgs, MaintenanceArgs};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+/// Begins or ends a maintenance.
+pub(super) async fn maintenance(
+    client: &mut Client,
+    args: MaintenanceArgs,
+) -> anyhow::Result<Exit> {
+    let on = args.is_on();
+    let MaintenanceArgs { id, reason, .. } = args;
+    let is_agent = id.is_none();
+    match client.call(Request::Maintenance { on, id, reason }).await? {
+        Response::Maintained { instances } => {
+            let is = if on { "in maintenance" } else { "no longer in maintenance" };
+            let mut out = Output::new();
+            if is_agent {
+                let count = instances.len();
+                out.line(&format!("this agent is {is}, with its {count} instances"))?;
+            } else {
+                for id in &instances {
+                    out.line(&format!("{} is {is}", printable(id)))?;
+                }
+            }
+            Ok(Exit::Done)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Begins or stops a drain, and waits for its end if that was asked for.
+pub(super) async fn drain(client: &mut Client, args: &DrainArgs) -> anyhow::Result<Exit> {
+    let request = args.to_request();
+    let (stop, waited, for_ms) = (request.stop, request.acked_percent.is_some(), request.for_ms);
+    match client.call(Request::Drain(request)).await? {
+        Response::Drained { id, ack } => {
+            let id = printable(&id);
+            let done = match (stop, waited) {
+                (true, _) => format!("{id} has its share of the calls back"),
+                (false, true) => format!("{id} is drained"),
+                (false, false) => {
+                    format!(
+                        "{id} drains: its share of the calls is nothing in {} s",
+                        for_ms.div_ceil(1_000)
+                    )
+                }
+            };
+            tell(&done, ack.as_ref())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Tells what was done, and whether enough agents have applied it.
+fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
+    let Some(ack) = ack else {
+        Output::new().line(done)?;
+        return Ok(Exit::Done);
+    };
+    Output::new().line(&format!("{done}: {} other agents have applied it", ack.confirmed))?;
+    if ack.complete {
+        return Ok(Exit::Done);
+    }
+    output::say(&shortage(ack));
+    Ok(Exit::Unconfirmed)
+}
