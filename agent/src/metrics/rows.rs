@@ -32,7 +32,7 @@ pub(super) const OWN: &[Row] = rows! {
     Gauge hobnob_agent_info [member node_id cluster datacenter zone]
         "1, with what the agent is.";
     Gauge hobnob_ready []
-        "1 while the agent answers from a cluster that it hears; 0 while it starts, is isolated, or leaves."
+        "1 while the agent answers from a cluster that it hears; 0 while it is isolated, or leaves. There are no metrics before it has started."
         alert "0 for a minute";
     Gauge hobnob_isolated []
         "1 while the agent hears no other member, although it should."

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hobnob_api::{
-    ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, HeldBack, Isolation, Signed,
+    ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, ForgottenDatacenter,
+    HeldBack, Isolation, Signed,
 };
 use hobnob_membership::{self as membership, DatacenterId, Input, Node, Time};
 
@@ -22,8 +23,9 @@ pub(crate) async fn datacenters(
 ) -> Result<DatacenterList, Stopping> {
     let revision = registry.revision();
     let traffic = registry.traffic();
-    let datacenters = driver.inspect(move |node, now| listed(node, &traffic, now)).await?;
-    Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters })
+    let list = driver.inspect(move |node, now| (listed(node, &traffic, now), forgotten(node)));
+    let (datacenters, forgotten) = list.await?;
+    Ok(DatacenterList { revision, isolated: registry.is_isolated(), datacenters, forgotten })
 }
 
 /// An operator's order about another datacenter.
@@ -97,6 +99,14 @@ fn check_other(
     }
     // A datacenter whose members were all forgotten may be isolated still.
     if node.is_isolated(datacenter) { Ok(()) } else { check_known(node, name, now) }
+}
+
+fn forgotten(node: &Node) -> Vec<ForgottenDatacenter> {
+    let one = |(id, isolation_orders): (DatacenterId, u64)| ForgottenDatacenter {
+        id: format!("{:016x}", id.0),
+        isolation_orders,
+    };
+    node.forgotten().map(one).collect()
 }
 
 fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, [u64; 2]>, now: Time) -> Vec<Datacenter> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
+use super::hearings::Hearings;
 use super::registrants::Registrants;
+use super::registrar::upkeep::Maintained;
 use super::rules;
 use crate::actor::{Reply, ask};
 use crate::caller::Caller;
@@ -22,6 +24,7 @@ const MAX_WAITING_COMMANDS: usize = 256;
 pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
     registrants: Arc<Registrants>,
+    hearings: Arc<Hearings>,
     /// Whether checks may be scripts.
     script_checks: bool,
 }
@@ -48,7 +51,7 @@ pub(super) enum Command {
         /// Why it begins; `None` when it ends.
         reason: Option<String>,
         caller: Caller,
-        reply: Reply<Result<Vec<String>, ApiError>>,
+        reply: Reply<Result<Maintained, ApiError>>,
     },
     Drain {
         id: String,
@@ -73,16 +76,17 @@ impl RegistrationsHandle {
     /// A handle, and the commands that it and its clones send.
     pub(super) fn channel(
         registrants: Arc<Registrants>,
+        hearings: Arc<Hearings>,
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants, script_checks }, received)
+        (Self { commands, registrants, hearings, script_checks }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default(), false).0
+        Self::channel(Arc::default(), Arc::default(), false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
@@ -111,24 +115,29 @@ impl RegistrationsHandle {
     }
 
     /// Hands the report of a service on itself to its check by reports; `check` names it where there are several. Returns the
-    /// name of the check.
+    /// name of the check. A report waits for no disk.
     pub(crate) async fn report(
         &self,
         id: String,
         check: Option<String>,
         report: SelfReport,
     ) -> Result<String, ApiError> {
+        if let Some((name, hear)) = self.hearings.find(&id, check.as_deref())
+            && hear.send(report.clone()).await.is_ok()
+        {
+            return Ok(name.to_string());
+        }
+        // There is none now, or it has just ended. The registrar knows, and says what is wrong.
         ask(&self.commands, |reply| Command::Report { id, check, report, reply }).await?
     }
 
-    /// Puts an instance in maintenance for a reason, or all of this agent without an id; without a reason, ends that. Returns the
-    /// ids of the instances that are concerned. It is durable and visible here when this returns.
+    /// Puts an instance in maintenance for a reason, or all of this agent without an id; without a reason, ends that. It is durable and visible here when this returns.
     pub(crate) async fn maintain(
         &self,
         id: Option<String>,
         reason: Option<String>,
         caller: Caller,
-    ) -> Result<Vec<String>, ApiError> {
+    ) -> Result<Maintained, ApiError> {
         ask(&self.commands, |reply| Command::Maintain { id, reason, caller, reply }).await?
     }
 

@@ -2,6 +2,7 @@
 
 mod define;
 mod handle;
+mod hearings;
 mod records;
 mod registrants;
 mod registrar;
@@ -13,5 +14,6 @@ mod tests;
 pub(crate) use define::define_at_start;
 pub(crate) use handle::RegistrationsHandle;
 pub(crate) use registrar::Registrar;
+pub(crate) use registrar::upkeep::Maintained;
 pub(crate) use restore::{Restored, restore};
 pub(crate) use rules::check;

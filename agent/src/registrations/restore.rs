@@ -84,7 +84,8 @@ impl Restored {
     pub(super) fn draining(&self) -> BTreeMap<Arc<str>, Draining> {
         let drains = self.upkeep.instances.iter();
         let drains = drains.filter_map(|(id, acts)| Some((id, acts.drain?)));
-        drains
+        let unfinished = drains.filter(|(_, drain)| upkeep::age_ms(*drain) < drain.over_ms);
+        unfinished
             .map(|(id, drain)| (id.as_str().into(), Draining::of(drain, upkeep::age_ms(drain))))
             .collect()
     }
@@ -101,7 +102,9 @@ pub(crate) async fn restore(
     let mut records = Vec::new();
     let mut checks: Vec<RestoredCheck> = Vec::new();
     let mut instances = Vec::new();
-    let stored_upkeep = data_dir.upkeep();
+    let mut stored_upkeep = data_dir.upkeep();
+    // What was done to an instance ends with its registration, also while this agent was stopped.
+    stored_upkeep.instances.retain(|id, _| data_dir.registration(id).is_some());
     let mut verdicts = data_dir.verdicts();
     let mut left_out = 0;
     for registration in data_dir.registrations() {

@@ -103,7 +103,7 @@ fn here(places: &ConfigPlaces) -> Result<Merged, Broken> {
 pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let mut found = Validated::default();
     let tell = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.to_string());
-    let mut dir = args.places.config_dir.clone();
+    let mut dir = args.places.config_dir.clone().or_else(crate::config::default_dir);
     // Without a configuration nothing tells that they are off.
     let mut script_checks = true;
     match here(&args.places) {

@@ -19,7 +19,7 @@ pub(super) async fn maintenance(
     let MaintenanceArgs { id, reason, .. } = args;
     let is_agent = id.is_none();
     match client.call(Request::Maintenance { on, id, reason }).await? {
-        Response::Maintained { instances } => {
+        Response::Maintained { instances, still_out } => {
             let is = if on { "in maintenance" } else { "no longer in maintenance" };
             let mut out = Output::new();
             if is_agent {
@@ -29,6 +29,14 @@ pub(super) async fn maintenance(
                 for id in &instances {
                     out.line(&format!("{} is {is}", printable(id)))?;
                 }
+            }
+            for id in &still_out {
+                let reason = if is_agent {
+                    "of its own maintenance or drain"
+                } else {
+                    "this agent is in maintenance"
+                };
+                out.line(&format!("{} stays out: {reason}", printable(id)))?;
             }
             Ok(Exit::Done)
         }

@@ -19,13 +19,14 @@ const HEAD: &str = "\
 ";
 
 /// Values for options that have no default, in TOML.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("advertise", "\"203.0.113.7:7946\""),
     ("advertise_sync_port", "7947"),
     ("cluster", "\"default\""),
     ("config_dir", "\"/etc/hobnob/services.d\""),
     ("data_dir", "\"/var/lib/hobnob\""),
     ("datacenter", "\"dc1\""),
+    ("http", "\"127.0.0.1:9746\""),
     ("join", "[\"10.0.0.7:7946\", \"10.0.0.8:7946\"]"),
     ("join_wan", "[\"10.9.0.7:7946\"]"),
     ("name", "\"a1\""),

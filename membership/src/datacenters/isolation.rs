@@ -106,6 +106,12 @@ impl Wan {
         true
     }
 
+    /// The datacenters that are isolated from ours and forgotten, each with the number of the last order.
+    pub(crate) fn forgotten(&self) -> impl Iterator<Item = (DatacenterId, u64)> + '_ {
+        let forgotten = self.isolations.iter().filter(Isolation::is_forgotten);
+        forgotten.map(|order| (order.target, order.orders))
+    }
+
     /// Whether a datacenter is isolated from ours and forgotten, since it is gone for good.
     pub(super) fn is_forgotten(&self, datacenter: DatacenterId) -> bool {
         self.isolations.is_forgotten(datacenter)

@@ -364,6 +364,10 @@ pub enum Response<I = Instance> {
     Maintained {
         /// The ids of the instances that are concerned.
         instances: Vec<String>,
+        /// The ids of those of them that stay out though a maintenance ended: all of the agent is in maintenance, or they are
+        /// themselves, or they are drained.
+        #[serde(default, skip_serializing_if = "is_default")]
+        still_out: Vec<String>,
     },
     /// The drain began, was stopped, or is over, as the request says.
     Drained {

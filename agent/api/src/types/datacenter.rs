@@ -13,6 +13,18 @@ pub struct DatacenterList {
     pub isolated: bool,
     /// The agent's own datacenter, then the others by name.
     pub datacenters: Vec<Datacenter>,
+    /// The datacenters that are forgotten. Their names are not known any more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub forgotten: Vec<ForgottenDatacenter>,
+}
+
+/// A datacenter that an operator had forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenDatacenter {
+    /// The id of the datacenter, a hash of its name: 16 hexadecimal digits.
+    pub id: String,
+    /// The number of the last order about it, which a signed order follows.
+    pub isolation_orders: u64,
 }
 
 /// One datacenter, as the agent knows it.

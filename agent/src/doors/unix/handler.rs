@@ -39,7 +39,7 @@ use crate::queries::metrics::readings;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::resolve::{resolve, services};
-use crate::registrations::RegistrationsHandle;
+use crate::registrations::{Maintained, RegistrationsHandle};
 use crate::reloading::Reloader;
 use crate::security::OwnCredential;
 use crate::services::{Registry, Shown};
@@ -176,8 +176,9 @@ impl Handler {
                 id.iter().try_for_each(|id| check("instance id", id))?;
                 check_reason(&reason)?;
                 let reason = on.then_some(reason);
-                let instances = self.registrations.maintain(id, reason, caller).await?;
-                Response::Maintained { instances }
+                let Maintained { instances, still_out } =
+                    self.registrations.maintain(id, reason, caller).await?;
+                Response::Maintained { instances, still_out }
             }
             Request::Drain(request) => {
                 let id = request.id.clone();

@@ -33,7 +33,6 @@ impl Registrar {
     }
 
     pub(super) async fn persist(&mut self, persist: Persist) {
-        let _work = self.progress.begin_storage();
         match persist {
             Persist::Epoch(epoch) => {
                 self.keep(move |data_dir| data_dir.save_epoch(epoch), false).await;
@@ -89,6 +88,7 @@ impl Registrar {
         work: impl FnOnce(&mut DataDir) -> Result<T, WriteError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let mut data_dir = self.data_dir.take().ok_or_else(lost)?;
+        let _work = self.progress.begin_storage();
         let worked = tokio::task::spawn_blocking(move || {
             let result = work(&mut data_dir);
             (data_dir, result)

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::handle::{Command, RegistrationsHandle};
+use super::hearings::Hearings;
 use super::records;
 use super::registrants::Registrants;
 use super::restore::{Restored, RestoredCheck, Running, running_checks};
@@ -48,6 +49,7 @@ pub(crate) struct Registrar {
     driver: DriverHandle,
     commands: mpsc::Receiver<Command>,
     registrants: Arc<Registrants>,
+    hearings: Arc<Hearings>,
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Vec<Checker>>,
     context: CheckContext,
@@ -78,8 +80,12 @@ impl Registrar {
         mut prober: Prober,
     ) -> (Self, RegistrationsHandle) {
         let registrants = Arc::new(Registrants::of(&data_dir));
-        let (handle, commands) =
-            RegistrationsHandle::channel(registrants.clone(), prober.script_checks);
+        let hearings = Arc::<Hearings>::default();
+        let (handle, commands) = RegistrationsHandle::channel(
+            registrants.clone(),
+            hearings.clone(),
+            prober.script_checks,
+        );
         let (expiring, expired) = mpsc::channel(MAX_EXPIRED);
         prober.neighbours = Some(Arc::new(driver.clone()));
         let reports = driver.reports();
@@ -91,6 +97,7 @@ impl Registrar {
             driver,
             commands,
             registrants,
+            hearings,
             checkers: BTreeMap::new(),
             context,
             upkeep: StoredUpkeep::default(),
@@ -136,7 +143,6 @@ impl Registrar {
     }
 
     async fn take_command(&mut self, command: Command) {
-        let _work = self.progress.begin_storage();
         match command {
             Command::Register { registration, caller, reply } => {
                 reply.send(self.register(&registration, caller).await);
@@ -256,7 +262,7 @@ impl Registrar {
     /// Takes an instance out of the catalog whose registration is no longer on the disk.
     async fn withdraw(&mut self, id: &str) -> Result<(), ApiError> {
         self.registrants.remove(id);
-        self.checkers.remove(id);
+        self.end_checks(&id.into());
         if let Err(error) = self.forget_upkeep(id).await {
             tracing::warn!(id, %error, "the maintenance or the drain of an instance that is gone could not be forgotten");
         }
@@ -296,7 +302,7 @@ impl Registrar {
         is_out: bool,
     ) -> Result<(), ApiError> {
         let instance: Arc<str> = registration.id.as_str().into();
-        self.checkers.remove(&instance);
+        self.end_checks(&instance);
         let Running { checks, has_unknown } = running_checks(registration);
         let mut numbered = Vec::new();
         for check in checks {
@@ -322,7 +328,14 @@ impl Registrar {
     fn start_check(&mut self, id: CheckId, check: Check, start: Start, subject: Subject) {
         let instance = id.instance.clone();
         let checker = Checker::spawn(id, check, start, subject, &self.context);
-        self.checkers.entry(instance).or_default().push(checker);
+        let checkers = self.checkers.entry(instance.clone()).or_default();
+        checkers.push(checker);
+        self.hearings.set(&instance, checkers);
+    }
+
+    fn end_checks(&mut self, instance: &Arc<str>) {
+        self.checkers.remove(instance);
+        self.hearings.set(instance, &[]);
     }
 
     pub(super) async fn check_write(

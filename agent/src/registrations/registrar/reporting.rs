@@ -6,9 +6,13 @@ use super::{Registrar, lost};
 use crate::checks::{CheckId, SelfReport};
 
 impl Registrar {
-    /// Deregisters an instance whose check was critical for too long, unless it was registered again since.
+    /// Deregisters an instance whose check was critical for too long, unless it was registered again since. One that operators took
+    /// out stays: its check tells again after the same time.
     pub(super) async fn expire(&mut self, expired: &CheckId) {
         let id = &*expired.instance;
+        if self.is_kept_up(id) {
+            return;
+        }
         let checkers = self.checkers.get(id);
         let Some(check) = checkers.and_then(|all| all.iter().find(|one| one.id() == expired))
         else {

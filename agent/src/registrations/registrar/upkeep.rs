@@ -20,6 +20,15 @@ use crate::storage::{StoredDrain, StoredMaintenance, StoredRegistration, StoredU
 /// The parts of a drain after which it is written again.
 const PARTS: u32 = 4;
 
+/// The effect of the begin or the end of a maintenance.
+#[derive(Debug, Default)]
+pub(crate) struct Maintained {
+    /// The instances that are concerned.
+    pub(crate) instances: Vec<String>,
+    /// Those of them that stay out though it ended.
+    pub(crate) still_out: Vec<String>,
+}
+
 /// A drain that goes on.
 pub(in crate::registrations) struct Draining {
     /// When it is written again.
@@ -108,13 +117,13 @@ impl Registrar {
     }
 
     /// Puts an instance in maintenance, or all of this agent without an id, or ends that. The end of an instance's own also ends its
-    /// drain. Returns the ids of the instances that are concerned.
+    /// drain.
     pub(super) async fn maintain(
         &mut self,
         id: Option<&str>,
         reason: Option<String>,
         caller: Caller,
-    ) -> Result<Vec<String>, ApiError> {
+    ) -> Result<Maintained, ApiError> {
         let data_dir = self.data_dir.as_ref().ok_or_else(lost)?;
         let ids: Vec<String> = match id {
             Some(id) if data_dir.registration(id).is_none() => return Err(self.not_found(id)),
@@ -135,8 +144,15 @@ impl Registrar {
             }),
         }
         self.keep_upkeep(upkeep).await?;
-        for id in &ids {
-            self.rewrite(id).await?;
+        for each in &ids {
+            match self.rewrite(each).await {
+                Err(error) if id.is_some() => return Err(error),
+                // One that the token of this agent does not allow is not offered anyway.
+                Err(error) => {
+                    tracing::warn!(id = each, %error, "the maintenance of an instance was not written")
+                }
+                Ok(()) => {}
+            }
         }
         let Caller { uid, pid, .. } = caller;
         let reason = maintenance.map(|maintenance| maintenance.reason);
@@ -149,7 +165,9 @@ impl Registrar {
             instances = ids.len(),
             "an operator changed the maintenance"
         );
-        Ok(ids)
+        let is_out = |id: &&String| !is_on && self.is_kept_up(id);
+        let still_out = ids.iter().filter(is_out).cloned().collect();
+        Ok(Maintained { instances: ids, still_out })
     }
 
     /// Begins a drain of an instance, or stops it without a time.
@@ -180,6 +198,11 @@ impl Registrar {
             Some(draining) => draining.waiting.push(reply),
             None => reply.send(self.drained(id)),
         }
+    }
+
+    /// Whether operators took an instance out, or all of this agent.
+    pub(super) fn is_kept_up(&self, id: &str) -> bool {
+        self.upkeep.agent.is_some() || self.upkeep.instances.contains_key(id)
     }
 
     fn drained(&self, id: &str) -> Result<(), ApiError> {
@@ -216,12 +239,18 @@ impl Registrar {
             if drain_of(&before, &id) == drain {
                 continue;
             }
-            if let Some(stopped) = self.draining.remove(&*id) {
-                let outcome = self.drained(&id);
-                stopped.waiting.into_iter().for_each(|reply| reply.send(outcome.clone()));
-            }
-            if let Some(drain) = drain {
-                self.draining.insert(id.as_str().into(), Draining::of(drain, 0));
+            let stopped = self.draining.remove(&*id);
+            let waiting = stopped.map(|stopped| stopped.waiting).unwrap_or_default();
+            match drain {
+                // One that begins anew has those waiting who waited for the one before.
+                Some(drain) => {
+                    let draining = Draining { waiting, ..Draining::of(drain, 0) };
+                    self.draining.insert(id.as_str().into(), draining);
+                }
+                None => {
+                    let outcome = self.drained(&id);
+                    waiting.into_iter().for_each(|reply| reply.send(outcome.clone()));
+                }
             }
         }
         Ok(())
@@ -251,14 +280,17 @@ impl Registrar {
         let due: Vec<_> = due.map(|(id, _)| id.clone()).collect();
         for id in due {
             let is_over = self.draining.get(&id).is_none_or(|draining| draining.left().is_zero());
-            if let Err(error) = self.rewrite(&id).await {
+            let written = self.rewrite(&id).await;
+            if let Err(error) = &written {
                 tracing::error!(id = &*id, %error, "a drain could not be written");
             }
             if is_over {
                 let over = self.draining.remove(&id);
-                tracing::info!(id = &*id, "the instance is drained");
+                if written.is_ok() {
+                    tracing::info!(id = &*id, "the instance is drained");
+                }
                 let waiting = over.into_iter().flat_map(|over| over.waiting);
-                waiting.for_each(|reply| reply.send(Ok(())));
+                waiting.for_each(|reply| reply.send(written.clone()));
             } else if let Some(draining) = self.draining.get_mut(&id) {
                 draining.schedule();
             }

@@ -142,3 +142,23 @@ async fn names_of_checks_are_unique_and_their_number_is_limited() {
     let error = this.handle.register(with("web-1", many), CALLER).await.expect_err("too many");
     assert_eq!(error.code, ErrorCode::TooManyChecks, "{error}");
 }
+
+/// While the disk hangs no time passes by itself, so that nothing here can be explained by a timeout.
+#[tokio::test(start_paused = true)]
+async fn a_report_is_heard_while_the_disk_hangs() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    let leased =
+        Registration { checks: vec![named("lease", Probe::Ttl { ttl_ms: 10_000 })], ..web(80) };
+    this.handle.register(leased, CALLER).await.expect("registered");
+    this.disk.set_writes(Writes::Hang);
+    let handle = this.handle.clone();
+    let other = Registration { id: Some("other".to_owned()), ..web(81) };
+    let registering = tokio::spawn(async move { handle.register(other, CALLER).await });
+    this.disk.hung().await;
+    let heard = this.handle.report("web-1".to_owned(), None, report(CheckStatus::Passing)).await;
+    assert_eq!(heard.as_deref(), Ok("lease"));
+    this.driver.until_health("web-1", Health::Passing).await;
+    assert!(!registering.is_finished(), "the disk still hangs");
+    this.disk.set_writes(Writes::Succeed);
+    assert_eq!(registering.await.expect("no panic"), Ok(RegisterOutcome::Added));
+}

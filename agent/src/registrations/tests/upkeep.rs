@@ -18,7 +18,7 @@ impl TestRegistrar {
 
     async fn maintain(&self, id: Option<&str>, reason: Option<&str>) -> Vec<String> {
         let (id, reason) = (id.map(str::to_owned), reason.map(str::to_owned));
-        self.handle.maintain(id, reason, CALLER).await.expect("done")
+        self.handle.maintain(id, reason, CALLER).await.expect("done").instances
     }
 }
 
@@ -65,7 +65,11 @@ async fn the_maintenance_of_an_agent_is_that_of_all_its_instances_also_of_later_
         assert_eq!(this.driver.health(id).await, Some(Health::Failing), "{id}");
         assert_eq!(this.told(id).await.1.as_deref(), Some(reason), "{id}");
     }
-    this.maintain(None, None).await;
+    let ended = this.handle.maintain(None, None, CALLER).await.expect("done");
+    assert_eq!(
+        (&*ended.instances, &*ended.still_out),
+        (&["a", "b", "c"].map(String::from)[..], &["b".to_owned()][..])
+    );
     for (id, health) in [("a", Health::Passing), ("b", Health::Failing), ("c", Health::Passing)] {
         assert_eq!(this.driver.health(id).await, Some(health), "{id}");
     }
@@ -100,6 +104,27 @@ async fn a_drain_is_told_again_as_it_goes_on_and_ends_with_an_instance_that_nobo
     this.handle.drain("a".to_owned(), None, CALLER).await.expect("stopped");
     assert_eq!(this.told("a").await, (None, None));
     assert_eq!(this.driver.health("a").await, Some(Health::Passing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_begins_anew_is_waited_for_to_its_new_end() {
+    let this = TestRegistrar::start(FakeDisk::new()).await;
+    this.handle.register(named("a"), CALLER).await.expect("registered");
+    let over = Some(Duration::from_secs(40));
+    this.handle.drain("a".to_owned(), over, CALLER).await.expect("begun");
+    let drained = tokio::spawn({
+        let handle = this.handle.clone();
+        async move { handle.drained("a".to_owned()).await }
+    });
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    // The time of the host is part of a drain, and stands still in this test.
+    let longer = Some(Duration::from_secs(41));
+    this.handle.drain("a".to_owned(), longer, CALLER).await.expect("begun again");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(!drained.is_finished(), "it has half of its share");
+    tokio::time::sleep(Duration::from_secs(22)).await;
+    assert_eq!(drained.await.expect("no panic"), Ok(()));
+    assert_eq!(this.driver.health("a").await, Some(Health::Failing));
 }
 
 #[tokio::test(start_paused = true)]

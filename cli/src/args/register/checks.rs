@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{ArgGroup, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use hobnob_api::{
-    Alias, Check, CheckStatus, DEFAULT_CHECK_NAME, GrpcProbe, HttpProbe, Probe, StatusRange,
-    UdpProbe,
+    Alias, Check, CheckStatus, DEFAULT_CHECK_NAME, GrpcProbe, HttpProbe, Probe, ProbeTls,
+    StatusRange, UdpProbe,
 };
 
 use super::super::values::{self, millis};
@@ -141,11 +141,11 @@ pub(super) struct CheckArgs(pub(super) Vec<Check>);
 
 impl Args for CheckArgs {
     fn augment_args(command: Command) -> Command {
-        Options::augment_args(command)
+        Options::augment_args(command.group(several()))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Options::augment_args_for_update(command)
+        Options::augment_args_for_update(command.group(several()))
     }
 }
 
@@ -161,6 +161,11 @@ impl FromArgMatches for CheckArgs {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// The options that make a check. clap allows one of a group unless it is told otherwise.
+fn several() -> ArgGroup {
+    ArgGroup::new("check").multiple(true)
 }
 
 /// The values of an option, each with its place on the command line.
@@ -234,7 +239,9 @@ impl Placed {
         })?;
         self.http(matches, "http_body", |http, body| http.body = Some(body))?;
         self.http(matches, "http_expect", |http, range| http.expect.push(range))?;
-        self.each(matches, "tls", "--check-grpc", |check, _: bool| tls(check).map(drop))?;
+        self.each(matches, "tls", "--check-grpc", |check, is_on: bool| {
+            grpc(check).map(|grpc| grpc.tls = is_on.then(ProbeTls::default))
+        })?;
         let of_tls = "--check-http or --check-grpc";
         self.each(matches, "tls_ca", of_tls, |check, file: String| {
             let file = std::path::absolute(Path::new(&file))
@@ -328,7 +335,7 @@ impl Placed {
     }
 }
 
-fn tls(check: &mut Check) -> Option<&mut hobnob_api::ProbeTls> {
+fn tls(check: &mut Check) -> Option<&mut ProbeTls> {
     match &mut check.probe {
         Probe::Http(http) => Some(&mut http.tls),
         Probe::Grpc(grpc) => Some(grpc.tls.get_or_insert_default()),

@@ -34,15 +34,19 @@ async fn sign(
 ) -> anyhow::Result<Option<Signed>> {
     let Some(credential) = credential::read(signer)? else { return Ok(None) };
     let list = match client.call(Request::Datacenters {}).await? {
-        Response::Datacenters(list) => list.datacenters,
+        Response::Datacenters(list) => list,
         other => return Err(unexpected(&other)),
     };
-    let own = list.iter().find(|one| one.status == DatacenterStatus::Own);
-    let other = list.iter().find(|one| one.name == datacenter);
+    let own = list.datacenters.iter().find(|one| one.status == DatacenterStatus::Own);
+    let other = list.datacenters.iter().find(|one| one.name == datacenter);
+    let id = DatacenterId::named(datacenter).0;
+    let forgotten = list.forgotten.iter().find(|one| one.id == format!("{id:016x}"));
+    let orders = other.map(|one| one.isolation_orders);
+    let orders = orders.or_else(|| forgotten.map(|one| one.isolation_orders));
     // The agent says what is wrong with a name that is unknown or its own.
-    let (Some(own), Some(other)) = (own, other) else { return Ok(None) };
-    let number = next(other.isolation_orders, is_isolated);
-    let [home, datacenter] = [own, other].map(|one| DatacenterId::named(&one.name).0);
+    let (Some(own), Some(orders)) = (own, orders) else { return Ok(None) };
+    let number = next(orders, is_isolated);
+    let (home, datacenter) = (DatacenterId::named(&own.name).0, id);
     let signed = credential.sign(&Command::Isolate { home, datacenter, number })?;
     Ok(Some(Signed::new(signed.as_bytes())))
 }

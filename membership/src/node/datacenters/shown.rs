@@ -102,6 +102,11 @@ impl Node {
         self.wan.out_since(datacenter).is_some()
     }
 
+    /// The datacenters that an operator had forgotten, each with the number of the last order about it.
+    pub fn forgotten(&self) -> impl Iterator<Item = (DatacenterId, u64)> + '_ {
+        self.wan.forgotten()
+    }
+
     /// The number of the last order about the isolation of a datacenter, which a signed order follows: odd while it is isolated, 0
     /// before the first one.
     #[must_use]
