@@ -1,5 +1,6 @@
 //! The configuration file, as a list of keys with their values and lines.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -7,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::nearest::unknown_key;
 use super::problem::{Problem, line_of};
+use crate::regular_file;
 
 /// The longest configuration file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -71,16 +73,12 @@ impl ConfigFile {
     }
 }
 
-/// Reads a text file up to a limit.
+/// Reads a text file up to a limit. A pipe with no writer would hold up the start of the agent: what is no regular file is refused.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    use std::io::Read;
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > limit {
-        return Err(format!("is longer than {limit} bytes"));
-    }
+    let bytes = regular_file::read(path, limit).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("is longer than {limit} bytes"),
+        _ => format!("cannot be read: {error}"),
+    })?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }
 

@@ -73,6 +73,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_among_the_files_is_a_problem_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("web.toml");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("made");
+        let problems = read(folder.path()).expect_err("a problem");
+        let told = format!("{}: cannot be read: it is not a regular file", pipe.display());
+        assert_eq!(problems[0].to_string(), told);
+    }
+
+    #[test]
     fn a_directory_that_is_not_there_is_a_problem() {
         let problems = read(Path::new("/nowhere/services.d")).expect_err("a problem");
         assert!(problems[0].to_string().starts_with("/nowhere/services.d: cannot be read"));

@@ -154,6 +154,8 @@ enum ProbeError {
     Tls(io::Error),
     #[error("{0}")]
     Trust(String),
+    #[error("{0} cannot be read in time")]
+    Unread(String),
     #[error("no valid HTTP answer: {}", with_cause(.0))]
     Http(#[from] hyper::Error),
     #[error("no valid HTTP request: {0}")]
@@ -174,7 +176,7 @@ impl ProbeError {
     /// Whether it tells of this agent and its host alone.
     fn is_local(&self) -> bool {
         match self {
-            Self::NoLookup { .. } => true,
+            Self::NoLookup { .. } | Self::Unread(_) => true,
             Self::Lookup { source, .. } => is_local(source),
             Self::Connect { source, .. } | Self::Tls(source) => is_local(source),
             // Besides, there may be as many processes as there may be.
