@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ALL_DATACENTERS, ApiError, ErrorCode, Probe, Registration};
+use hobnob_api::{ALL_DATACENTERS, Alias, ApiError, ErrorCode, Probe, Registration};
 use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
 use hobnob_membership::registering;
 
@@ -47,7 +47,15 @@ pub(super) fn validate(registration: &Registration, script_checks: bool) -> Resu
         checks::validate(check, script_checks).map_err(|error| {
             let message = format!("the check `{}` of `{id}`: {error}", check.name);
             ApiError::new(ErrorCode::CheckInvalid, message)
-        })
+        })?;
+        if matches!(&check.probe, Probe::Alias(Alias::Instance(followed)) if followed == id) {
+            let message = format!(
+                "the check `{}` of `{id}` follows `{id}` itself, and so would never recover: name the id of another instance",
+                check.name
+            );
+            return Err(ApiError::new(ErrorCode::CheckInvalid, message));
+        }
+        Ok(())
     })
 }
 
@@ -132,6 +140,17 @@ mod tests {
     fn with_check(check: &str) -> Registration {
         let text = format!(r#"{{"service":"web","id":"web-1","port":80,"checks":[{check}]}}"#);
         serde_json::from_str(&text).expect(&text)
+    }
+
+    #[test]
+    fn an_alias_follows_another_instance() {
+        let follow = |id: &str| {
+            let check = format!(r#"{{"probe":{{"alias":{{"instance":"{id}"}}}}}}"#);
+            validate(&with_check(&check), false)
+        };
+        assert_eq!(follow("web-2"), Ok(()));
+        let refused = follow("web-1").expect_err("itself").to_string();
+        assert!(refused.contains("name the id of another instance"), "{refused}");
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl Prober {
             Err(error) => return Outcome::failure(error.to_string()),
         };
         let permits = match probe {
-            Probe::Alias(alias) => return alias::follow(self.neighbours.as_deref(), alias).await,
+            Probe::Alias(alias) => {
+                let neighbours = self.neighbours.as_deref();
+                return alias::follow(neighbours, alias, &subject.instance).await;
+            }
             Probe::Ttl { .. } => return Outcome::void("no report yet"),
             Probe::Script { .. } if !self.script_checks => {
                 return Outcome::void("this agent runs without --enable-script-checks");

@@ -1,5 +1,7 @@
 //! The checks of this agent's instances, as the driver knows them: those of each instance, and their latest outputs.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
