@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::unknown_key;
-use super::problem::{Problem, line_of};
+use super::problem::{LineStarts, Problem};
 use crate::regular_file;
 
 /// The longest configuration file.
@@ -56,12 +56,13 @@ impl ConfigFile {
     #[must_use]
     pub fn parse(path: &Path, text: &str, known: &[KnownKey<'_>]) -> (Self, Vec<Problem>) {
         let (table, errors) = DeTable::parse_recoverable(text);
+        let lines = LineStarts::of(text);
         // What a parser makes of a broken text is no reason for further problems.
         if !errors.is_empty() {
-            let problems = errors.iter().map(|error| syntax_problem(path, text, error)).collect();
+            let problems = errors.iter().map(|error| syntax_problem(path, &lines, error)).collect();
             return (Self::empty(path), problems);
         }
-        let mut reading = Reading { path, text, known, leaves: Vec::new(), problems: Vec::new() };
+        let mut reading = Reading { path, lines, known, leaves: Vec::new(), problems: Vec::new() };
         reading.table("", table.get_ref());
         let Reading { mut leaves, problems, .. } = reading;
         leaves.sort_by_key(|leaf| leaf.line);
@@ -83,15 +84,15 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
 }
 
 /// An error of the parser, in one line.
-pub(crate) fn syntax_problem(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let line = error.span().map(|span| line_of(text, span.start));
+pub(crate) fn syntax_problem(path: &Path, lines: &LineStarts, error: &toml::de::Error) -> Problem {
+    let line = error.span().map(|span| lines.line_of(span.start));
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
     Problem::of(path, line, message)
 }
 
 struct Reading<'a> {
     path: &'a Path,
-    text: &'a str,
+    lines: LineStarts,
     known: &'a [KnownKey<'a>],
     leaves: Vec<Leaf>,
     problems: Vec<Problem>,
@@ -100,7 +101,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let line = line_of(self.text, key.span().start);
+            let line = self.lines.line_of(key.span().start);
             let key = format!("{prefix}{}", key.get_ref());
             let below = format!("{key}.");
             let is_table = self.known.iter().any(|known| known.key.starts_with(&below));
