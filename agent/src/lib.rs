@@ -29,6 +29,7 @@ mod orders;
 mod progress;
 mod queries;
 mod registrations;
+mod regular_file;
 mod reloading;
 pub mod secret_file;
 mod security;

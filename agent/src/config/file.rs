@@ -1,12 +1,14 @@
 //! The configuration file, as a list of keys with their values and lines.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::unknown_key;
-use super::problem::{Problem, line_of};
+use super::problem::{LineStarts, Problem};
+use crate::regular_file;
 
 /// The longest configuration file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -54,12 +56,13 @@ impl ConfigFile {
     #[must_use]
     pub fn parse(path: &Path, text: &str, known: &[KnownKey<'_>]) -> (Self, Vec<Problem>) {
         let (table, errors) = DeTable::parse_recoverable(text);
+        let lines = LineStarts::of(text);
         // What a parser makes of a broken text is no reason for further problems.
         if !errors.is_empty() {
-            let problems = errors.iter().map(|error| syntax_problem(path, text, error)).collect();
+            let problems = errors.iter().map(|error| syntax_problem(path, &lines, error)).collect();
             return (Self::empty(path), problems);
         }
-        let mut reading = Reading { path, text, known, leaves: Vec::new(), problems: Vec::new() };
+        let mut reading = Reading { path, lines, known, leaves: Vec::new(), problems: Vec::new() };
         reading.table("", table.get_ref());
         let Reading { mut leaves, problems, .. } = reading;
         leaves.sort_by_key(|leaf| leaf.line);
@@ -71,29 +74,25 @@ impl ConfigFile {
     }
 }
 
-/// Reads a text file up to a limit.
+/// Reads a text file up to a limit. A pipe with no writer would hold up the start of the agent: what is no regular file is refused.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    use std::io::Read;
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > limit {
-        return Err(format!("is longer than {limit} bytes"));
-    }
+    let bytes = regular_file::read(path, limit).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("is longer than {limit} bytes"),
+        _ => format!("cannot be read: {error}"),
+    })?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }
 
 /// An error of the parser, in one line.
-pub(crate) fn syntax_problem(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let line = error.span().map(|span| line_of(text, span.start));
+pub(crate) fn syntax_problem(path: &Path, lines: &LineStarts, error: &toml::de::Error) -> Problem {
+    let line = error.span().map(|span| lines.line_of(span.start));
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
     Problem::of(path, line, message)
 }
 
 struct Reading<'a> {
     path: &'a Path,
-    text: &'a str,
+    lines: LineStarts,
     known: &'a [KnownKey<'a>],
     leaves: Vec<Leaf>,
     problems: Vec<Problem>,
@@ -102,7 +101,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let line = line_of(self.text, key.span().start);
+            let line = self.lines.line_of(key.span().start);
             let key = format!("{prefix}{}", key.get_ref());
             let below = format!("{key}.");
             let is_table = self.known.iter().any(|known| known.key.starts_with(&below));

@@ -37,10 +37,21 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The line of a place in a text, counted from 1.
-pub(crate) fn line_of(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().iter().take(offset);
-    before.filter(|byte| **byte == b'\n').count() + 1
+/// Where the lines of a text begin. A file has as many keys as it has lines, so none of them scans the text for its line.
+#[derive(Clone, Debug)]
+pub(crate) struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    /// Those of a text.
+    pub(crate) fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect())
+    }
+
+    /// The line of a place, counted from 1.
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset)
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +68,8 @@ mod tests {
 
     #[test]
     fn lines_are_counted_from_1() {
-        let lines = [0, 1, 2, 9].map(|offset| line_of("a\nb\n", offset));
-        assert_eq!(lines, [1, 1, 2, 3]);
+        let starts = LineStarts::of("a\nb\n");
+        assert_eq!([0, 1, 2, 9].map(|offset| starts.line_of(offset)), [1, 1, 2, 3]);
+        assert_eq!([0, 9].map(|offset| LineStarts::of("").line_of(offset)), [1, 1]);
     }
 }

@@ -9,6 +9,8 @@ use crate::config::{Problem, read_text};
 const MAX_FILES: usize = 10_000;
 /// The longest file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The bytes of all files together.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The endings of files that count.
 const ENDINGS: [&str; 2] = ["toml", "json"];
 
@@ -25,6 +27,10 @@ pub(crate) struct SourceFile {
 /// # Errors
 /// The directory or files in it cannot be read.
 pub(super) fn read(dir: &Path) -> Result<Vec<SourceFile>, Vec<Problem>> {
+    read_up_to(dir, MAX_BYTES)
+}
+
+fn read_up_to(dir: &Path, max_bytes: usize) -> Result<Vec<SourceFile>, Vec<Problem>> {
     let cannot = |error| vec![Problem::of(dir, None, format!("cannot be read: {error}"))];
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(cannot)? {
@@ -38,10 +44,18 @@ pub(super) fn read(dir: &Path) -> Result<Vec<SourceFile>, Vec<Problem>> {
         return Err(vec![Problem::of(dir, None, message)]);
     }
     paths.sort_unstable();
-    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    let (mut files, mut problems, mut bytes) = (Vec::new(), Vec::new(), 0);
     for path in paths {
         match read_text(&path, MAX_FILE_BYTES) {
-            Ok(text) => files.push(SourceFile { path, text }),
+            Ok(text) => {
+                bytes += text.len();
+                if bytes > max_bytes {
+                    let message = format!("its files have more than {max_bytes} bytes together");
+                    problems.push(Problem::of(dir, None, message));
+                    return Err(problems);
+                }
+                files.push(SourceFile { path, text });
+            }
             Err(message) => problems.push(Problem::of(&path, None, message)),
         }
     }
@@ -70,6 +84,27 @@ mod tests {
         ] {
             assert_eq!(counts(Path::new(name)), is_counted, "{name}");
         }
+    }
+
+    #[test]
+    fn the_files_of_a_directory_are_limited_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["a.toml", "b.toml", "c.txt"] {
+            fs::write(folder.path().join(name), "1234").expect("written");
+        }
+        assert_eq!(read_up_to(folder.path(), 8).expect("within").len(), 2);
+        let problems = read_up_to(folder.path(), 7).expect_err("too much");
+        assert!(problems[0].message.contains("more than 7 bytes"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_pipe_among_the_files_is_a_problem_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("web.toml");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("made");
+        let problems = read(folder.path()).expect_err("a problem");
+        let told = format!("{}: cannot be read: it is not a regular file", pipe.display());
+        assert_eq!(problems[0].to_string(), told);
     }
 
     #[test]

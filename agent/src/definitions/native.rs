@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::shape::{self, ShapeError};
 use super::{Definition, Parsed};
-use crate::config::{Problem, line_of, syntax_problem};
+use crate::config::{LineStarts, Problem, syntax_problem};
 
 /// The key of several registrations.
 const SERVICES: &str = "services";
@@ -17,14 +17,15 @@ const SERVICES: &str = "services";
 /// Parses the text of a file.
 pub(super) fn parse(file: &Path, text: &str) -> Parsed {
     let (table, errors) = DeTable::parse_recoverable(text);
+    let starts = &LineStarts::of(text);
     if !errors.is_empty() {
-        let problems = errors.iter().map(|error| syntax_problem(file, text, error)).collect();
+        let problems = errors.iter().map(|error| syntax_problem(file, starts, error)).collect();
         return Parsed { problems, ..Parsed::default() };
     }
     let mut parsed = Parsed::default();
     let table = table.into_inner();
     let one = |table: &DeTable<'_>, line, parsed: &mut Parsed| {
-        let mut lines = Lines { text, lines: BTreeMap::new() };
+        let mut lines = Lines { starts, lines: BTreeMap::new() };
         let value = lines.table("", table);
         match shape::registration(value) {
             Ok(registration) => {
@@ -43,13 +44,13 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
         }
         return parsed;
     };
-    let at = |key: &Spanned<_>| Some(line_of(text, key.span().start));
+    let at = |key: &Spanned<_>| Some(starts.line_of(key.span().start));
     for (other, _) in table.iter().filter(|(key, _)| key.get_ref() != SERVICES) {
         let message = format!(
             "`{}` belongs into one of [[{SERVICES}]], or the file defines one alone",
             other.get_ref()
         );
-        let line = line_of(text, other.span().start);
+        let line = starts.line_of(other.span().start);
         parsed.problems.push(Problem::of(file, Some(line), message));
     }
     let items = services.get_ref().as_array().into_iter().flat_map(|items| items.iter());
@@ -62,7 +63,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
     }
     for (table, span) in tables {
         if let Some(table) = table {
-            one(table, line_of(text, span.start), &mut parsed);
+            one(table, starts.line_of(span.start), &mut parsed);
         }
     }
     parsed
@@ -70,7 +71,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
 
 /// The lines of keys, by their path.
 struct Lines<'a> {
-    text: &'a str,
+    starts: &'a LineStarts,
     lines: BTreeMap<String, usize>,
 }
 
@@ -90,7 +91,7 @@ impl Lines<'_> {
         let fields = table.iter().map(|(key, value)| {
             let name = key.get_ref().to_string();
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            self.lines.insert(path.clone(), line_of(self.text, key.span().start));
+            self.lines.insert(path.clone(), self.starts.line_of(key.span().start));
             (name, self.value(&path, value.get_ref()))
         });
         Value::Object(fields.collect::<Map<_, _>>())
@@ -114,7 +115,7 @@ impl Lines<'_> {
             DeValue::Array(items) => {
                 let values = items.iter().enumerate().map(|(place, item)| {
                     let path = format!("{path}[{place}]");
-                    self.lines.insert(path.clone(), line_of(self.text, item.span().start));
+                    self.lines.insert(path.clone(), self.starts.line_of(item.span().start));
                     self.value(&path, item.get_ref())
                 });
                 values.collect()

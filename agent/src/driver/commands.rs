@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hobnob_api::{ApiError, CheckExplained, ErrorCode};
+use hobnob_api::{Alias, ApiError, CheckExplained, ErrorCode};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::catalog::WriteError;
 use hobnob_membership::registering::RecordChanges;
@@ -19,7 +19,7 @@ use super::own_checks::OwnChange;
 use super::requesting::Answered;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
-use crate::checks::void_probes;
+use crate::checks::{Followed, void_probes};
 use crate::log_writer::lost_lines;
 
 /// An instance of this agent, and a change of what decides its health.
@@ -53,6 +53,11 @@ pub(super) enum Command {
     ExplainChecks {
         instance: String,
         reply: Reply<Vec<CheckExplained>>,
+    },
+    Follow {
+        alias: Alias,
+        follower: Arc<str>,
+        reply: Reply<Followed>,
     },
     Join {
         addresses: Vec<SocketAddr>,
@@ -170,6 +175,9 @@ impl Driver {
             }
             Command::ExplainChecks { instance, reply } => {
                 reply.send(self.own_checks.explain(&instance, now));
+            }
+            Command::Follow { alias, follower, reply } => {
+                reply.send(self.followed(&alias, &follower));
             }
             Command::Join { addresses, wan, reply } => {
                 match self.refuse_while_silent() {

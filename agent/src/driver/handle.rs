@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hobnob_api::{ApiError, CheckExplained};
+use hobnob_api::{Alias, ApiError, CheckExplained};
 use hobnob_keys::SignedCommand;
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Confirmers, Node, NodeId, RequestId, Time};
@@ -16,7 +16,7 @@ use super::kept::KeysKept;
 use super::own_checks::OwnChange;
 use super::requesting::Answered;
 use crate::actor::{Reply, Stopping, ask, tell};
-use crate::checks::CheckReport;
+use crate::checks::{CheckReport, Followed};
 
 /// The most commands that wait for the driver. When the queue is full, senders wait.
 const MAX_WAITING_COMMANDS: usize = 256;
@@ -119,6 +119,15 @@ impl DriverHandle {
     /// The checks of an instance of this agent, and their latest verdicts.
     pub(crate) async fn checks(&self, instance: String) -> Result<Vec<CheckExplained>, Stopping> {
         ask(&self.commands, |reply| Command::ExplainChecks { instance, reply }).await
+    }
+
+    /// What an alias of the instance `follower` follows.
+    pub(super) async fn follow(
+        &self,
+        alias: Alias,
+        follower: Arc<str>,
+    ) -> Result<Followed, Stopping> {
+        ask(&self.commands, |reply| Command::Follow { alias, follower, reply }).await
     }
 
     /// Joins at these gossip addresses. Returns the first address that answers.

@@ -1,33 +1,42 @@
 //! The health of what checks by alias follow, as the node knows it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use hobnob_api::Alias;
-use hobnob_membership::Node;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Node, NodeId};
 
-use super::DriverHandle;
-use super::words::name_of;
+use super::{Driver, DriverHandle, OwnChecks};
 use crate::checks::{Followed, Neighbours};
 
 impl Neighbours for DriverHandle {
-    fn health_of(&self, alias: Alias) -> Pin<Box<dyn Future<Output = Option<Followed>> + Send>> {
+    fn health_of(
+        &self,
+        alias: Alias,
+        follower: Arc<str>,
+    ) -> Pin<Box<dyn Future<Output = Option<Followed>> + Send>> {
         let driver = self.clone();
-        Box::pin(async move {
-            let followed = move |node: &Node, _| match &alias {
-                Alias::Instance(id) => of_instance(node, id),
-                Alias::Member(name) => of_member(node, name),
-            };
-            driver.inspect(followed).await.ok()
-        })
+        Box::pin(async move { driver.follow(alias, follower).await.ok() })
     }
 }
 
-fn of_instance(node: &Node, id: &str) -> Followed {
+impl Driver {
+    /// What an alias of the instance `follower` follows.
+    pub(super) fn followed(&self, alias: &Alias, follower: &str) -> Followed {
+        match alias {
+            Alias::Instance(id) => of_instance(&self.node, &self.own_checks, id, follower),
+            Alias::Member(name) => of_member(&self.node, name),
+        }
+    }
+}
+
+fn of_instance(node: &Node, checks: &OwnChecks, id: &str, follower: &str) -> Followed {
     let own = node.identity().node_id;
     let found = node.instances_of(own).find(|instance| *instance.id == *id);
-    let (health, state) = match found.map(|instance| instance.health) {
+    let health = |written| checks.but_followers(id, follower).unwrap_or(written);
+    let (health, state) = match found.map(|instance| health(instance.health)) {
         None => (Health::Failing, "is not registered with this agent"),
         Some(Health::Passing) => (Health::Passing, "passes"),
         Some(Health::Warning) => (Health::Warning, "warns"),
@@ -38,9 +47,11 @@ fn of_instance(node: &Node, id: &str) -> Followed {
 }
 
 fn of_member(node: &Node, name: &str) -> Followed {
-    let is_named = |id| name_of(node, id) == name || id.to_string() == name;
-    let members = node.members();
-    let found = members.iter().find(|member| is_named(member.identity.node_id));
+    let by_id = name.parse::<NodeId>().ok();
+    let is_named = |id: &NodeId| {
+        by_id == Some(*id) || node.description(*id).is_some_and(|record| *record.name == *name)
+    };
+    let found = node.member_ids().filter(is_named).find_map(|id| node.member(id));
     let Some(member) = found else {
         return Followed { health: Health::Failing, output: format!("no member {name} is known") };
     };

@@ -96,9 +96,12 @@ impl RegistrationsHandle {
         caller: Caller,
     ) -> Result<RegisterOutcome, ApiError> {
         // Before it waits for others, so that nothing waits that is larger than a registration may be.
-        // A host of another datacenter does not say which programs run on this one.
+        // A host of another datacenter does not say which programs run on this one, nor which files it opens.
         let script_checks = self.script_checks && caller.agent.is_none();
         rules::validate(&registration, script_checks)?;
+        if caller.agent.is_some() {
+            rules::validate_from_elsewhere(&registration)?;
+        }
         let registration = Box::new(registration);
         ask(&self.commands, |reply| Command::Register { registration, caller, reply }).await?
     }
@@ -165,5 +168,27 @@ impl RegistrationsHandle {
     /// The name of the file that defines the instance with this id, if one does. Waits for nothing.
     pub(crate) fn source(&self, id: &str) -> Option<Arc<str>> {
         self.registrants.source(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hobnob_api::ErrorCode;
+    use hobnob_membership::NodeId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_registration_from_elsewhere_names_no_ca_file() {
+        let text = r#"{"service":"web","port":80,"checks":[{"probe":{"http":{"url":"https://h/","tls":{"ca_file":"/ca.pem"}}}}]}"#;
+        let registration: Registration = serde_json::from_str(text).expect("a registration");
+        let stopped = RegistrationsHandle::stopped();
+        for (agent, code) in
+            [(None, ErrorCode::AgentStopping), (Some(NodeId(7)), ErrorCode::CheckInvalid)]
+        {
+            let caller = Caller { uid: 1, pid: None, agent };
+            let refused = stopped.register(registration.clone(), caller).await;
+            assert_eq!(refused.expect_err("refused").code, code, "{agent:?}");
+        }
     }
 }

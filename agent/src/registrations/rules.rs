@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ALL_DATACENTERS, ApiError, ErrorCode, Registration};
+use hobnob_api::{ALL_DATACENTERS, Alias, ApiError, ErrorCode, Probe, Registration};
 use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
 use hobnob_membership::registering;
 
@@ -47,8 +47,41 @@ pub(super) fn validate(registration: &Registration, script_checks: bool) -> Resu
         checks::validate(check, script_checks).map_err(|error| {
             let message = format!("the check `{}` of `{id}`: {error}", check.name);
             ApiError::new(ErrorCode::CheckInvalid, message)
-        })
+        })?;
+        if matches!(&check.probe, Probe::Alias(Alias::Instance(followed)) if followed == id) {
+            let message = format!(
+                "the check `{}` of `{id}` follows `{id}` itself, and so would never recover: name the id of another instance",
+                check.name
+            );
+            return Err(ApiError::new(ErrorCode::CheckInvalid, message));
+        }
+        Ok(())
     })
+}
+
+/// Checks that a registration by an agent elsewhere names no file of this host. What is wrong with one would tell a stranger
+/// which files are there.
+///
+/// # Errors
+/// A check of it names a file.
+pub(super) fn validate_from_elsewhere(registration: &Registration) -> Result<(), ApiError> {
+    for check in &registration.checks {
+        let tls = match &check.probe {
+            Probe::Http(http) => Some(&http.tls),
+            Probe::Grpc(grpc) => grpc.tls.as_ref(),
+            _ => None,
+        };
+        if let Some(file) = tls.and_then(|tls| tls.ca_file.as_ref()) {
+            let message = format!(
+                "the check `{}` of `{}` names the CA file {file}, and a registration from another host names no files of this \
+                 one: give the certificates themselves as `ca_pem`",
+                check.name,
+                registration.instance_id()
+            );
+            return Err(ApiError::new(ErrorCode::CheckInvalid, message));
+        }
+    }
+    Ok(())
 }
 
 /// Checks a registration, with the rules of the catalog.
@@ -98,4 +131,41 @@ fn validate_names(registration: &Registration) -> Result<(), NameError> {
     let failover = &balancing.failover;
     failover.iter().try_for_each(|name| names::check("failover datacenter", name))?;
     checks.iter().try_for_each(|check| names::check("check", &check.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_check(check: &str) -> Registration {
+        let text = format!(r#"{{"service":"web","id":"web-1","port":80,"checks":[{check}]}}"#);
+        serde_json::from_str(&text).expect(&text)
+    }
+
+    #[test]
+    fn an_alias_follows_another_instance() {
+        let follow = |id: &str| {
+            let check = format!(r#"{{"probe":{{"alias":{{"instance":"{id}"}}}}}}"#);
+            validate(&with_check(&check), false)
+        };
+        assert_eq!(follow("web-2"), Ok(()));
+        let refused = follow("web-1").expect_err("itself").to_string();
+        assert!(refused.contains("name the id of another instance"), "{refused}");
+    }
+
+    #[test]
+    fn an_agent_elsewhere_names_no_file_of_this_host() {
+        for (check, is_refused) in [
+            (r#"{"probe":{"http":{"url":"https://h/","tls":{"ca_file":"/ca.pem"}}}}"#, true),
+            (r#"{"probe":{"grpc":{"address":"h:1","tls":{"ca_file":"/ca.pem"}}}}"#, true),
+            (r#"{"probe":{"http":{"url":"https://h/","tls":{"ca_pem":"x"}}}}"#, false),
+            (r#"{"probe":{"tcp":{"address":"h:1"}}}"#, false),
+        ] {
+            let registration = with_check(check);
+            assert_eq!(validate(&registration, false), Ok(()), "{check}");
+            let told = validate_from_elsewhere(&registration).map_err(|error| error.to_string());
+            assert_eq!(told.is_err(), is_refused, "{check}");
+            assert!(told.err().is_none_or(|told| told.contains("/ca.pem")), "{check}");
+        }
+    }
 }

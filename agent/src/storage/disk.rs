@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use tracing::warn;
 
+use crate::regular_file;
+
 /// The modes of the directory and of its files: only the user that runs the agent may read them.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -132,7 +134,7 @@ impl Disk for OsDisk {
 
     fn read(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, FileError> {
         let path = self.path(file);
-        match read_regular(&path, max) {
+        match regular_file::read(&path, max) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FileError::of("read", &path)(error)),
@@ -299,26 +301,6 @@ fn open_or_create(path: &Path) -> Result<File, FileError> {
 fn sync_dir(dir: &Path) -> Result<(), FileError> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(FileError::of("flush the directory", dir))
-}
-
-/// Reads a whole file. A pipe or a device may have no end, and a file of another program no bounds.
-fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let too_long = |len| {
-        let message = format!("it has {len} bytes, and such a file has {max} at most");
-        io::Error::new(ErrorKind::FileTooLarge, message)
-    };
-    if found.len() > max {
-        return Err(too_long(found.len()));
-    }
-    // Room for all of it, and for the read that finds its end: growth would leave copies of secrets behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 32);
-    file.take(max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The latest verdict of a check: passing, warning or failing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptVerdict {
-    /// The URL or address that was probed. The verdict says nothing about another one.
+    /// What was probed, with a hash of how. The verdict says nothing about another target.
     pub target: String,
     /// The verdict.
     pub health: Health,

@@ -40,6 +40,11 @@ impl Node {
     /// Every member that we know, ourselves first, then those of our pool, then those of other datacenters.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
+        self.member_ids().filter_map(|node| self.member(node)).collect()
+    }
+
+    /// The ids of the members that we know, in the order of [`Node::members`].
+    pub fn member_ids(&self) -> impl Iterator<Item = NodeId> + '_ {
         let own = self.identity().node_id;
         // One that moved to another datacenter is shown there.
         let pool = self.liveness.members().iter().map(|(node, _)| node);
@@ -47,8 +52,6 @@ impl Node {
         std::iter::once(own)
             .chain(pool)
             .chain(self.wan.table().iter_remote().map(|entry| entry.identity.node_id))
-            .filter_map(|node| self.member(node))
-            .collect()
     }
 
     /// A member that we know.

@@ -98,7 +98,10 @@ impl Prober {
             Err(error) => return Outcome::failure(error.to_string()),
         };
         let permits = match probe {
-            Probe::Alias(alias) => return alias::follow(self.neighbours.as_deref(), alias).await,
+            Probe::Alias(alias) => {
+                let neighbours = self.neighbours.as_deref();
+                return alias::follow(neighbours, alias, &subject.instance).await;
+            }
             Probe::Ttl { .. } => return Outcome::void("no report yet"),
             Probe::Script { .. } if !self.script_checks => {
                 return Outcome::void("this agent runs without --enable-script-checks");
@@ -154,6 +157,8 @@ enum ProbeError {
     Tls(io::Error),
     #[error("{0}")]
     Trust(String),
+    #[error("{0} cannot be read in time")]
+    Unread(String),
     #[error("no valid HTTP answer: {}", with_cause(.0))]
     Http(#[from] hyper::Error),
     #[error("no valid HTTP request: {0}")]
@@ -174,7 +179,7 @@ impl ProbeError {
     /// Whether it tells of this agent and its host alone.
     fn is_local(&self) -> bool {
         match self {
-            Self::NoLookup { .. } => true,
+            Self::NoLookup { .. } | Self::Unread(_) => true,
             Self::Lookup { source, .. } => is_local(source),
             Self::Connect { source, .. } | Self::Tls(source) => is_local(source),
             // Besides, there may be as many processes as there may be.

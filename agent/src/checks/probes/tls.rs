@@ -3,7 +3,7 @@
 //! Without a CA of its own, a check trusts what its host trusts. Operators install their CAs there, and a host that trusts a
 //! CA no longer stops its checks from doing so.
 
-use std::io;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hobnob_api::ProbeTls;
@@ -14,14 +14,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::ProbeError;
+use crate::regular_file;
 
 /// Bytes of a file with the certificates of CAs.
 pub const MAX_CA_FILE_BYTES: u64 = 1 << 20;
+
+/// The reads of certificates at a time. One on a file system that hangs keeps its thread for as long.
+const MAX_READS: usize = 8;
+
+static READS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_READS)));
 
 /// The CAs that the host trusts, as they were when the first check needed them.
 static HOST_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
@@ -42,7 +49,7 @@ pub(super) async fn connect(
     alpn: &[u8],
     deadline: Instant,
 ) -> Result<TlsStream<TcpStream>, ProbeError> {
-    let mut config = config(tls).await?;
+    let mut config = config(tls, deadline).await?;
     config.alpn_protocols = vec![alpn.to_vec()];
     let name = tls.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned())
@@ -52,7 +59,7 @@ pub(super) async fn connect(
     connected.map_err(ProbeError::Tls)
 }
 
-async fn config(tls: &ProbeTls) -> Result<ClientConfig, ProbeError> {
+async fn config(tls: &ProbeTls, deadline: Instant) -> Result<ClientConfig, ProbeError> {
     let provider = Arc::new(default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -61,26 +68,24 @@ async fn config(tls: &ProbeTls) -> Result<ClientConfig, ProbeError> {
         let verifier = Arc::new(AnyCertificate(provider));
         builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
     } else {
-        builder.with_root_certificates(roots(tls).await?).with_no_client_auth()
+        builder.with_root_certificates(roots(tls, deadline).await?).with_no_client_auth()
     })
 }
 
-async fn roots(tls: &ProbeTls) -> Result<Arc<RootCertStore>, ProbeError> {
+async fn roots(tls: &ProbeTls, deadline: Instant) -> Result<Arc<RootCertStore>, ProbeError> {
     let mut pem = tls.ca_pem.clone().unwrap_or_default().into_bytes();
     match &tls.ca_file {
         None if tls.ca_pem.is_none() => {
             // The first call reads the files of the host.
-            let roots = tokio::task::spawn_blocking(|| HOST_ROOTS.clone()).await;
-            return roots.map_err(|error| ProbeError::Trust(error.to_string()));
+            return read_by(&READS, "the CAs of this host", deadline, || HOST_ROOTS.clone()).await;
         }
         None => {}
         Some(file) => {
-            let path = file.clone();
-            let read = tokio::task::spawn_blocking(move || read_limited(&path)).await;
-            let read = read.unwrap_or_else(|ended| Err(io::Error::other(ended)));
-            let read = read.map_err(|error| {
-                ProbeError::Trust(format!("the CA file {file} cannot be read: {error}"))
-            })?;
+            let (what, path) = (format!("the CA file {file}"), file.clone());
+            let read = move || regular_file::read(Path::new(&path), MAX_CA_FILE_BYTES);
+            let read = read_by(&READS, &what, deadline, read).await?;
+            let read =
+                read.map_err(|error| ProbeError::Trust(format!("{what} cannot be read: {error}")))?;
             pem.extend_from_slice(&read);
         }
     }
@@ -99,14 +104,25 @@ async fn roots(tls: &ProbeTls) -> Result<Arc<RootCertStore>, ProbeError> {
     Ok(Arc::new(roots))
 }
 
-fn read_limited(path: &str) -> io::Result<Vec<u8>> {
-    use io::Read;
-    let mut content = Vec::new();
-    std::fs::File::open(path)?.take(MAX_CA_FILE_BYTES + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_CA_FILE_BYTES {
-        return Err(io::Error::other(format!("it is longer than {MAX_CA_FILE_BYTES} bytes")));
-    }
-    Ok(content)
+/// Reads on a thread of its own until a deadline. The thread may stay longer, and its permit with it.
+async fn read_by<T: Send + 'static>(
+    reads: &Arc<Semaphore>,
+    what: &str,
+    deadline: Instant,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ProbeError> {
+    let reading = async {
+        let permit = reads.clone().acquire_owned().await;
+        let read = move || {
+            // The semaphore is never closed.
+            let _permit = permit.ok();
+            read()
+        };
+        tokio::task::spawn_blocking(read).await
+    };
+    let read = timeout_at(deadline, reading).await;
+    let read = read.map_err(|_| ProbeError::Unread(what.to_owned()))?;
+    read.map_err(|ended| ProbeError::Trust(format!("{what} cannot be read: {ended}")))
 }
 
 /// Takes any certificate, as `skip_verify` asks for. The server still has to hold its key.
@@ -145,5 +161,38 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_a_ca_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("ca.pem");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("made");
+        let ca_file = Some(pipe.to_str().expect("text").to_owned());
+        let tls = ProbeTls { ca_file, ..ProbeTls::default() };
+        let refused = roots(&tls, Instant::now() + Duration::from_secs(30)).await;
+        let told = refused.err().expect("refused").to_string();
+        assert!(told.ends_with("ca.pem cannot be read: it is not a regular file"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_hangs_ends_with_its_deadline_and_keeps_its_permit() {
+        let reads = Arc::new(Semaphore::new(1));
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let soon = || Instant::now() + Duration::from_millis(20);
+        let hung = read_by(&reads, "a file", soon(), move || ended.recv().is_ok()).await;
+        let error = hung.expect_err("too late");
+        assert!(error.is_local(), "it says nothing of the service: {error}");
+        read_by(&reads, "another", soon(), || ()).await.expect_err("no thread is free for it");
+        end.send(()).expect("it still reads");
+        let patient = Instant::now() + Duration::from_secs(30);
+        read_by(&reads, "another", patient, || ()).await.expect("read");
     }
 }

@@ -20,6 +20,8 @@ pub use error::CheckError;
 pub const MAX_CHECKS: usize = 16;
 /// The shortest time from the start of one probe to the start of the next.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// The shortest interval of a check that follows another: its probes are answered by the task that runs the protocol.
+const MIN_ALIAS_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time from the start of one probe to the start of the next.
 pub const MAX_INTERVAL: Duration = Duration::from_hours(24);
 /// The shortest time that a probe may take.
@@ -111,7 +113,13 @@ pub fn validate(check: &Check, script_checks: bool) -> Result<(), CheckError> {
         }
         Probe::Alias(Alias::Instance(name) | Alias::Member(name)) => {
             let expected = "expected an id or a name of 1 to 128 bytes";
-            well_formed((1..=128).contains(&name.len()), "alias", name, expected)
+            well_formed((1..=128).contains(&name.len()), "alias", name, expected)?;
+            let given_ms = check.interval_ms;
+            if Duration::from_millis(given_ms) >= MIN_ALIAS_INTERVAL {
+                return Ok(());
+            }
+            let (field, min, max) = ("interval_ms, as that of an alias,", "1 s", "one day");
+            Err(CheckError::Time { field, given_ms, min, max })
         }
     }
 }

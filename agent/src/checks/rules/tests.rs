@@ -99,6 +99,17 @@ fn every_kind_has_rules() {
 }
 
 #[test]
+fn an_alias_is_not_probed_as_often_as_others() {
+    let alias = |interval_ms| {
+        let probe = Probe::Alias(Alias::Instance("db-1".into()));
+        valid(&Check { interval_ms, probe, ..check() })
+    };
+    assert_eq!(alias(1_000), Ok(()));
+    let refused = alias(999).expect_err("too often").to_string();
+    assert!(refused.contains("999 ms: choose one from 1 s to one day"), "{refused}");
+}
+
+#[test]
 fn a_script_needs_an_agent_that_runs_scripts() {
     let script = Check { probe: Probe::Script { args: vec!["/bin/true".into()] }, ..check() };
     let refused = validate(&script, false).expect_err("off");

@@ -269,7 +269,11 @@ async fn kinds_that_probe_nothing_are_void() {
 struct Always(Health);
 
 impl Neighbours for Always {
-    fn health_of(&self, alias: Alias) -> Pin<Box<dyn Future<Output = Option<Followed>> + Send>> {
+    fn health_of(
+        &self,
+        alias: Alias,
+        _: Arc<str>,
+    ) -> Pin<Box<dyn Future<Output = Option<Followed>> + Send>> {
         let followed = Followed { health: self.0, output: format!("{alias:?}") };
         Box::pin(async { Some(followed) })
     }

@@ -1,10 +1,13 @@
 //! The checks of this agent's instances, as the driver knows them: those of each instance, and their latest outputs.
 
+mod following;
+mod target;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{Alias, Check, CheckExplained, Probe};
+use hobnob_api::{Check, CheckExplained, Probe};
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::{Time, registering};
 
@@ -14,6 +17,8 @@ use super::{Driver, Persist};
 use crate::checks::{CheckId, CheckReport, Signal};
 use crate::clock::{millis, wall_clock_ms};
 use crate::storage::KeptVerdict;
+
+pub(crate) use target::target_of;
 
 /// A changed verdict is kept for the next start after this time, with all others.
 const KEEP_VERDICTS_AFTER: Duration = Duration::from_secs(1);
@@ -25,6 +30,8 @@ const INSTANCES_PER_SECOND: usize = 1_000;
 pub(crate) struct OwnCheck {
     id: CheckId,
     check: Check,
+    /// What its verdict holds for.
+    target: String,
     health: Health,
     latest: Option<Latest>,
 }
@@ -49,7 +56,8 @@ impl Latest {
 impl OwnCheck {
     /// A check with this health until its first report.
     pub(crate) fn new(id: CheckId, check: Check, health: Health) -> Self {
-        Self { id, check, health, latest: None }
+        let target = target_of(&check);
+        Self { id, check, target, health, latest: None }
     }
 
     /// A check whose verdict was kept over a restart of this agent.
@@ -62,7 +70,8 @@ impl OwnCheck {
             at: Time::ZERO,
             older_by,
         };
-        Self { id, check, health: kept.health, latest: Some(latest) }
+        let target = target_of(&check);
+        Self { id, check, target, health: kept.health, latest: Some(latest) }
     }
 
     fn explain(&self, now: Time) -> CheckExplained {
@@ -72,7 +81,7 @@ impl OwnCheck {
             name: self.check.name.clone(),
             kind: self.check.probe.kind().to_owned(),
             status: status_word(self.health).to_owned(),
-            target: target_of(&self.check),
+            target: target::shown(&self.check.probe),
             interval_ms: if is_probed { self.check.interval_ms } else { 0 },
             output: latest.map(|latest| latest.output.clone()),
             changed_ago_ms: latest.map(|latest| millis(latest.age(now))),
@@ -82,7 +91,7 @@ impl OwnCheck {
 
     fn verdict(&self) -> Option<KeptVerdict> {
         let since_ms = self.latest.as_ref()?.since_ms;
-        Some(KeptVerdict { target: target_of(&self.check), health: self.health, since_ms })
+        Some(KeptVerdict { target: self.target.clone(), health: self.health, since_ms })
     }
 }
 
@@ -93,23 +102,6 @@ fn status_word(health: Health) -> &'static str {
         Health::Warning => "warning",
         Health::Failing => "critical",
         Health::Unknown => "unknown",
-    }
-}
-
-/// What a check examines: the URL or address that it probes, its program, or what it follows.
-pub(crate) fn target_of(check: &Check) -> String {
-    match &check.probe {
-        Probe::Http(http) => http.url.clone(),
-        Probe::Tcp { address } => address.clone(),
-        Probe::Udp(udp) => udp.address.clone(),
-        Probe::Grpc(grpc) => match &grpc.service {
-            Some(service) => format!("{}/{service}", grpc.address),
-            None => grpc.address.clone(),
-        },
-        Probe::Script { args } => args.join(" "),
-        Probe::Ttl { ttl_ms } => format!("reports within {ttl_ms} ms"),
-        Probe::Alias(Alias::Instance(id)) => format!("the instance {id}"),
-        Probe::Alias(Alias::Member(name)) => format!("the member {name}"),
     }
 }
 
