@@ -38,8 +38,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
         }
     };
     let Some((key, services)) = table.iter().find(|(key, _)| key.get_ref() == SERVICES) else {
-        // A file of comments alone defines nothing.
-        if !table.is_empty() {
+        // A file of comments alone defines nothing. An empty one may be the rest of a copy that was broken off.
+        if text.trim().is_empty() {
+            let message = "the file is empty: remove it, or say so in a comment".to_owned();
+            parsed.problems.push(Problem::of(file, None, message));
+        } else if !table.is_empty() {
             one(&table, 1, &mut parsed);
         }
         return parsed;
@@ -150,7 +153,8 @@ mod tests {
         let several = parsed(text);
         let lines: Vec<_> = several.definitions.iter().map(|one| one.line).collect();
         assert_eq!(lines, [Some(1), Some(4)]);
-        assert!(parsed("# nothing\n").definitions.is_empty() && problems("").is_empty());
+        assert!(parsed("# nothing\n").definitions.is_empty() && problems("# nothing\n").is_empty());
+        assert!(problems("\n")[0].contains("the file is empty"));
     }
 
     #[test]

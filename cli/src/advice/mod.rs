@@ -413,7 +413,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MemberAlive => {
             "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }
-        ErrorCode::InstanceElsewhere => "deregister it at that agent",
+        ErrorCode::InstanceElsewhere => "order it at that agent",
         ErrorCode::DatacenterNotFound => {
             "`hobnob datacenters` lists the known ones; `hobnob join --wan ADDRESS` finds another"
         }

@@ -102,7 +102,8 @@ impl Wan {
         self.is_changed = true;
         self.out.tell(Fact::Tell(Update::Reach(*reach)));
         let is_out = self.reaches.out_since(reach.target).is_some();
-        if reach.observer == self.own && is_out != was_out {
+        // What is known of one that was forgotten is no news, and no sign of a cut.
+        if reach.observer == self.own && is_out != was_out && !self.is_forgotten(reach.target) {
             self.note_reach(reach.target, is_out, now);
             self.out.tell(Fact::Reach(reach.target));
         }

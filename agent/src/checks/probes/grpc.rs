@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
+use super::limited::Limited;
 use crate::checks::outcome::Outcome;
 
 /// Bytes of the answer. The longest that means anything has seven.
@@ -33,7 +34,7 @@ pub(super) async fn ask(
     let connecting = client::Builder::new()
         .enable_push(false)
         .max_header_list_size(MAX_HEAD_BYTES)
-        .handshake::<_, Bytes>(stream);
+        .handshake::<_, Bytes>(Limited::new(stream));
     let connected = timeout_at(deadline, connecting).await.map_err(|_| ProbeError::NoAnswer)?;
     let (sender, connection) = connected?;
     let exchange = async {

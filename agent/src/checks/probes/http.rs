@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::ProbeError;
+use super::limited::Limited;
 use super::target::HttpTarget;
 use crate::checks::outcome::{Outcome, one_line};
 
@@ -37,7 +38,7 @@ pub(super) async fn ask(
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEAD_FIELDS)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Limited::new(stream)))
         .await?;
     let request = request(target)?;
     let exchange = async {

@@ -5,6 +5,7 @@ mod alias;
 pub(crate) mod fake_server;
 mod grpc;
 mod http;
+mod limited;
 mod lookup;
 mod script;
 mod target;

@@ -149,7 +149,7 @@ impl Registrar {
                 Err(error) if id.is_some() => return Err(error),
                 // One that the token of this agent does not allow is not offered anyway.
                 Err(error) => {
-                    tracing::warn!(id = each, %error, "the maintenance of an instance was not written")
+                    tracing::warn!(id = each, %error, "the maintenance of an instance was not written");
                 }
                 Ok(()) => {}
             }

@@ -245,6 +245,15 @@ async fn a_server_that_drips_runs_out_of_time_and_one_that_resets_fails() {
 }
 
 #[tokio::test]
+async fn interim_answers_without_an_end_are_no_answer() {
+    let server = FakeServer::start().await;
+    server.behave(Behaviour::RawThenHang(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(40_000)));
+    let outcome = try_http(&server, Duration::from_secs(60)).await;
+    assert_eq!(outcome.meaning(), Meaning::Failure);
+    assert!(outcome.output().contains("more than 524288 bytes"), "{}", outcome.output());
+}
+
+#[tokio::test]
 async fn of_a_gigabyte_only_the_beginning_is_read() {
     let server = FakeServer::start().await;
     server.behave(Behaviour::Huge);

@@ -5,7 +5,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 
-fn udp(address: impl ToString, silence_passes: bool) -> Probe {
+fn udp(address: &(impl ToString + ?Sized), silence_passes: bool) -> Probe {
     let payload = Some("ping".to_owned());
     Probe::Udp(UdpProbe { address: address.to_string(), payload, silence_passes })
 }
@@ -21,22 +21,22 @@ async fn any_answer_passes_silence_fails_unless_it_may_pass_and_a_closed_port_fa
         server.send_to(b"pong!", from).await.expect("sent");
         std::future::pending::<()>().await;
     };
-    let answered = udp(address, false);
+    let answered = udp(&address, false);
     let outcome = tokio::select! {
         outcome = probe(&answered, PATIENT) => outcome,
         () = serving => unreachable!(),
     };
     assert_eq!((outcome.meaning(), outcome.output()), (Meaning::Success, "answered with 5 bytes"));
 
-    let outcome = probe(&udp(address, false), IMPATIENT).await;
+    let outcome = probe(&udp(&address, false), IMPATIENT).await;
     assert_eq!(outcome.meaning(), Meaning::Failure, "{}", outcome.output());
     assert!(outcome.output().contains("within 50ms"), "{}", outcome.output());
-    let outcome = probe(&udp(address, true), IMPATIENT).await;
+    let outcome = probe(&udp(&address, true), IMPATIENT).await;
     assert_eq!(outcome.meaning(), Meaning::Success, "{}", outcome.output());
 
     drop(server);
     for silence_passes in [false, true] {
-        let outcome = probe(&udp(address, silence_passes), PATIENT).await;
+        let outcome = probe(&udp(&address, silence_passes), PATIENT).await;
         assert_eq!(outcome.meaning(), Meaning::Failure, "{}", outcome.output());
         assert!(outcome.output().contains("refused"), "{}", outcome.output());
     }
@@ -51,7 +51,7 @@ async fn every_address_of_a_name_is_asked() {
         server.send_to(b"pong", from).await.expect("sent");
         std::future::pending::<()>().await;
     };
-    let named = udp(format!("localhost:{port}"), false);
+    let named = udp(&format!("localhost:{port}"), false);
     let outcome = tokio::select! {
         outcome = probe(&named, PATIENT) => outcome,
         () = serving => unreachable!(),
