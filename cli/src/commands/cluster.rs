@@ -78,6 +78,7 @@ pub(super) async fn datacenters(
 
 /// Isolates a datacenter, or ends that.
 async fn isolate(client: &mut Client, request: Request, json: bool) -> anyhow::Result<Exit> {
+    let forgets = matches!(request, Request::Isolate { forget: true, .. });
     let done = match client.call(request).await? {
         Response::Isolation(done) => done,
         other => return Err(unexpected(&other)),
@@ -89,6 +90,9 @@ async fn isolate(client: &mut Client, request: Request, json: bool) -> anyhow::R
     }
     let name = printable(&done.datacenter);
     out.line(&match (done.isolated, done.changed) {
+        (true, true) if forgets => {
+            format!("{name} is isolated from this datacenter, and forgotten")
+        }
         (true, true) => format!("{name} is isolated from this datacenter"),
         (true, false) => format!("{name} was isolated before"),
         (false, true) => format!("{name} is isolated no more"),
