@@ -1,4 +1,4 @@
-//! Metrics: what each one is ([`table`]), and how their values are written for Prometheus ([`Readings`]).
+//! Metrics: what each one is ([`table`]), and how their values are written for Prometheus (`Readings`).
 //!
 //! ```text
 //! table: name, kind, labels, meaning, what to alert on --> docs/METRICS.md
