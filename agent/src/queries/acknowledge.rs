@@ -77,12 +77,24 @@ pub(crate) async fn acknowledged(
         Ackers::Home => Confirmers::Datacenter(None),
         Ackers::Datacenter(name) => Confirmers::Datacenter(Some(name)),
     };
+    confirmed(driver, by, timeout_ms).await.map(Some)
+}
+
+/// Waits until these agents have applied what this one has written so far.
+///
+/// # Errors
+/// Nobody was asked, since too many wait.
+pub(super) async fn confirmed(
+    driver: &DriverHandle,
+    by: Confirmers,
+    timeout_ms: u64,
+) -> Result<Acknowledged, ApiError> {
     let confirmed = driver.confirm(by, Duration::from_millis(timeout_ms)).await?;
     let (outcome, missing) = (confirmed.outcome, confirmed.missing);
-    Ok(Some(Acknowledged {
+    Ok(Acknowledged {
         confirmed: outcome.confirmed,
         wanted: outcome.wanted,
         complete: outcome.is_complete(),
         missing,
-    }))
+    })
 }

@@ -9,6 +9,7 @@ use hobnob_membership::Confirmers;
 use hobnob_membership::limits::MAX_META_VALUE_BYTES;
 use hobnob_membership::view::MemberStatus;
 
+use super::acknowledge::confirmed;
 use super::asked::check;
 use crate::caller::Caller;
 use crate::driver::DriverHandle;
@@ -36,18 +37,9 @@ pub(crate) async fn drain(
     if !stop {
         registrations.drained(id).await?;
     }
-    let by = confirmers(driver, percent).await?;
-    let Some(by) = by else {
-        let nobody = Acknowledged { confirmed: 0, wanted: 0, complete: true, missing: Vec::new() };
-        return Ok(Some(nobody));
-    };
-    let confirmed = driver.confirm(by, Duration::from_millis(ack_timeout_ms)).await?;
-    let (outcome, missing) = (confirmed.outcome, confirmed.missing);
-    Ok(Some(Acknowledged {
-        confirmed: outcome.confirmed,
-        wanted: outcome.wanted,
-        complete: outcome.is_complete(),
-        missing,
+    Ok(Some(match confirmers(driver, percent).await? {
+        Some(by) => confirmed(driver, by, ack_timeout_ms).await?,
+        None => Acknowledged { confirmed: 0, wanted: 0, complete: true, missing: Vec::new() },
     }))
 }
 

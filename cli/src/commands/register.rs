@@ -27,7 +27,7 @@ pub(super) async fn register(
                 RegisterOutcome::Replaced => format!("replaced {id}{with}"),
                 RegisterOutcome::Unchanged => format!("{id} is registered so already{with}"),
             };
-            let told = tell(&done, ack.as_ref());
+            let told = tell(&done, ack.as_ref(), Exit::Failed);
             warn_of_others(&id, &also_at);
             told
         }
@@ -45,7 +45,7 @@ pub(super) async fn deregister(
         Response::Deregistered { ack, node, also_at, .. } => {
             let from = node.map(|node| format!(" from the agent {}", printable(&node)));
             let done = format!("deregistered {id}{}", from.unwrap_or_default());
-            let told = tell(&done, ack.as_ref())?;
+            let told = tell(&done, ack.as_ref(), Exit::Failed)?;
             warn_of_others(&id, &also_at);
             Ok(if also_at.is_empty() { told } else { Exit::Failed })
         }
@@ -67,8 +67,8 @@ pub(super) async fn check(client: &mut Client, args: CheckReportArgs) -> anyhow:
     }
 }
 
-/// Tells what was done here, and which other agents have applied it.
-fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
+/// Tells what was done here, and which other agents have applied it. The command ends with `short` if they are too few.
+pub(super) fn tell(done: &str, ack: Option<&Acknowledged>, short: Exit) -> anyhow::Result<Exit> {
     let Some(ack) = ack else {
         Output::new().line(done)?;
         return Ok(Exit::Done);
@@ -78,7 +78,7 @@ fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     output::say(&shortage(ack));
-    Ok(Exit::Failed)
+    Ok(short)
 }
 
 /// Warns of agents elsewhere that have the instance, too.
@@ -92,7 +92,7 @@ fn warn_of_others(id: &str, also_at: &[String]) {
     }
 }
 
-pub(super) fn shortage(ack: &Acknowledged) -> String {
+fn shortage(ack: &Acknowledged) -> String {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
         return "no other living agent of those that were asked for is there to apply it: the change is made, and others get it as soon \

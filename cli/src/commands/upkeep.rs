@@ -2,13 +2,13 @@
 
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
-use hobnob_api::{Acknowledged, Request, Response};
+use hobnob_api::{Request, Response};
 
-use super::register::shortage;
+use super::register::tell;
 use super::unexpected;
 use crate::args::{DrainArgs, MaintenanceArgs};
 use crate::exit::Exit;
-use crate::output::{self, Output};
+use crate::output::Output;
 
 /// Begins or ends a maintenance.
 pub(super) async fn maintenance(
@@ -61,22 +61,8 @@ pub(super) async fn drain(client: &mut Client, args: &DrainArgs) -> anyhow::Resu
                     )
                 }
             };
-            tell(&done, ack.as_ref())
+            tell(&done, ack.as_ref(), Exit::Unconfirmed)
         }
         other => Err(unexpected(&other)),
     }
-}
-
-/// Tells what was done, and whether enough agents have applied it.
-fn tell(done: &str, ack: Option<&Acknowledged>) -> anyhow::Result<Exit> {
-    let Some(ack) = ack else {
-        Output::new().line(done)?;
-        return Ok(Exit::Done);
-    };
-    Output::new().line(&format!("{done}: {} other agents have applied it", ack.confirmed))?;
-    if ack.complete {
-        return Ok(Exit::Done);
-    }
-    output::say(&shortage(ack));
-    Ok(Exit::Unconfirmed)
 }

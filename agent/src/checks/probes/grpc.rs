@@ -3,16 +3,14 @@
 //! The request and the answer are protobuf messages with one field each, written here by hand: over the HTTP/2 of `h2`, that
 //! needs no code generator and a quarter of the crates of a gRPC framework.
 
-use std::convert::Infallible;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::client;
 use hyper::http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::ProbeError;
 use super::limited::Limited;
+use super::{ProbeError, driving};
 use crate::checks::outcome::Outcome;
 
 /// Bytes of the answer. The longest that means anything has seven.
@@ -41,15 +39,7 @@ pub(super) async fn ask(
         let exchanged = timeout_at(deadline, exchange(sender, scheme, authority, service)).await;
         exchanged.map_err(|_| ProbeError::NoAnswer)?
     };
-    // Driven here, not by a task, so that no part of the connection outlives the timeout. When it breaks, the exchange tells.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        outcome = exchange => outcome,
-        never = connection => match never {},
-    }
+    driving(connection, exchange).await
 }
 
 async fn exchange(

@@ -1,6 +1,5 @@
 //! An HTTP probe: one request over a fresh connection.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +12,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::ProbeError;
 use super::limited::Limited;
 use super::target::HttpTarget;
+use super::{ProbeError, driving};
 use crate::checks::outcome::{Outcome, one_line};
 
 /// Bytes that are read of an answer's body. The rest is left unread and the connection closed.
@@ -46,16 +45,7 @@ pub(super) async fn ask(
         let answer = answered.map_err(|_| ProbeError::NoAnswer)??;
         judge(answer, &target.expect, deadline).await
     };
-    // Driven here, not by a task, so that no part of the connection outlives the timeout. Its end decides nothing: an
-    // answer may still be on its way through hyper's channels.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending::<Infallible>().await
-    };
-    tokio::select! {
-        outcome = exchange => outcome,
-        never = connection => match never {},
-    }
+    driving(connection, exchange).await
 }
 
 /// The request. A field that the check names takes the place of one of these.

@@ -15,6 +15,7 @@ mod tests;
 mod tls;
 mod udp;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -138,6 +139,19 @@ impl Prober {
             VOID.fetch_add(1, Ordering::Relaxed);
         }
         outcome
+    }
+}
+
+/// Drives a connection while something is asked over it: here, not by a task, so that no part of the connection outlives the timeout.
+/// The end of the connection decides nothing, since an answer may still be on its way through the queues of its library.
+async fn driving<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let connection = async {
+        connection.await;
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        outcome = exchange => outcome,
+        never = connection => match never {},
     }
 }
 

@@ -3,7 +3,7 @@
 use hobnob_api::{ApiError, ErrorCode};
 
 use super::{Registrar, lost};
-use crate::checks::{CheckId, SelfReport};
+use crate::checks::{CheckId, Checker, SelfReport};
 
 impl Registrar {
     /// Deregisters an instance whose check was critical for too long, unless it was registered again since. One that operators took
@@ -43,27 +43,17 @@ impl Registrar {
         check: Option<&str>,
         report: SelfReport,
     ) -> Result<String, ApiError> {
-        let Some(checkers) = self.checkers.get(id) else {
-            let is_known = self.data_dir.as_ref().is_some_and(|dir| dir.registration(id).is_some());
-            return Err(match is_known {
-                true => no_such_check(id, check, &[]),
-                false => self.not_found(id),
-            });
-        };
-        let hearing: Vec<_> =
-            checkers.iter().filter_map(|one| Some((one.name(), one.hearing()?))).collect();
-        let names: Vec<&str> = hearing.iter().map(|(name, _)| *name).collect();
-        let (name, hear) = match (check, &hearing[..]) {
-            (None, [only]) => *only,
-            (None, _) => return Err(no_such_check(id, check, &names)),
-            (Some(name), _) => {
-                let found = hearing.iter().find(|(known, _)| *known == name);
-                *found.ok_or_else(|| no_such_check(id, check, &names))?
-            }
-        };
-        let (name, hear) = (name.to_owned(), hear.clone());
-        hear.send(report).await.map_err(|_| lost())?;
-        Ok(name)
+        if let Some((name, hear)) = self.hearings.find(id, check) {
+            hear.send(report).await.map_err(|_| lost())?;
+            return Ok(name.to_string());
+        }
+        let is_known = self.data_dir.as_ref().is_some_and(|dir| dir.registration(id).is_some());
+        if !is_known {
+            return Err(self.not_found(id));
+        }
+        let checkers = self.checkers.get(id).into_iter().flatten();
+        let hearing = checkers.filter(|one| one.hearing().is_some());
+        Err(no_such_check(id, check, &hearing.map(Checker::name).collect::<Vec<_>>()))
     }
 }
 
