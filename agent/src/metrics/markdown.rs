@@ -8,7 +8,7 @@ const ABOUT: &str = "\
 # Metrics
 
 `hobnob agent --http 127.0.0.1:9746` answers `/metrics` in the text of Prometheus, and in OpenMetrics where the scraper asks for it.
-[Operating agents](OPERATING.md#metrics) says how to scrape it. [prometheus/alerts.yml](prometheus/alerts.yml) has rules for what the last
+[Operating agents](OPERATIONS.md#metrics) says how to scrape it. [prometheus/alerts.yml](prometheus/alerts.yml) has rules for what the last
 column says, and [prometheus/dashboard.json](prometheus/dashboard.json) a dashboard for Grafana.
 
 The counters are those of `hobnob info`: `datagrams_sent` there is `hobnob_datagrams_sent_total` here. They count from the start of the

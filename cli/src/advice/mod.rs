@@ -399,7 +399,7 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
             "order it at an agent that knows the member: `hobnob keys status` there shows its token"
         }
         ErrorCode::TooManyRevocations => {
-            "found the cluster anew with another CA key: docs/OPERATING.md says how"
+            "found the cluster anew with another CA key: docs/OPERATIONS.md says how"
         }
         ErrorCode::MemberAmbiguous => "name the member by its node id",
         ErrorCode::MemberIsSelf => "`hobnob leave` makes this agent leave",

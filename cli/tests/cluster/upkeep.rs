@@ -143,7 +143,7 @@ fn call(address: &str) -> std::io::Result<()> {
     }
 }
 
-/// The recipe of OPERATING.md.
+/// The recipe of OPERATIONS.md.
 #[test]
 fn a_rolling_deploy_by_the_recipe_fails_no_call() {
     let home = tempfile::tempdir().unwrap();
