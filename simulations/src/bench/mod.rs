@@ -3,8 +3,11 @@
 pub mod compare;
 pub mod datacenters;
 pub mod goals;
+pub mod registry;
+pub mod rolling;
 mod row;
 pub mod sealed;
+pub mod soak;
 pub mod socket;
 
 pub use row::{Goal, Row};

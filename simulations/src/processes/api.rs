@@ -22,6 +22,7 @@ pub(crate) struct Api {
 pub(crate) struct Info {
     pub(crate) gossip_address: String,
     pub(super) active_members: usize,
+    instances: usize,
     counters: Counters,
 }
 
@@ -46,6 +47,11 @@ struct Counters {
 }
 
 impl Info {
+    /// Instances in its catalog.
+    pub(crate) fn instances(&self) -> usize {
+        self.instances
+    }
+
     /// Datagrams received since its start.
     pub(crate) fn datagrams_received(&self) -> u64 {
         self.counters.datagrams_received
@@ -137,8 +143,16 @@ impl Api {
         self.done("picked", &json!({ "pick": { "service": SERVICE } }))
     }
 
+    /// The number of healthy instances of a service.
+    pub(crate) fn offered(&mut self, service: &str) -> Result<usize, ProcessError> {
+        let response = self.call(&json!({ "resolve": { "service": service, "strict": true } }))?;
+        let instances = response.pointer("/instances/instances").or(response.get("instances"));
+        let count = instances.and_then(Value::as_array).map(Vec::len);
+        count.ok_or_else(|| self.unexpected(&response))
+    }
+
     /// Deregisters an instance.
-    pub(super) fn deregister(&mut self, id: &str) -> Result<(), ProcessError> {
+    pub(crate) fn deregister(&mut self, id: &str) -> Result<(), ProcessError> {
         self.done("deregistered", &json!({ "deregister": { "id": id } }))
     }
 

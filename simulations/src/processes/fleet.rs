@@ -93,7 +93,7 @@ impl Fleet {
     }
 
     /// The number of agents.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         lock(&self.belongings).agents.len()
     }
 
@@ -124,15 +124,40 @@ impl Fleet {
 
     /// Stops an agent where it is, or lets it go on.
     pub(super) fn freeze(&self, agent: usize, is_frozen: bool) -> Result<(), ProcessError> {
-        let signal = if is_frozen { Signal::STOP } else { Signal::CONT };
+        self.signal(agent, if is_frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    fn signal(&self, agent: usize, signal: Signal) -> Result<(), ProcessError> {
         let belongings = lock(&self.belongings);
         // A child that was not waited for keeps its process id.
         let pid = Pid::from_child(&belongings.agents[agent]);
         kill_process(pid, signal)
-            .map_err(|cause| ProcessError::Freeze { agent, cause: cause.into() })
+            .map_err(|cause| ProcessError::Signal { agent, cause: cause.into() })
     }
 
-    /// Restarts a killed agent with its data.
+    /// Stops an agent as a service manager does before a restart. Its process is gone when this returns.
+    pub(crate) fn stop(&mut self, agent: usize) -> Result<(), ProcessError> {
+        let since = Instant::now();
+        self.signal(agent, Signal::TERM)?;
+        while !matches!(lock(&self.belongings).agents[agent].try_wait(), Ok(Some(_))) {
+            if since.elapsed() > ANSWER_TIMEOUT {
+                return Err(ProcessError::Silent { agent });
+            }
+            thread::sleep(RETRY);
+        }
+        Ok(())
+    }
+
+    /// Agents that are started from now on are of this binary.
+    pub(crate) fn use_binary(&mut self, hobnob: &Path) -> Result<(), ProcessError> {
+        if !hobnob.is_file() {
+            return Err(ProcessError::NoBinary(hobnob.to_owned()));
+        }
+        self.hobnob = hobnob.to_owned();
+        Ok(())
+    }
+
+    /// Restarts a killed or stopped agent with its data.
     pub(crate) fn restart(
         &mut self,
         agent: usize,
@@ -172,8 +197,10 @@ impl Fleet {
         let mut command = self.command();
         command.envs(self.token.as_ref().map(|token| ("HOBNOB_TOKEN", token)));
         command.args(["agent", "--bind", bind, "--name", &format!("agent-{agent}")]);
-        command.arg("--data-dir").arg(self.folder.join(format!("{agent}.data")));
+        command.arg("--data-dir").arg(self.data(agent));
         command.arg("--socket").arg(self.socket(agent));
+        // Counts for an agent that is stopped: its restart follows.
+        command.env("HOBNOB_KEEP_ON_EXIT", "yes");
         command.args(join.map(|address| format!("--join={address}")));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().map_err(failed)
@@ -198,6 +225,11 @@ impl Fleet {
     /// The socket of an agent.
     pub(crate) fn socket(&self, agent: usize) -> PathBuf {
         self.folder.join(format!("{agent}.sock"))
+    }
+
+    /// The data directory of an agent.
+    pub(crate) fn data(&self, agent: usize) -> PathBuf {
+        self.folder.join(format!("{agent}.data"))
     }
 
     fn log(&self, agent: usize) -> PathBuf {

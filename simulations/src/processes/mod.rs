@@ -101,9 +101,9 @@ pub enum ProcessError {
         /// The members or instances that it does not see.
         what: String,
     },
-    /// A process cannot be stopped or continued.
-    #[error("cannot stop or continue agent {agent}: {cause}")]
-    Freeze {
+    /// A process cannot be stopped, frozen or continued.
+    #[error("cannot signal agent {agent}: {cause}")]
+    Signal {
         /// Its number.
         agent: usize,
         /// The system's error.

@@ -1,6 +1,9 @@
 //! `bench`.
 
 mod datacenters;
+mod registry;
+mod rolling;
+mod soak;
 
 use std::fmt::Write as _;
 
@@ -78,6 +81,12 @@ pub(crate) struct BenchArguments {
 enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
+    /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
+    Registry(registry::RegistryArguments),
+    /// Count the calls that fail while services are deployed, and agents restarted and upgraded, in turn (Linux).
+    Rolling(rolling::RollingArguments),
+    /// Watch memory, descriptors and disk of real agents over hours of churn (Linux).
+    Soak(soak::SoakArguments),
     /// Measure many datacenters in virtual time.
     Datacenters(Box<datacenters::DatacentersArguments>),
     /// Measure orders and hostile datagrams at real agents of a sealed cluster (Linux, as root).
@@ -107,6 +116,9 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
+        Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),
+        Some(BenchPart::Soak(arguments)) => return soak::bench(arguments),
         Some(BenchPart::Datacenters(arguments)) => return datacenters::bench(arguments),
         Some(BenchPart::Sealed(arguments)) => return sealed::bench(arguments),
         Some(BenchPart::Echo(arguments)) => return socket::echo(arguments),
