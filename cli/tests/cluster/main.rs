@@ -28,6 +28,7 @@ mod process;
 mod sealed;
 mod sockets;
 mod stall;
+mod unit;
 mod upkeep;
 mod walk;
 mod web;
