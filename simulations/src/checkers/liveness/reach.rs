@@ -89,7 +89,7 @@ impl Checker for Reach {
                 let runs_since = scene.truth.up_since(world.host(host).id);
                 let ran =
                     runs_since.is_some_and(|runs| now.since(runs) > now.since(since) + AFTER_A_CUT);
-                if !knew || !ran || !is_well(world, host) {
+                if !knew || !ran || !is_well(world, host) || is_alone(world, host) {
                     continue;
                 }
                 let told = self.told.get(host).into_iter().flatten();
@@ -110,6 +110,17 @@ impl Checker for Reach {
 fn is_well(world: &World, host: usize) -> bool {
     let it = world.host(host);
     it.paused_until(world.now()).is_none() && it.slowness == Slowness::default()
+}
+
+/// Whether nothing passes between a host and the running ones of its own datacenter. It says of itself that it is isolated, and not of
+/// others that they are out of reach.
+fn is_alone(world: &World, host: usize) -> bool {
+    let own = world.location(host).0;
+    let others = world.running().map(|(other, _)| other);
+    let mut others =
+        others.filter(|other| *other != host && world.location(*other).0 == own).peekable();
+    let cut = |from, to| world.links().is_cut(from, to, Channel::Datagrams);
+    others.peek().is_some() && others.all(|other| cut(host, other) && cut(other, host))
 }
 
 /// The links between two datacenters.

@@ -8,7 +8,7 @@ use hobnob_membership::{Event, Time};
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::measured::Measured;
 use crate::scenario::Limit;
-use crate::world::NodeEvent;
+use crate::world::{NodeEvent, Ordered};
 
 /// Compares what the nodes hold with what was ordered.
 #[derive(Default)]
@@ -20,6 +20,21 @@ pub(in crate::checkers) struct Generations {
     reported: BTreeSet<(usize, Time)>,
     /// The longest time from an order in a calm cluster until a node held the generation.
     longest: Option<Duration>,
+}
+
+impl Generations {
+    /// The newest generation but for those that were lost with the disk of the only host that ever had them.
+    fn newest_kept<'a>(&self, scene: &Scene<'a>) -> Option<&'a Ordered> {
+        let world = scene.world;
+        let is_kept = |order: &&Ordered| {
+            let mut took = self.holders.iter().filter(|(_, at)| *at == order.at);
+            let only = took.next().filter(|_| took.next().is_none());
+            let holds = |host| world.held_by(host).contains(&order.generation);
+            only.is_none_or(|(host, _)| world.node(*host).is_none() || holds(*host))
+        };
+        let kept = world.ordered().iter().filter(is_kept);
+        kept.reduce(|a, b| if b.generation.replaces(&a.generation) { b } else { a })
+    }
 }
 
 impl Checker for Generations {
@@ -67,7 +82,7 @@ impl Checker for Generations {
             self.disturbed_at = now;
             return;
         }
-        let Some(newest) = scene.world.newest().filter(|newest| newest.at > Time::ZERO) else {
+        let Some(newest) = self.newest_kept(scene).filter(|newest| newest.at > Time::ZERO) else {
             return;
         };
         let passed = now.since(newest.at.max(self.disturbed_at));
