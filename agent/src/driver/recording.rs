@@ -21,7 +21,7 @@ impl Driver {
         let record = |event: Event| self.history.record(event);
         match event {
             NodeEvent::Connected => {
-                record(of(EventKind::Connected).why("in touch with the cluster"))
+                record(of(EventKind::Connected).why("in touch with the cluster"));
             }
             NodeEvent::Isolated if self.node.members().iter().any(is_lost) => {
                 record(of(EventKind::Isolated).why("this agent hears no other member"));

@@ -258,7 +258,12 @@ impl Ring {
         if names.contains(subject) {
             return None;
         }
-        nearest(subject, names).map(str::to_owned)
+        // As that function compares them.
+        let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+        let names: BTreeMap<String, &str> =
+            names.into_iter().map(|name| (plain(name), name)).collect();
+        let meant = nearest(subject, names.keys().map(String::as_str))?;
+        names.get(meant).map(|name| (*name).to_owned())
     }
 }
 
@@ -277,6 +282,8 @@ fn shelf_of(event: &StoredEvent) -> Shelf {
         | Kind::DatacenterUnreachable
         | Kind::DatacenterReachable
         | Kind::CutOff
+        | Kind::LinkBroken
+        | Kind::LinkMended
         | Kind::Isolated
         | Kind::Connected
         | Kind::Stalled
@@ -309,6 +316,7 @@ fn subject_of(event: &StoredEvent) -> Option<Subject> {
         | Kind::MemberLeft
         | Kind::MemberReplaced => ("member", text(member)),
         Kind::DatacenterUnreachable | Kind::DatacenterReachable => ("datacenter", text(datacenter)),
+        Kind::LinkBroken | Kind::LinkMended => ("link", text(member)),
         Kind::Reloaded | Kind::ReloadFailed => ("reload", text(&event.why)),
         Kind::MembersLost | Kind::MembersCame => ("members", String::new()),
         Kind::Isolated | Kind::Connected | Kind::CutOff => ("isolation", String::new()),

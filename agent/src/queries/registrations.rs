@@ -9,6 +9,7 @@ use hobnob_api::{
     ApiError, CheckExplained, DrainState, LocalRegistration, Maintenance, RegisteredBy,
     Registrations,
 };
+use hobnob_membership::catalog::Replica;
 use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::Instance;
 use hobnob_membership::{Node, Time};
@@ -48,7 +49,8 @@ pub(crate) async fn registrations(
     namespace.iter().try_for_each(|namespace| check("namespace", namespace))?;
     after.iter().try_for_each(|after| check("instance id", after))?;
     let revision = registry.revision();
-    let asked = move |node: &Node, _: Time| own_instances(node, namespace, after.as_deref());
+    let asked =
+        move |node: &Node, _: Time| own_instances(node, namespace.as_deref(), after.as_deref());
     let (own, mut more) = driver.inspect(asked).await?;
     let mut checks = driver.all_checks().await?;
     let upkeep = registrations.upkeep();
@@ -73,14 +75,14 @@ pub(crate) async fn registrations(
 }
 
 /// Some of the own instances, and whether more follow.
-fn own_instances(node: &Node, namespace: Option<String>, after: Option<&str>) -> (Vec<Own>, bool) {
+fn own_instances(node: &Node, namespace: Option<&str>, after: Option<&str>) -> (Vec<Own>, bool) {
     let own = node.identity().node_id;
     let hidden = node.hidden_instances().filter(|instance| instance.origin == own);
     let all: BTreeMap<Text, &Arc<Instance>> = node
         .instances_of(own)
         .chain(hidden)
         .filter(|instance| {
-            namespace.as_ref().is_none_or(|namespace| instance.service.namespace == **namespace)
+            namespace.is_none_or(|namespace| *instance.service.namespace == *namespace)
         })
         .map(|instance| (instance.id.clone(), instance))
         .collect();
@@ -101,7 +103,7 @@ fn own_instances(node: &Node, namespace: Option<String>, after: Option<&str>) ->
 /// The versions of the own records.
 fn versions(node: &Node) -> BTreeMap<Key, u64> {
     let own = node.catalog().origin(node.identity().node_id);
-    let slots = own.and_then(|origin| origin.current()).into_iter().flat_map(|of| of.slots());
+    let slots = own.and_then(|origin| origin.current()).into_iter().flat_map(Replica::slots);
     slots
         .filter(|slot| slot.value().is_some())
         .map(|slot| (slot.key().clone(), slot.version()))

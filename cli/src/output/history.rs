@@ -67,7 +67,9 @@ fn by(by: &EventBy) -> String {
 
 /// The rest of an event, such as `check http: passing -> critical: connection refused`.
 fn details(event: &HistoryEvent) -> String {
-    let check = event.check.as_ref().map(|check| format!("check {check}"));
+    // The only check of an instance may have no name of its own.
+    let named = event.check.as_ref().filter(|check| *check != "check");
+    let check = named.map(|check| format!("check {check}"));
     let states = match (&event.from, &event.to) {
         (Some(from), Some(to)) => Some(format!("{from} -> {to}")),
         (None, Some(to)) if event.why.is_none() => Some(to.clone()),

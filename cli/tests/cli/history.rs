@@ -1,8 +1,8 @@
 //! `hobnob history` and `hobnob services --local` against an agent that answers from a script.
 
 use hobnob_api::{
-    ByKind, CheckExplained, EventBy, EventKind, History, HistoryEvent, Maintenance, RegisteredBy,
-    Registrations, Request, Response,
+    ByKind, EventBy, EventKind, History, HistoryEvent, Maintenance, RegisteredBy, Registrations,
+    Request, Response,
 };
 use serde_json::{Value, json};
 
@@ -88,16 +88,11 @@ fn history_refuses_a_time_without_a_unit() {
 
 fn registrations(ids: &[&str], more: bool) -> Vec<Response> {
     let local = |id: &&str| {
-        let check = CheckExplained {
-            name: "http".to_owned(),
-            kind: "http".to_owned(),
-            status: "critical".to_owned(),
-            target: "http://127.0.0.1:8001/".to_owned(),
-            interval_ms: 1_000,
-            output: Some("503 Service Unavailable".to_owned()),
-            changed_ago_ms: Some(5),
-            signal: None,
-        };
+        let check = serde_json::from_value(json!({
+            "name": "http", "kind": "http", "status": "critical", "target": "http://127.0.0.1:8001/",
+            "interval_ms": 1_000, "output": "503 Service Unavailable", "changed_ago_ms": 5
+        }));
+        let check = check.unwrap();
         let by = RegisteredBy {
             uid: 1_000,
             pid: Some(42),

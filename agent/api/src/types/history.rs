@@ -218,6 +218,10 @@ kinds! {
     DatacenterRejoined "datacenter_rejoined",
     /// Most datacenters went out of reach at once: that of the agent is probably cut off.
     CutOff "cut_off",
+    /// The link of the agent to a member is broken: others hear the member, and it does not answer the agent.
+    LinkBroken "link_broken",
+    /// A broken link is none any more.
+    LinkMended "link_mended",
     /// The agent hears no other member.
     Isolated "isolated",
     /// The agent hears other members.

@@ -118,3 +118,27 @@ fn what_a_disk_refuses_can_be_appended_again() {
     files.append(Shelf::Acts, &[event(2, "b")]).expect("appended");
     assert_eq!(opened(&disk).1, [event(1, "a"), event(2, "b")]);
 }
+
+/// Bytes that nobody wrote, with and without checksums that fit them.
+#[test]
+fn garbage_is_left_out_and_what_follows_is_kept() {
+    let mut random = 11_u64;
+    let mut next = move |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % below
+    };
+    let letters = b"{}[]\":,0123456789 number at_ms what by kind repeats \xff\x00\n";
+    for _ in 0..500 {
+        let disk = FakeDisk::new();
+        let length = next(400) as usize;
+        let garbage: Vec<u8> =
+            (0..length).map(|_| letters[next(letters.len() as u64) as usize]).collect();
+        let text = String::from_utf8_lossy(&garbage).replace('\n', " ");
+        let lines = sealed(&[RECORDED[0], &text, RECORDED[1]]);
+        let content = if next(2) == 0 { [lines, garbage].concat() } else { garbage };
+        disk.set_content(Shelf::Sights.file(), content);
+        let (mut files, _) = opened(&disk);
+        files.append(Shelf::Sights, &[event(9, "a")]).expect("appended");
+        assert!(opened(&disk).1.contains(&event(9, "a")));
+    }
+}
