@@ -21,6 +21,7 @@ mod descriptors;
 mod doors;
 mod driver;
 mod elsewhere;
+mod history;
 mod info;
 mod log_filter;
 pub mod log_writer;

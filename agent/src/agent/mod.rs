@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hobnob_api::EventKind;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::config::AgentConfig;
 use crate::doors::threads::DoorThreads;
 use crate::driver::{DriverHandle, Ended};
+use crate::history::{By, Event, History};
 use crate::info::AgentInfo;
 use crate::progress::Progress;
 use crate::reloading::Reloader;
@@ -29,6 +32,9 @@ pub use task::PartEnded;
 /// A node that leaves needs some 300 ms to tell everybody; it is not waited for longer than this. One that keeps its records
 /// in the cluster stops at once.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The longest wait for the disk to take the end of the history.
+const REST_WITHIN: Duration = Duration::from_millis(500);
 
 /// A running agent. Dropping it stops it at once, as a crash would; [`Agent::shutdown`] leaves the cluster first.
 pub struct Agent {
@@ -47,6 +53,8 @@ pub struct Agent {
     registrar: Task<()>,
     reloading: Task<()>,
     reloader: Reloader,
+    history: History,
+    keeping: Task<()>,
     seeding: Task<()>,
     answering: Task<()>,
     timing: Task<()>,
@@ -126,6 +134,7 @@ impl Agent {
             ended = http_ended(&mut self.http) => Err(ended),
             ended = self.registrar.ended() => Err(ended),
             ended = self.reloading.ended() => Err(ended),
+            ended = self.keeping.ended() => Err(ended),
             ended = self.timing.ended() => Err(ended),
             ended = self.reminding.ended() => Err(ended),
             failed = self.seeding.failed() => Err(failed),
@@ -150,6 +159,8 @@ impl Agent {
             timing,
             doors,
             reminding,
+            history,
+            keeping,
             ..
         } = self;
         progress.begin_leaving();
@@ -182,6 +193,17 @@ impl Agent {
         if !registrar.ends_within(LEAVE_WITHIN).await {
             tracing::warn!("the data directory did not come to rest in time");
         }
+        let why = if keep_on_exit {
+            "its records stay in the cluster"
+        } else {
+            "it leaves the cluster, and its instances with it"
+        };
+        let stopped = Event::new(EventKind::AgentStopped, By::agent());
+        history.record(stopped.to(env!("CARGO_PKG_VERSION")).why(why));
+        if timeout(REST_WITHIN, history.rest()).await.is_err() {
+            tracing::warn!("the end of the history could not be written in time");
+        }
+        keeping.stop().await;
     }
 }
 

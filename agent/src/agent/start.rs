@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use hobnob_api::Reloaded;
 use hobnob_api::address::GossipAddress;
+use hobnob_api::{EventKind, Reloaded};
 use hobnob_membership::record::{NodeRecord, Support};
 use hobnob_membership::{ClusterId, Config, Epoch, Identity, Node, Protocol, Sealing};
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use crate::doors::unix::server::Socket;
 use crate::doors::unix::sockets::Sockets;
 use crate::driver::{Driver, Entering, Joining};
 use crate::elsewhere::{Answering, MAX_WAITING_REQUESTS};
+use crate::history::{By, Event, History, Keeper};
 use crate::info::AgentInfo;
 use crate::log_filter::LogLevels;
 use crate::metrics::CallMetrics;
@@ -50,6 +51,8 @@ struct Opened {
     cluster: String,
     node: NodeRecord,
     secrets: Secrets,
+    history: History,
+    keeper: Keeper,
 }
 
 /// An agent with its sockets.
@@ -132,13 +135,16 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     };
     node.validate()?;
     let secrets = Secrets::of(sealed, now_ms)?;
-    define(&mut data_dir, config.config_dir.as_deref(), config.script_checks);
-    Ok(Opened { config, data_dir, cluster, node, secrets })
+    let (history, keeper) = History::open(data_dir.history());
+    record_start(&history, &keeper);
+    let (dir, script_checks) = (config.config_dir.as_deref(), config.script_checks);
+    define(&mut data_dir, &history, dir, script_checks);
+    Ok(Opened { config, data_dir, cluster, node, secrets, history, keeper })
 }
 
 /// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
 /// stay: the host is not to lose all of its services because of one.
-fn define(data_dir: &mut DataDir, dir: Option<&Path>, script_checks: bool) {
+fn define(data_dir: &mut DataDir, history: &History, dir: Option<&Path>, script_checks: bool) {
     let read = |dir| Definitions::read(dir, script_checks);
     let read = dir.map_or_else(|| Ok(Definitions::default()), read);
     let reloaded = match read {
@@ -153,6 +159,35 @@ fn define(data_dir: &mut DataDir, dir: Option<&Path>, script_checks: bool) {
         }
     };
     reloading::tell("the start", &reloaded, false);
+    for (kind, ids) in [
+        (EventKind::Registered, &reloaded.added),
+        (EventKind::Changed, &reloaded.changed),
+        (EventKind::Deregistered, &reloaded.removed),
+    ] {
+        for id in ids {
+            let registration = data_dir.registration(id);
+            let file = registration.and_then(|of| of.source.as_deref()).unwrap_or_default();
+            let event = Event::new(kind, By::file(file)).instance(id);
+            let service = registration.map(|of| of.service.as_str());
+            history.record(event.service(service).why("read at the start"));
+        }
+    }
+    if let Some(problem) = reloaded.problems.first() {
+        history.record(Event::new(EventKind::ReloadFailed, By::agent()).why(problem));
+    }
+}
+
+/// Records the start, and how the life before it ended.
+fn record_start(history: &History, keeper: &Keeper) {
+    let version = env!("CARGO_PKG_VERSION");
+    let event = Event::new(EventKind::AgentStarted, By::agent()).to(version);
+    let last = keeper.newest().map(|event| EventKind::of_word(&event.what));
+    history.record(match last {
+        None | Some(EventKind::AgentStopped) => event,
+        Some(_) => {
+            event.why("the agent ended before without a stop: a crash, a kill or a power loss")
+        }
+    });
 }
 
 /// Adds the members to join at that a token named.
@@ -248,7 +283,7 @@ impl Ready {
         let Self { bound, restored, epoch } = self;
         let Bound { opened, doors, socket, query_socket, http, progress, network, info } = bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
-        let Opened { config, data_dir, node, secrets, .. } = opened;
+        let Opened { config, data_dir, node, secrets, history, keeper, .. } = opened;
         let Secrets { sealing, founder, operator, .. } = secrets;
         let is_sealed = sealing.is_some();
         let clock = Clock::start();
@@ -267,7 +302,7 @@ impl Ready {
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         let (asked, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let driving = driving.remembering(former_peers.clone()).handing_requests_to(asked);
-        let driving = driving.showing(progress.clone());
+        let driving = driving.showing(progress.clone()).recording(history.clone());
         let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);
@@ -286,6 +321,7 @@ impl Ready {
             config.script_checks,
             config.started_with,
             registrations.clone(),
+            history.clone(),
         );
         let answering = Answering { driver: driver.clone(), registrations: registrations.clone() };
         let around = |wan| seeding::Live {
@@ -294,7 +330,7 @@ impl Ready {
             driver: driver.clone(),
             wan,
         };
-        let registrar = registrar.showing(progress.clone());
+        let registrar = registrar.showing(progress.clone()).recording(history.clone());
         let join = config.join.join(",");
         let members = seeding::seed(config.join, former_peers.members, around(false));
         let elsewhere = seeding::seed(config.join_wan, former_peers.elsewhere, around(true));
@@ -319,6 +355,7 @@ impl Ready {
             calls: CallMetrics::default(),
             progress: progress.clone(),
             log: LogLevels::new(config.log_filter),
+            history: history.clone(),
         };
         let handler = Arc::new(handler);
         progress.beat_doors();
@@ -337,6 +374,8 @@ impl Ready {
             registrar: Task::spawn("registrar", registrar.run(persisted)),
             reloading: Task::spawn("reloading", reloading.run()),
             reloader,
+            keeping: Task::spawn("history", keeper.run()),
+            history,
             seeding: Task::spawn("joining", async {
                 tokio::join!(members, elsewhere);
             }),

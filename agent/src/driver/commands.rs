@@ -54,6 +54,9 @@ pub(super) enum Command {
         instance: String,
         reply: Reply<Vec<CheckExplained>>,
     },
+    ExplainAllChecks {
+        reply: Reply<BTreeMap<Arc<str>, Vec<CheckExplained>>>,
+    },
     Follow {
         alias: Alias,
         follower: Arc<str>,
@@ -173,6 +176,7 @@ impl Driver {
                 self.drain();
                 reply.send(written.map_err(Refused::from));
             }
+            Command::ExplainAllChecks { reply } => reply.send(self.own_checks.explain_all(now)),
             Command::ExplainChecks { instance, reply } => {
                 reply.send(self.own_checks.explain(&instance, now));
             }

@@ -8,6 +8,7 @@ use crate::elsewhere::Requested;
 
 impl Driver {
     pub(super) fn take_event(&mut self, event: Event) {
+        self.record_event(&event);
         match event {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
@@ -169,7 +170,8 @@ impl Driver {
     }
 
     /// Logs a change of a member. A lost member is a warning, unless this agent may be the one that is cut off.
-    fn log_member(&self, member: &Member) {
+    fn log_member(&mut self, member: &Member) {
+        self.record_member(member);
         let Member { identity, node, status } = member;
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
         let Some(node) = node else {

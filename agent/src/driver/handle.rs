@@ -1,5 +1,6 @@
 //! The handle by which the rest of the agent calls the driver.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,6 +120,13 @@ impl DriverHandle {
     /// The checks of an instance of this agent, and their latest verdicts.
     pub(crate) async fn checks(&self, instance: String) -> Result<Vec<CheckExplained>, Stopping> {
         ask(&self.commands, |reply| Command::ExplainChecks { instance, reply }).await
+    }
+
+    /// The checks of all instances of this agent.
+    pub(crate) async fn all_checks(
+        &self,
+    ) -> Result<BTreeMap<Arc<str>, Vec<CheckExplained>>, Stopping> {
+        ask(&self.commands, |reply| Command::ExplainAllChecks { reply }).await
     }
 
     /// What an alias of the instance `follower` follows.

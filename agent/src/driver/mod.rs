@@ -18,6 +18,7 @@ mod losses;
 mod neighbours;
 mod own_checks;
 mod peers;
+mod recording;
 mod requesting;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock_ms};
+use crate::history::{History, MemberSights};
 use crate::progress::Progress;
 use crate::services::Writer;
 use crate::storage::{KeptKeys, KeptVerdict, Peers};
@@ -121,6 +123,8 @@ pub(crate) struct Driver {
     left: bool,
     stopped: bool,
     progress: Progress,
+    history: History,
+    sights: MemberSights,
 }
 
 impl Driver {
@@ -160,6 +164,8 @@ impl Driver {
             left: false,
             stopped: false,
             progress: Progress::default(),
+            history: History::silent(),
+            sights: MemberSights::default(),
         };
         // An agent that should find members and has found none yet may be cut off.
         driver.writer.set_isolated(driver.joining.expects_company());
@@ -321,6 +327,7 @@ impl Driver {
         self.keep_verdicts_if_due(now);
         self.save_keys_if_due(now);
         self.keep_peers_if_due(now);
+        self.record_due(self.clock.now());
     }
 
     /// Carries out the outputs of the node, then publishes what it learned.
@@ -404,6 +411,10 @@ impl Driver {
         let generations: Vec<_> =
             generations.map(|(generation, in_use)| (generation.id(), in_use)).collect();
         if generations != self.told_generations {
+            let in_use = |all: &[(GenerationId, bool)]| {
+                all.iter().find_map(|(id, in_use)| in_use.then_some(id.number))
+            };
+            self.record_generation(in_use(&self.told_generations), in_use(&generations));
             let keys = HoldKeys::of(self.node.opening_generations(now));
             self.network.holds.set_keys(keys);
             self.told_generations = generations;

@@ -55,7 +55,7 @@ impl Answering {
         from: NodeId,
         Asked { by, change, .. }: Asked,
     ) -> Result<Outcome, ApiError> {
-        let caller = Caller { uid: by.uid, pid: by.pid, agent: Some(from) };
+        let caller = Caller { uid: by.uid, gid: None, pid: by.pid, agent: Some(from) };
         match change {
             Change::Register(mut registration) => {
                 let (ack, scope) = (registration.ack.take(), registration.scope);

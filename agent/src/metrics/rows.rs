@@ -131,6 +131,19 @@ pub(super) const OWN: &[Row] = rows! {
     Counter hobnob_client_bytes_refused_total []
         "Times that a client was refused because clients make the agent hold too much."
         alert "Any increase";
+    Gauge hobnob_history_events []
+        "Events in the history of the agent. It keeps 4,096 that somebody caused, and 4,096 that it saw.";
+    Counter hobnob_history_dropped_total []
+        "Events that the history lost because too many came at once."
+        alert "Any increase: something changes thousands of times a second";
+    Counter hobnob_history_repeated_total []
+        "Events that count in an earlier one, because their subject changes again and again."
+        alert "A steady rate: a check or a member flaps";
+    Counter hobnob_history_forgotten_total []
+        "Old events of the history that made room for others.";
+    Counter hobnob_history_unwritten_total []
+        "Times that the disk refused events of the history. They stay in memory."
+        alert "Any increase: the disk of the data directory is full or broken";
     Counter hobnob_http_connections_accepted_total []
         "Connections that the HTTP door accepted.";
     Counter hobnob_http_connections_refused_total []

@@ -183,7 +183,7 @@ fn lost_word(origin: &MemberExplained) -> &'static str {
 }
 
 /// The word for a health.
-fn health_word(health: Health) -> &'static str {
+pub(super) fn health_word(health: Health) -> &'static str {
     match health {
         Health::Passing => "passing",
         Health::Warning => "warning",

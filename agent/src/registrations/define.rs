@@ -93,5 +93,6 @@ fn make(data_dir: &mut DataDir, plan: &Plan) -> Result<(), WriteError> {
 
 fn this_process() -> Caller {
     let uid = rustix::process::geteuid().as_raw();
-    Caller { uid, pid: Some(std::process::id()), agent: None }
+    let gid = Some(rustix::process::getegid().as_raw());
+    Caller { uid, gid, pid: Some(std::process::id()), agent: None }
 }

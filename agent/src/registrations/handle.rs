@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
@@ -14,7 +15,7 @@ use crate::actor::{Reply, ask};
 use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::definitions::Definition;
-use crate::storage::StoredRegistrant;
+use crate::storage::{StoredRegistrant, StoredUpkeep};
 
 /// Commands that wait for the registrar; further ones wait with their sender.
 const MAX_WAITING_COMMANDS: usize = 256;
@@ -25,6 +26,7 @@ pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
     registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
+    upkeep: Arc<ArcSwap<StoredUpkeep>>,
     /// Whether checks may be scripts.
     script_checks: bool,
 }
@@ -77,16 +79,17 @@ impl RegistrationsHandle {
     pub(super) fn channel(
         registrants: Arc<Registrants>,
         hearings: Arc<Hearings>,
+        upkeep: Arc<ArcSwap<StoredUpkeep>>,
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants, hearings, script_checks }, received)
+        (Self { commands, registrants, hearings, upkeep, script_checks }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default(), Arc::default(), false).0
+        Self::channel(Arc::default(), Arc::default(), Arc::default(), false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
@@ -165,6 +168,16 @@ impl RegistrationsHandle {
         self.registrants.get(id)
     }
 
+    /// Whether the instance with this id is as it was when this agent started. Waits for nothing.
+    pub(crate) fn is_restored(&self, id: &str) -> bool {
+        self.registrants.is_restored(id)
+    }
+
+    /// What operators did to the instances, as the disk has it. Waits for nothing.
+    pub(crate) fn upkeep(&self) -> Arc<StoredUpkeep> {
+        self.upkeep.load_full()
+    }
+
     /// The name of the file that defines the instance with this id, if one does. Waits for nothing.
     pub(crate) fn source(&self, id: &str) -> Option<Arc<str>> {
         self.registrants.source(id)
@@ -186,7 +199,7 @@ mod tests {
         for (agent, code) in
             [(None, ErrorCode::AgentStopping), (Some(NodeId(7)), ErrorCode::CheckInvalid)]
         {
-            let caller = Caller { uid: 1, pid: None, agent };
+            let caller = Caller { uid: 1, gid: None, pid: None, agent };
             let refused = stopped.register(registration.clone(), caller).await;
             assert_eq!(refused.expect_err("refused").code, code, "{agent:?}");
         }

@@ -16,6 +16,8 @@ pub(super) struct Registrants(ArcSwap<OrdMap<Arc<str>, Registrant>>);
 struct Registrant {
     by: StoredRegistrant,
     source: Option<Arc<str>>,
+    /// It was there when this agent started.
+    is_restored: bool,
 }
 
 impl Registrants {
@@ -24,7 +26,10 @@ impl Registrants {
         let known = data_dir.registrations().filter_map(|registration| {
             let by = data_dir.registrant(&registration.id)?;
             let source = registration.source.as_deref().map(Arc::from);
-            Some((Arc::from(registration.id.as_str()), Registrant { by, source }))
+            Some((
+                Arc::from(registration.id.as_str()),
+                Registrant { by, source, is_restored: true },
+            ))
         });
         Self(ArcSwap::from_pointee(known.collect()))
     }
@@ -38,10 +43,17 @@ impl Registrants {
         self.0.load().get(id)?.source.clone()
     }
 
+    /// Whether an instance is as it was when this agent started. Early versions kept no process, and this one always does.
+    pub(super) fn is_restored(&self, id: &str) -> bool {
+        self.0.load().get(id).is_none_or(|registrant| registrant.is_restored)
+    }
+
     pub(super) fn set(&self, registration: &StoredRegistration, by: StoredRegistrant) {
         let source = registration.source.as_deref().map(Arc::from);
         let id = Arc::from(registration.id.as_str());
-        self.0.store(Arc::new(self.0.load().update(id, Registrant { by, source })));
+        self.0.store(Arc::new(
+            self.0.load().update(id, Registrant { by, source, is_restored: false }),
+        ));
     }
 
     pub(super) fn remove(&self, id: &str) {

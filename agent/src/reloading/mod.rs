@@ -4,13 +4,14 @@ mod watch;
 
 use std::path::PathBuf;
 
-use hobnob_api::{ApiError, Reloaded};
+use hobnob_api::{ApiError, EventKind, Reloaded};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::actor::{Reply, ask};
 use crate::config::{Problem, StartedWith};
 use crate::definitions::Definitions;
+use crate::history::{By, Event, History};
 use crate::registrations::RegistrationsHandle;
 use watch::Watch;
 
@@ -53,6 +54,7 @@ pub(crate) struct Reloading {
     started_with: StartedWith,
     registrations: RegistrationsHandle,
     commands: mpsc::Receiver<Command>,
+    history: History,
 }
 
 impl Reloading {
@@ -61,9 +63,11 @@ impl Reloading {
         script_checks: bool,
         started_with: StartedWith,
         registrations: RegistrationsHandle,
+        history: History,
     ) -> (Self, Reloader) {
         let (asked, commands) = mpsc::channel(MAX_WAITING);
-        (Self { dir, script_checks, started_with, registrations, commands }, Reloader(asked))
+        let this = Self { dir, script_checks, started_with, registrations, commands, history };
+        (this, Reloader(asked))
     }
 
     /// Runs until the agent stops.
@@ -124,7 +128,25 @@ impl Reloading {
             Err(ended) => broken(vec![format!("the files could not be read: {ended}")]),
         };
         tell(cause, &reloaded, whole);
+        self.record(cause, &reloaded, whole);
         Ok(reloaded)
+    }
+}
+
+impl Reloading {
+    /// Records what came of a reload. One that nobody asked for and that changes nothing is no event.
+    fn record(&self, cause: &str, reloaded: &Reloaded, was_asked: bool) {
+        let Reloaded { added, changed, removed, problems, .. } = reloaded;
+        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+        let has_changed = added + changed + removed > 0;
+        let event = |kind| Event::new(kind, By::agent());
+        if let Some(problem) = problems.first() {
+            let why = format!("{cause}: {problem}");
+            self.history.record(event(EventKind::ReloadFailed).why(&why));
+        } else if has_changed || was_asked {
+            let why = format!("{cause}: {added} added, {changed} changed, {removed} removed");
+            self.history.record(event(EventKind::Reloaded).why(&why));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use tracing::warn;
@@ -56,6 +57,15 @@ pub(crate) trait Disk: Send + Sync {
     /// Appends to an existing file. The bytes survive a power failure once this returns.
     fn append(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError>;
 
+    /// Appends to a file, and creates it when there is none, without waiting for the device.
+    fn append_unflushed(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError>;
+
+    /// Gives a file another name, and replaces the file that has it. When there is no such file, nothing happens.
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError>;
+
+    /// The same files, for a writer of other ones: neither waits for the other.
+    fn again(&self) -> Box<dyn Disk>;
+
     /// Cuts a file to this length. The cut survives a power failure once this returns.
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError>;
 }
@@ -90,7 +100,7 @@ impl FileError {
 pub(super) struct OsDisk {
     dir: PathBuf,
     /// Holds the lock for as long as it is open.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 /// The reason for which a directory cannot be opened.
@@ -111,7 +121,7 @@ impl OsDisk {
     pub(super) fn open(dir: &Path) -> Result<Self, LockError> {
         create_dir(dir)?;
         warn_if_open(dir)?;
-        Ok(Self { dir: dir.to_owned(), _lock: lock(&dir.join(LOCK_FILE))? })
+        Ok(Self { dir: dir.to_owned(), lock: Arc::new(lock(&dir.join(LOCK_FILE))?) })
     }
 
     /// Warns of each of these files that another user may read or write.
@@ -176,6 +186,28 @@ impl Disk for OsDisk {
         let mut file = opened.map_err(FileError::of("open", &path))?;
         file.write_all(bytes).map_err(FileError::of("append to", &path))?;
         file.sync_data().map_err(FileError::of("flush", &path))
+    }
+
+    fn append_unflushed(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let path = self.path(file);
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(FILE_MODE).custom_flags(NO_LINKS | NO_WAITING);
+        let mut file = options.open(&path).map_err(FileError::of("open", &path))?;
+        file.write_all(bytes).map_err(FileError::of("append to", &path))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        let path = self.path(from);
+        match fs::rename(&path, self.path(to)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(FileError::of("rename", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn again(&self) -> Box<dyn Disk> {
+        Box::new(Self { dir: self.dir.clone(), lock: self.lock.clone() })
     }
 
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError> {

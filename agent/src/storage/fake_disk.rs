@@ -176,6 +176,24 @@ impl Disk for FakeDisk {
         )
     }
 
+    fn append_unflushed(&mut self, file: &str, bytes: &[u8]) -> Result<(), FileError> {
+        self.state().files.entry(file.to_owned()).or_default();
+        self.append(file, bytes)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
+        let rename = |files: &mut BTreeMap<_, _>| {
+            if let Some(content) = files.remove(from) {
+                files.insert(to.to_owned(), content);
+            }
+        };
+        self.write(Kind::Replace, from, |_| {}, rename)
+    }
+
+    fn again(&self) -> Box<dyn Disk> {
+        Box::new(self.clone())
+    }
+
     fn truncate(&mut self, file: &str, len: u64) -> Result<(), FileError> {
         let len = usize::try_from(len).expect("short");
         let cut =

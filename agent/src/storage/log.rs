@@ -155,7 +155,7 @@ impl RegistrationLog {
             _ => {}
         }
         let entry = Entry { put: Some(registration), registered_by, ..Entry::default() };
-        let line = to_line(disk, &entry)?;
+        let line = to_line(disk, FILE, &entry)?;
         if line.len() > MAX_REGISTRATION_BYTES {
             return Err(WriteError::TooLarge { id: id.clone(), len: line.len() });
         }
@@ -170,7 +170,7 @@ impl RegistrationLog {
         if !self.live.contains_key(id) {
             return Ok(false);
         }
-        let line = to_line(disk, &Entry { remove: Some(id), ..Entry::default() })?;
+        let line = to_line(disk, FILE, &Entry { remove: Some(id), ..Entry::default() })?;
         self.append(disk, &line)?;
         self.drop_live(id);
         self.compact(disk);
@@ -221,7 +221,7 @@ impl RegistrationLog {
 
     /// Replaces the file by one with the live lines only.
     fn rewrite(&mut self, disk: &mut dyn Disk) -> Result<(), FileError> {
-        let mut content = to_line(disk, &Head::of(FORMAT))?;
+        let mut content = to_line(disk, FILE, &Head::of(FORMAT))?;
         self.lines().for_each(|line| content.extend_from_slice(line));
         disk.replace(FILE, &content).inspect_err(|error| {
             if !error.untouched {
@@ -268,15 +268,20 @@ impl RegistrationLog {
     }
 }
 
-fn to_line(disk: &dyn Disk, entry: &impl Serialize) -> Result<Vec<u8>, FileError> {
+/// A line with its checksum. `file` is named when it cannot be made.
+pub(super) fn to_line(
+    disk: &dyn Disk,
+    file: &str,
+    entry: &impl Serialize,
+) -> Result<Vec<u8>, FileError> {
     let text = serde_json::to_string(entry).map_err(|error| {
-        FileError::of("encode a line of", &disk.path(FILE))(io::Error::from(error))
+        FileError::of("encode a line of", &disk.path(file))(io::Error::from(error))
     })?;
     Ok(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())).into_bytes())
 }
 
 /// The JSON text of a line. The error names the fault of the line.
-fn text_of(line: &[u8]) -> Result<&[u8], String> {
+pub(super) fn text_of(line: &[u8]) -> Result<&[u8], String> {
     let (digits, text) = line
         .strip_suffix(b"\n")
         .unwrap_or(line)

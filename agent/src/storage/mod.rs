@@ -11,6 +11,7 @@
 //! | `epoch.json` | the highest epoch that this node took | at every start, and whenever the node raises its epoch |
 //! | `epoch.reserve` | room for the next `epoch.json` | with it |
 //! | `registrations.log` | the registrations, see `log.rs` | at every change |
+//! | `history-*.log` | what this agent saw and did, see `history/` | soon after each event; not flushed |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
 //! | `upkeep.json` | maintenance and drains | at every change of them |
 //! | `verdicts.json` | the latest verdicts of checks, to start with after a restart | some time after a verdict changes; not flushed |
@@ -30,6 +31,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake_disk;
 mod format;
+mod history;
 mod identity;
 mod limits;
 mod log;
@@ -43,6 +45,8 @@ mod verdicts;
 pub(crate) use data_dir::holds_membership;
 pub use data_dir::{DataDir, LockedDir};
 pub use error::{OpenError, WriteError};
+pub(crate) use history::{HistoryFiles, ReadEvents, Shelf};
+pub use history::{StoredBy, StoredEvent};
 pub use limits::{MAX_PEERS, MAX_REGISTRATION_BYTES};
 pub use log::TornTail;
 pub use peers::Peers;

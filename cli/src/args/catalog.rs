@@ -27,11 +27,15 @@ const SERVICES_HELP: &str = "\
 Examples:
   hobnob services
   hobnob services --namespace default --json
+  hobnob services --local      what is registered with this agent, and by whom?
 
 EFFICIENCY is the fewest picks over the most picks that a healthy instance got
 from this agent since it started. FAIRNESS is the same for picks over weight.
 1 is even. A new instance, few picks or keyed picks make both low; neither
 says anything about health. `-` stands before the first pick.
+With --local each instance of this agent has a line: its checks with the output
+of those that do not pass, maintenance and drain, since when it is registered in
+this form, and the process or the file that it comes from. --json has all.
 Exits with 3 when the namespace that was asked for has no service.";
 
 /// The arguments that name a service.
@@ -109,6 +113,10 @@ pub(crate) struct ServicesArgs {
     /// Only services of this namespace
     #[arg(long)]
     pub(crate) namespace: Option<String>,
+
+    /// List the instances that are registered with this agent, with everything that it knows of them
+    #[arg(long)]
+    pub(crate) local: bool,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]

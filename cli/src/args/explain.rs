@@ -9,6 +9,7 @@ Examples:
   hobnob explain a2 --json
 
 The answer is this agent's own view; another agent may have a different one.
+Its last events follow, as `hobnob history` has them; --json leaves them out.
 Exits with 3 when no member and no instance has that name. For the name of a
 service the error names its instances.";
 

@@ -10,6 +10,7 @@ mod configuration;
 mod dev;
 mod environment;
 mod explain;
+mod history;
 mod keys;
 mod orders;
 mod pick;
@@ -49,6 +50,7 @@ pub(crate) use configuration::{
 };
 pub(crate) use dev::{DevArgs, DevPart, ServerArgs, TooManyAgents};
 pub(crate) use explain::ExplainArgs;
+pub(crate) use history::HistoryArgs;
 pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
 };
@@ -158,6 +160,8 @@ pub(crate) enum Command {
     Datacenters(DatacentersArgs),
     /// Say why a member or an instance has its status
     Explain(ExplainArgs),
+    /// Tell what this agent saw and did, when, and by whom
+    History(HistoryArgs),
     /// Join a cluster through one or more of its members
     Join(JoinArgs),
     /// Leave the cluster and stop this agent

@@ -53,6 +53,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time back from now, with its unit: a millisecond to ten years.
+pub(crate) fn time_back(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "expected a number and a unit, such as 30m, 1h or 2d".to_owned())?;
+    if (Duration::from_millis(1)..=10 * YEAR).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("expected a duration between 1ms and 10 years".to_owned())
+    }
+}
+
 /// The time for which a token is valid, with its unit: a second to ten years.
 pub(crate) fn validity(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::client::Client;
 use hobnob_api::{
-    DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Request, Response,
+    DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Registrations, Request,
+    Response,
 };
 
 use super::unexpected;
@@ -119,6 +120,9 @@ fn filters(query: &Query) -> Vec<String> {
 
 /// Lists the services.
 pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow::Result<Exit> {
+    if args.local {
+        return local(client, args).await;
+    }
     let namespace = args.namespace.clone();
     let services = match client.call(Request::Services { namespace: args.namespace }).await? {
         Response::Services(services) => services,
@@ -143,6 +147,53 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
         _ => out.line(&output::services(&services.services, out.style()))?,
     }
     Ok(Exit::Done)
+}
+
+/// Lists what is registered with the agent.
+async fn local(client: &mut Client, args: ServicesArgs) -> anyhow::Result<Exit> {
+    let mut all = registrations(client, args.namespace.clone(), None).await?;
+    while all.more {
+        let after = all.registrations.last().map(|last| last.instance.id.clone());
+        let next = registrations(client, args.namespace.clone(), after).await?;
+        all.more = next.more && !next.registrations.is_empty();
+        all.registrations.extend(next.registrations);
+    }
+    output::warn_if_isolated(all.isolated);
+    let mut out = Output::new();
+    if args.json {
+        out.json(&all)?;
+    } else {
+        if let Some(maintenance) = &all.maintenance {
+            output::say(&output::agent_maintenance(&all.member, maintenance));
+        }
+        if !all.registrations.is_empty() {
+            out.line(&output::registrations(&all.registrations, out.style()))?;
+        }
+    }
+    if all.registrations.is_empty() {
+        let member = &all.member;
+        output::say(&match &args.namespace {
+            Some(namespace) => {
+                format!("nothing is registered with `{member}` in namespace `{namespace}`")
+            }
+            None => format!(
+                "nothing is registered with `{member}`: `hobnob services` lists what others have"
+            ),
+        });
+        return Ok(if args.namespace.is_some() { Exit::NothingMatched } else { Exit::Done });
+    }
+    Ok(Exit::Done)
+}
+
+async fn registrations(
+    client: &mut Client,
+    namespace: Option<String>,
+    after: Option<String>,
+) -> anyhow::Result<Registrations> {
+    match client.call(Request::Registrations { namespace, after }).await? {
+        Response::Registrations(registrations) => Ok(*registrations),
+        other => Err(unexpected(&other)),
+    }
 }
 
 #[cfg(test)]

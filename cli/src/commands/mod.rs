@@ -5,6 +5,7 @@ mod catalog;
 mod cluster;
 mod configuration;
 mod explain;
+mod history;
 mod keys;
 mod log_level;
 mod pick;
@@ -82,6 +83,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Keys(args) => keys::keys(&mut client, &args).await,
         Command::Revoke(args) => keys::revoke(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
+        Command::History(args) => history::history(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,
         Command::Join(args) => cluster::join(&mut client, args).await,
         Command::LogLevel(args) => log_level::run(&mut client, args).await,

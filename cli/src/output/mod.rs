@@ -3,7 +3,9 @@
 mod datacenters;
 mod explain;
 mod format;
+mod history;
 mod keys;
+mod registrations;
 mod settings;
 mod table;
 
@@ -20,7 +22,9 @@ use crate::logging;
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
+pub(crate) use history::history;
 pub(crate) use keys::key_holders;
+pub(crate) use registrations::{agent_maintenance, registrations};
 pub(crate) use settings::settings;
 pub(crate) use table::{
     Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,

@@ -11,7 +11,7 @@ use hobnob_api::{
 };
 use serde_json::{Value, json};
 
-fn instance(id: &str, status: InstanceStatus) -> Instance {
+pub(crate) fn instance(id: &str, status: InstanceStatus) -> Instance {
     Instance {
         service: "web".to_owned(),
         id: id.to_owned(),

@@ -5,6 +5,7 @@
 mod commands;
 mod configuration;
 mod dev;
+mod history;
 mod keys;
 mod orders;
 mod packaging;

@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod garbage;
 mod growth;
+mod history;
 mod hosts;
 mod languages;
 mod listeners;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
-    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery,
-    Picked, Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
-    SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Explained, ForceLeft, History, HistoryQuery, Info, Instance, Instances, Isolation, Keys,
+    LogLevel, Members, PickQuery, Picked, Pruned, Query, Registration, Registrations, Reloaded,
+    RevokedNow, Rotated, Services, Settings, Signed, SignedRevocation, TrustedNow, WatchQuery,
+    is_default,
 };
 use crate::ApiError;
 
@@ -215,6 +216,17 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "is_default")]
         for_ms: Option<u64>,
     },
+    /// List what is registered with this agent, with checks, maintenance and origin. Answered by [`Response::Registrations`].
+    Registrations {
+        /// Only this namespace; all when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        namespace: Option<String>,
+        /// Only instances whose ids come after this one, in the order of bytes.
+        #[serde(default, skip_serializing_if = "is_default")]
+        after: Option<String>,
+    },
+    /// Tell what this agent saw and did. Answered by [`Response::History`].
+    History(HistoryQuery),
 }
 
 impl Request {
@@ -247,6 +259,8 @@ impl Request {
         "reload",
         "maintenance",
         "drain",
+        "registrations",
+        "history",
     ];
 
     /// Its name, as JSON has it.
@@ -280,6 +294,8 @@ impl Request {
             Self::Reload {} => "reload",
             Self::Maintenance { .. } => "maintenance",
             Self::Drain(_) => "drain",
+            Self::Registrations { .. } => "registrations",
+            Self::History(_) => "history",
         }
     }
 
@@ -319,6 +335,8 @@ impl Request {
             | Self::Info {}
             | Self::Settings {}
             | Self::Explain { .. }
+            | Self::Registrations { .. }
+            | Self::History(_)
             | Self::LogLevel { filter: None, .. } => None,
         }
     }
@@ -433,6 +451,10 @@ pub enum Response<I = Instance> {
     Reloaded(Box<Reloaded>),
     /// The filter of the agent's log.
     LogLevel(LogLevel),
+    /// What is registered with this agent.
+    Registrations(Box<Registrations>),
+    /// What this agent saw and did.
+    History(Box<History>),
 }
 
 /// The effect of a registration.

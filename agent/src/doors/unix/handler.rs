@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hobnob_api::{
-    Ack, Acknowledged, ApiError, CallReport, ErrorCode, Info, InstanceScope, Request, Response,
-    Settings, Signed,
+    Ack, Acknowledged, ApiError, CallReport, ErrorCode, EventKind, Info, InstanceScope, Request,
+    Response, Settings, Signed,
 };
 use tokio::sync::mpsc;
 
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
 use crate::elsewhere;
+use crate::history::{By, Event, History};
 use crate::info::AgentInfo;
 use crate::log_filter::LogLevels;
 use crate::metrics::{CallMetrics, Readings};
@@ -32,12 +33,14 @@ use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
 use crate::queries::drain::{check_reason, drain};
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
+use crate::queries::history::history;
 use crate::queries::info::info;
 use crate::queries::join::join;
 use crate::queries::members::members;
 use crate::queries::metrics::readings;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
+use crate::queries::registrations::registrations;
 use crate::queries::resolve::{resolve, services};
 use crate::registrations::{Maintained, RegistrationsHandle};
 use crate::reloading::Reloader;
@@ -66,6 +69,7 @@ pub(crate) struct Handler {
     pub(crate) calls: CallMetrics,
     pub(crate) progress: Progress,
     pub(crate) log: LogLevels,
+    pub(crate) history: History,
 }
 
 impl Handler {
@@ -91,6 +95,7 @@ impl Handler {
     async fn describe(&self) -> Result<Info, Stopping> {
         let mut info = info(&self.info, &self.clock, &self.registry, &self.driver).await?;
         info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
+        info.counters.extend(self.history.report());
         info.counters.extend(self.http.iter().flat_map(|http| http.report()));
         info.counters.extend([
             ("client_bytes".to_owned(), self.budget.held() as u64),
@@ -124,6 +129,7 @@ impl Handler {
     ) -> Result<Response<Shown>, ApiError> {
         let (registry, driver) = (&*self.registry, &self.driver);
         let Caller { uid, pid, .. } = caller;
+        let by = |kind| Event::new(kind, By::client(caller));
         Ok(match request {
             Request::Register(mut registration) => {
                 check_ack(registration.ack.as_ref())?;
@@ -222,6 +228,8 @@ impl Handler {
                 let joined = join(&self.info, driver, &addresses, wan).await;
                 match &joined {
                     Ok(joined) => {
+                        let why = format!("{} answered", joined.by);
+                        self.history.record(by(EventKind::JoinOrdered).why(&why));
                         tracing::info!(uid, pid, member = %joined.by, "joined, as a client asked");
                     }
                     Err(error) if error.code == ErrorCode::JoinUnanswered => {
@@ -235,18 +243,22 @@ impl Handler {
             }
             // The connection calls `leave` when the answer is written.
             Request::Leave {} => {
+                self.history.record(by(EventKind::LeaveOrdered));
                 tracing::info!(uid, pid, "a client asked this agent to leave");
                 Response::Leaving {}
             }
             Request::ForceLeave { member, signed } => {
                 check("member", &member)?;
                 let left = force_leave(driver, &self.credential, member, signed).await?;
+                self.history.record(by(EventKind::MemberForceLeft).member(&left.name));
                 tracing::info!(uid, pid, member = left.name, node_id = %left.node_id, "a client forced a member to leave");
                 Response::ForceLeft(left)
             }
             Request::Prune { members, older_than_ms, signed } => {
                 let own = &self.credential;
                 let pruned = prune(driver, own, members, older_than_ms, &signed).await?;
+                let count = pruned.members.len().to_string();
+                self.history.record(by(EventKind::MembersPruned).to(&count));
                 tracing::info!(
                     uid,
                     pid,
@@ -263,6 +275,8 @@ impl Handler {
                 let signed = generation.is_some();
                 let rotated = rotate(driver, &self.credential, generation, again).await?;
                 if rotated.begun {
+                    let why = format!("generation {} is on its way", rotated.number);
+                    self.history.record(by(EventKind::RotationOrdered).why(&why));
                     tracing::warn!(
                         uid,
                         pid,
@@ -276,6 +290,7 @@ impl Handler {
             Request::Trust { succession } => {
                 let trusted = trust(driver, succession).await?;
                 if trusted.new {
+                    self.history.record(by(EventKind::CaTrusted));
                     tracing::warn!(uid, pid, authorities = ?trusted.authorities, "a client had the cluster trust a second CA key");
                 }
                 Response::Trusted(trusted)
@@ -287,6 +302,12 @@ impl Handler {
                 let revoked = revoke(driver, &self.credential, subject, myself).await?;
                 if let Some(rotated) = &revoked.rotated {
                     let (what, generation) = (&revoked.revocation, rotated.number);
+                    let why = format!("{:?} {}", what.kind, what.fingerprint).to_lowercase();
+                    let event = by(EventKind::Revoked).why(&why);
+                    self.history.record(match what.members.first() {
+                        Some(member) => event.member(member),
+                        None => event,
+                    });
                     tracing::warn!(uid, pid, signed, kind = ?what.kind, fingerprint = what.fingerprint, members = ?what.members, generation,
                         "a client had a node or a token revoked, and the cluster rotate");
                 }
@@ -311,9 +332,19 @@ impl Handler {
                 let level = self.log.ask(filter.as_deref(), for_ms)?;
                 if filter.is_some() {
                     let filter = &level.filter;
+                    self.history.record(by(EventKind::LogLevelSet).to(filter));
                     tracing::info!(uid, pid, filter, for_ms, "a client set the filter of the log");
                 }
                 Response::LogLevel(level)
+            }
+            Request::Registrations { namespace, after } => {
+                let (own, asked) = (&self.registrations, (namespace, after));
+                let all = registrations(registry, driver, own, &self.info.name, asked).await?;
+                Response::Registrations(Box::new(all))
+            }
+            Request::History(query) => {
+                let events = history(registry, &self.history, &self.info.name, query).await?;
+                Response::History(Box::new(events))
             }
         })
     }
@@ -344,11 +375,18 @@ impl Handler {
         datacenter: String,
         wanted: IsolationOrder,
         signed: Option<Signed>,
-        Caller { uid, pid, .. }: Caller,
+        caller: Caller,
     ) -> Result<Response<Shown>, ApiError> {
         check("datacenter", &datacenter)?;
         let done = isolate(&self.driver, &self.credential, datacenter, wanted, signed).await?;
-        let datacenter = &done.datacenter;
+        let (datacenter, Caller { uid, pid, .. }) = (&done.datacenter, caller);
+        let kind = match wanted {
+            IsolationOrder::Rejoin => EventKind::DatacenterRejoined,
+            IsolationOrder::Isolate | IsolationOrder::Forget => EventKind::DatacenterIsolated,
+        };
+        let event = Event::new(kind, By::client(caller)).datacenter(datacenter);
+        let is_forgotten = matches!(wanted, IsolationOrder::Forget);
+        self.history.record(if is_forgotten { event.why("and forgotten") } else { event });
         tracing::info!(
             uid,
             pid,

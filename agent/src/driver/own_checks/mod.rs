@@ -181,6 +181,9 @@ pub(crate) struct OwnChecks(BTreeMap<Arc<str>, OwnInstance>);
 
 /// An instance before and after a report.
 struct Noted {
+    /// The name of the check, and its health before.
+    check: String,
+    was: Health,
     before: Option<Health>,
     after: Option<Health>,
     is_news: bool,
@@ -201,6 +204,11 @@ impl OwnChecks {
     pub(super) fn explain(&self, instance: &str, now: Time) -> Vec<CheckExplained> {
         let own = self.0.get(instance);
         own.into_iter().flat_map(|own| &own.checks).map(|check| check.explain(now)).collect()
+    }
+
+    pub(super) fn explain_all(&self, now: Time) -> BTreeMap<Arc<str>, Vec<CheckExplained>> {
+        let of = |own: &OwnInstance| own.checks.iter().map(|check| check.explain(now)).collect();
+        self.0.iter().map(|(id, own)| (id.clone(), of(own))).collect()
     }
 
     /// The latest verdicts, for the next start.
@@ -225,6 +233,7 @@ impl OwnChecks {
             Some(latest) if !is_news => latest.since_ms,
             _ => wall_clock_ms(),
         };
+        let (name, was) = (check.check.name.clone(), check.health);
         check.health = report.health;
         check.latest = Some(Latest {
             since_ms,
@@ -234,7 +243,7 @@ impl OwnChecks {
             older_by: Duration::ZERO,
         });
         own.written = own.health();
-        Some(Noted { before, after: own.written, is_news })
+        Some(Noted { check: name, was, before, after: own.written, is_news })
     }
 }
 
@@ -248,12 +257,16 @@ impl Driver {
     /// Writes the verdict of a check. A verdict on a registration that was replaced since is dropped.
     pub(super) fn take_report(&mut self, report: &CheckReport) {
         let now = self.clock.now();
-        let Some(Noted { before, after, is_news }) = self.own_checks.note(report, now) else {
+        let Some(Noted { check, was, before, after, is_news }) = self.own_checks.note(report, now)
+        else {
             return;
         };
         self.keep_verdicts_later();
         let CheckReport { id, health, output, .. } = report;
         let id: &str = &id.instance;
+        if is_news {
+            self.record_check(id, &check, status_word(was), status_word(*health), output);
+        }
         if before == after {
             if is_news {
                 let status = status_word(*health);

@@ -11,7 +11,8 @@ pub(super) mod upkeep;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, Check, ErrorCode, RegisterOutcome, Registration};
+use arc_swap::ArcSwap;
+use hobnob_api::{ApiError, Check, ErrorCode, EventKind, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -27,6 +28,7 @@ use crate::checks::{
 };
 use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
+use crate::history::{By, Event, History};
 use crate::progress::Progress;
 use crate::services::Registry;
 use crate::storage::{
@@ -66,6 +68,9 @@ pub(crate) struct Registrar {
     /// The keys of a sealed cluster, while the disk has not taken them.
     unkept_keys: Option<(Box<KeptKeys>, u64)>,
     progress: Progress,
+    pub(super) history: History,
+    /// The maintenance and the drains, as others read them.
+    upkeep_shown: Arc<ArcSwap<StoredUpkeep>>,
 }
 
 impl Registrar {
@@ -81,9 +86,11 @@ impl Registrar {
     ) -> (Self, RegistrationsHandle) {
         let registrants = Arc::new(Registrants::of(&data_dir));
         let hearings = Arc::<Hearings>::default();
+        let upkeep_shown = Arc::new(ArcSwap::from_pointee(restored.upkeep.clone()));
         let (handle, commands) = RegistrationsHandle::channel(
             registrants.clone(),
             hearings.clone(),
+            upkeep_shown.clone(),
             prober.script_checks,
         );
         let (expiring, expired) = mpsc::channel(MAX_EXPIRED);
@@ -107,6 +114,8 @@ impl Registrar {
             unkept: None,
             unkept_keys: None,
             progress: Progress::default(),
+            history: History::silent(),
+            upkeep_shown,
         };
         this.draining = restored.draining();
         this.upkeep = restored.upkeep;
@@ -120,6 +129,11 @@ impl Registrar {
     /// The same, showing there that it makes progress.
     pub(crate) fn showing(self, progress: Progress) -> Self {
         Self { progress, ..self }
+    }
+
+    /// The same, recording there what it changes.
+    pub(crate) fn recording(self, history: History) -> Self {
+        Self { history, ..self }
     }
 
     /// Runs until all handles are gone. Ends early if the data directory is lost to a panic.
@@ -214,7 +228,7 @@ impl Registrar {
         if before.as_ref() == Some(&after) {
             return Ok(RegisterOutcome::Unchanged);
         }
-        let Caller { uid, pid, agent } = caller;
+        let Caller { uid, pid, agent, .. } = caller;
         let agent = agent.map(api_node_id);
         let by = StoredRegistrant { uid, pid, at_ms: wall_clock_ms(), agent };
         let stored = after.clone();
@@ -230,6 +244,9 @@ impl Registrar {
             self.write_with_new_checks(records, &after, is_out).await?;
         }
         let replaced = before.is_some();
+        let kind = if replaced { EventKind::Changed } else { EventKind::Registered };
+        let event = Event::new(kind, by_of(after.source.as_deref(), caller)).instance(&after.id);
+        self.history.record(event.service(Some(&after.service)));
         let agent = agent.map(tracing::field::display);
         let file = after.source.as_deref();
         tracing::info!(
@@ -248,12 +265,18 @@ impl Registrar {
     /// Removes a registration from the disk and the catalog, and ends its check.
     pub(super) async fn remove(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
         let owned = id.to_owned();
+        let before = self.data_dir()?.registration(id);
+        let service = before.map(|before| before.service.clone());
+        let source = before.and_then(|before| before.source.clone());
         let known =
             self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned)).await?;
         if !known {
             return Err(self.not_found(id));
         }
         self.withdraw(id).await?;
+        let by = by_of(source.as_deref(), caller);
+        let event = Event::new(EventKind::Deregistered, by).instance(id);
+        self.history.record(event.service(service.as_deref()));
         let agent = caller.agent.map(tracing::field::display);
         tracing::info!(id, uid = caller.uid, pid = caller.pid, agent, "deregistered");
         Ok(())
@@ -349,6 +372,11 @@ impl Registrar {
             ApiError { message: format!("`{id}` cannot be registered: {error}"), ..error }
         })
     }
+}
+
+/// The file that defines an instance, or the process that asked.
+fn by_of(source: Option<&str>, caller: Caller) -> By {
+    source.map_or_else(|| By::client(caller), By::file)
 }
 
 /// Whether a verdict on one registration holds for the other.

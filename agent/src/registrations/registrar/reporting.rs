@@ -1,9 +1,10 @@
 //! What services report on themselves, and instances that are critical for too long.
 
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, ErrorCode, EventKind};
 
 use super::{Registrar, lost};
 use crate::checks::{CheckId, Checker, SelfReport};
+use crate::history::{By, Event};
 
 impl Registrar {
     /// Deregisters an instance whose check was critical for too long, unless it was registered again since. One that operators took
@@ -19,6 +20,7 @@ impl Registrar {
             return;
         };
         let check = check.name().to_owned();
+        let service = self.service_of(id);
         let owned = id.to_owned();
         let removed = self.with_data_dir(move |data_dir| data_dir.remove_registration(&owned));
         let removed = match removed.await {
@@ -27,6 +29,9 @@ impl Registrar {
         };
         match removed {
             Ok(()) => {
+                let event = Event::new(EventKind::Deregistered, By::check()).instance(id);
+                let event = event.service(service.as_deref()).check(&check);
+                self.history.record(event.why("its check was critical for too long"));
                 tracing::warn!(id, check, "deregistered: its check was critical for too long");
             }
             // It is tried again after the same time.

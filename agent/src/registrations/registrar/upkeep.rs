@@ -3,9 +3,10 @@
 //! What an operator asked for is on the disk first. Then the definition of each instance is written with it, so that all agents
 //! follow. A drain is written again at each quarter, and at its end together with a health that no agent offers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{ApiError, ErrorCode};
+use hobnob_api::{ApiError, ErrorCode, EventKind};
 use hobnob_membership::record::{Drain, ServiceRecord, Upkeep};
 use hobnob_membership::registering;
 use tokio::time::{Instant, sleep_until};
@@ -15,6 +16,7 @@ use crate::actor::Reply;
 use crate::caller::Caller;
 use crate::clock::{millis, wall_clock_ms};
 use crate::driver::OwnChange;
+use crate::history::{By, Event};
 use crate::storage::{StoredDrain, StoredMaintenance, StoredRegistration, StoredUpkeep};
 
 /// The parts of a drain after which it is written again.
@@ -165,9 +167,30 @@ impl Registrar {
             instances = ids.len(),
             "an operator changed the maintenance"
         );
+        self.record_maintenance(id, is_on, reason.as_deref(), caller);
         let is_out = |id: &&String| !is_on && self.is_kept_up(id);
         let still_out = ids.iter().filter(is_out).cloned().collect();
         Ok(Maintained { instances: ids, still_out })
+    }
+
+    fn record_maintenance(
+        &self,
+        id: Option<&str>,
+        is_on: bool,
+        reason: Option<&str>,
+        caller: Caller,
+    ) {
+        let kind = if is_on { EventKind::MaintenanceOn } else { EventKind::MaintenanceOff };
+        let event = Event::new(kind, By::client(caller)).why(reason.unwrap_or_default());
+        self.history.record(match id {
+            Some(id) => event.instance(id).service(self.service_of(id).as_deref()),
+            None => event,
+        });
+    }
+
+    /// The service of a registration.
+    pub(super) fn service_of(&self, id: &str) -> Option<String> {
+        self.data_dir.as_ref()?.registration(id).map(|registration| registration.service.clone())
     }
 
     /// Begins a drain of an instance, or stops it without a time.
@@ -188,6 +211,13 @@ impl Registrar {
         self.keep_upkeep(upkeep).await?;
         self.rewrite(id).await?;
         let (over_ms, Caller { uid, pid, .. }) = (drain.map(|drain| drain.over_ms), caller);
+        let kind = if over.is_some() { EventKind::DrainBegun } else { EventKind::DrainStopped };
+        let event = Event::new(kind, By::client(caller)).instance(id);
+        let event = event.service(self.service_of(id).as_deref());
+        self.history.record(match over {
+            Some(over) => event.why(&format!("over {over:?}")),
+            None => event,
+        });
         tracing::info!(id, over_ms, uid, pid, "an operator began or stopped a drain");
         Ok(())
     }
@@ -229,6 +259,7 @@ impl Registrar {
     async fn keep_upkeep(&mut self, upkeep: StoredUpkeep) -> Result<(), ApiError> {
         let kept = upkeep.clone();
         self.with_data_dir(move |data_dir| data_dir.save_upkeep(&kept)).await?;
+        self.upkeep_shown.store(Arc::new(upkeep.clone()));
         let before = std::mem::replace(&mut self.upkeep, upkeep);
         let drain_of =
             |upkeep: &StoredUpkeep, id: &str| upkeep.instances.get(id).and_then(|acts| acts.drain);
@@ -287,6 +318,8 @@ impl Registrar {
             if is_over {
                 let over = self.draining.remove(&id);
                 if written.is_ok() {
+                    let event = Event::new(EventKind::Drained, By::agent()).instance(&id);
+                    self.history.record(event.service(self.service_of(&id).as_deref()));
                     tracing::info!(id = &*id, "the instance is drained");
                 }
                 let waiting = over.into_iter().flat_map(|over| over.waiting);

@@ -29,7 +29,7 @@ const VERDICTS: &str = "verdicts.json";
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The process that registers and deregisters.
-pub(super) const CALLER: Caller = Caller { uid: 1_000, pid: Some(4_242), agent: None };
+pub(super) const CALLER: Caller = Caller { uid: 1_000, gid: None, pid: Some(4_242), agent: None };
 
 /// The probes of a process share their permits, and a registrar that starts waits for its first probes only so long. So one
 /// test with a registrar runs at a time: some have very many checks.
@@ -145,10 +145,15 @@ fn checked(registration: Registration, server: &FakeServer) -> Registration {
 
 #[tokio::test(start_paused = true)]
 async fn the_process_that_registered_an_instance_is_known_and_outlasts_a_restart() {
-    let other = Caller { uid: 0, pid: None, agent: None };
+    let other = Caller { uid: 0, gid: None, pid: None, agent: None };
     let this = TestRegistrar::start(FakeDisk::new()).await;
     let registrant = |this: &TestRegistrar| {
-        this.handle.registrant("web-1").map(|by| Caller { uid: by.uid, pid: by.pid, agent: None })
+        this.handle.registrant("web-1").map(|by| Caller {
+            uid: by.uid,
+            gid: None,
+            pid: by.pid,
+            agent: None,
+        })
     };
     assert_eq!(registrant(&this), None);
     this.handle.register(web(80), CALLER).await.expect("registered");
@@ -171,7 +176,7 @@ async fn a_registration_that_the_disk_refuses_keeps_the_process_of_the_former_on
     let this = TestRegistrar::start(FakeDisk::new()).await;
     this.handle.register(web(80), CALLER).await.expect("registered");
     this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
-    let other = Caller { uid: 0, pid: None, agent: None };
+    let other = Caller { uid: 0, gid: None, pid: None, agent: None };
     this.handle.register(web(81), other).await.expect_err("full");
     assert_eq!(this.handle.registrant("web-1").map(|by| by.uid), Some(CALLER.uid));
 }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::disk::Disk;
 use super::epoch;
 use super::error::{OpenError, WriteError};
+use super::history::{HistoryFiles, ReadEvents};
 use super::identity::{self, NodeIdentity};
 use super::log::{RegistrationLog, TornTail};
 use super::peers::{self, Peers};
@@ -201,6 +202,11 @@ impl DataDir {
     /// It could not be made durable.
     pub fn save_upkeep(&mut self, upkeep: &StoredUpkeep) -> Result<(), WriteError> {
         Ok(upkeep::save(self.disk.as_mut(), upkeep)?)
+    }
+
+    /// The files of the history, and what is in them. They have a writer of their own, which waits for no other change.
+    pub(crate) fn history(&self) -> (HistoryFiles, ReadEvents) {
+        HistoryFiles::open(self.disk.again())
     }
 
     /// The latest verdicts of checks of this boot of the host, by the id of their instance. They are hints: a file that

@@ -19,6 +19,7 @@ use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
+use crate::history::History;
 use crate::info::AgentInfo;
 use crate::log_filter::LogLevels;
 use crate::metrics::CallMetrics;
@@ -117,12 +118,14 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         calls: CallMetrics::default(),
         progress: Progress::default(),
         log: LogLevels::new(None),
+        history: History::silent(),
     };
     let (stream, served) = duplex(1 << 20);
     let writes = Arc::new(AtomicUsize::new(0));
     let served = Counted { stream: served, writes: writes.clone() };
     let place = door.places.take().expect("a place");
-    let accepted = Accepted { door, place, caller: Caller { uid: 0, pid: None, agent: None } };
+    let accepted =
+        Accepted { door, place, caller: Caller { uid: 0, gid: None, pid: None, agent: None } };
     let serving = tokio::spawn(serve(served, Arc::new(handler), accepted));
     (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
 }
