@@ -4,7 +4,7 @@ use clap::Args;
 
 use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query};
 
-use super::values;
+use super::{TableArgs, values};
 
 const RESOLVE_HELP: &str = "\
 Examples:
@@ -27,8 +27,9 @@ const SERVICES_HELP: &str = "\
 Examples:
   hobnob services
   hobnob services --namespace default --json
+  hobnob services --picks
 
-EFFICIENCY is the fewest picks over the most picks that a healthy instance got
+With --picks: EFFICIENCY is the fewest picks over the most picks that a healthy instance got
 from this agent since it started. FAIRNESS is the same for picks over weight.
 1 is even. A new instance, few picks or keyed picks make both low; neither
 says anything about health. `-` stands before the first pick.
@@ -97,6 +98,9 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -109,6 +113,13 @@ pub(crate) struct ServicesArgs {
     /// Only services of this namespace
     #[arg(long)]
     pub(crate) namespace: Option<String>,
+
+    /// Show how even the picks of this agent were
+    #[arg(long)]
+    pub(crate) picks: bool,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
