@@ -1,4 +1,4 @@
-//! The known key that somebody may have meant.
+//! The known key or name that somebody may have meant.
 
 /// A smaller likeness than these is chance: of the letters in their order, and of the edits between the words.
 const ALIKE: (f64, f64) = (0.7, 0.6);
@@ -6,12 +6,13 @@ const ALIKE: (f64, f64) = (0.7, 0.6);
 /// The known word that is most like this one, if one is. Edits count twice: letters that change places are the commonest slip.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
+    let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
+    let word = plain(word);
     known
         .into_iter()
         .filter_map(|known| {
-            let letters = strsim::jaro_winkler(&word, known);
-            let edits = strsim::normalized_damerau_levenshtein(&word, known);
+            let letters = strsim::jaro_winkler(&word, &plain(known));
+            let edits = strsim::normalized_damerau_levenshtein(&word, &plain(known));
             (letters >= ALIKE.0 || edits >= ALIKE.1).then_some((letters + 2.0 * edits, known))
         })
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
@@ -30,13 +31,14 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_suggested_unless_all_are_far() {
-        let known = ["bind", "sync_bind", "join", "data_dir"];
+        let known = ["bind", "sync_bind", "join", "data_dir", "web-1"];
         for (word, meant) in [
             ("bnd", Some("bind")),
             ("Sync-Bind", Some("sync_bind")),
             ("datadir", Some("data_dir")),
             ("jion", Some("join")),
             ("colour", None),
+            ("wbe-1", Some("web-1")),
         ] {
             assert_eq!(nearest(word, known), meant, "{word}");
         }

@@ -1,5 +1,7 @@
 //! Advice for errors: what to type or do next. The errors themselves only say what happened to what.
 
+mod meant;
+
 use std::io::{self, ErrorKind};
 
 use hobnob_agent::secret_file::SecretFileError;
@@ -15,25 +17,37 @@ use hobnob_keys::{CaFileError, TokenError};
 use crate::args::{NoQuerySocket, TwoTokens};
 use crate::commands::KeysError;
 
+use meant::Misnamed;
+pub(crate) use meant::{Given, datacenters, nearest_of, services};
+
 /// The advice for an error; `None` when there is none.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
-        if let Some(error) = cause.downcast_ref() {
-            return of_start(error);
+    let advice = error.chain().find_map(of_cause);
+    match error.downcast_ref() {
+        None => advice,
+        Some(Misnamed { meant, .. }) => {
+            let advice = advice.map(|advice| format!(" {advice}")).unwrap_or_default();
+            Some(format!("did you mean `{meant}`?{advice}"))
         }
-        if let Some(error) = cause.downcast_ref() {
-            return of_keys(error).map(str::to_owned);
-        }
-        if cause.is::<TwoTokens>() {
-            return Some("unset one of them".to_owned());
-        }
-        if cause.is::<NoQuerySocket>() {
-            return Some(
-                "name the socket with --query-socket <PATH>, or leave out its mode".to_owned(),
-            );
-        }
-        cause.downcast_ref().and_then(of_client).map(str::to_owned)
-    })
+    }
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref() {
+        return of_start(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_keys(error).map(str::to_owned);
+    }
+    if cause.is::<TwoTokens>() {
+        return Some("unset one of them".to_owned());
+    }
+    if cause.is::<NoQuerySocket>() {
+        return Some(
+            "name the socket with --query-socket <PATH>, or leave out its mode".to_owned(),
+        );
+    }
+    cause.downcast_ref().and_then(of_client).map(str::to_owned)
 }
 
 fn of_client(error: &ClientError) -> Option<&'static str> {
@@ -413,7 +427,12 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::MemberAlive => {
             "stop its agent first, or let it leave with `hobnob leave`, and try again once it is down"
         }
-        ErrorCode::InstanceElsewhere => "order it at that agent",
+        ErrorCode::InstanceNotFound => {
+            "`hobnob services` lists the services, `hobnob resolve SERVICE --all` their instances, each with its agent"
+        }
+        ErrorCode::InstanceElsewhere => {
+            "order it at that agent: on its host, or with its socket as --socket"
+        }
         ErrorCode::DatacenterNotFound => {
             "`hobnob datacenters` lists the known ones; `hobnob join --wan ADDRESS` finds another"
         }

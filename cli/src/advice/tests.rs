@@ -52,7 +52,7 @@ fn a_refusal_is_advised_by_its_code_however_deep_it_lies() {
     };
     let advice = of(&refusal(ErrorCode::MemberAmbiguous));
     assert_eq!(advice.as_deref(), Some("name the member by its node id"));
-    assert_eq!(of(&refusal(ErrorCode::InstanceNotFound)), None);
+    assert_eq!(of(&refusal(ErrorCode::DuplicateNodeId)), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query};
 
-use super::values;
+use super::{TableArgs, values};
 
 const RESOLVE_HELP: &str = "\
 Examples:
@@ -28,8 +28,9 @@ Examples:
   hobnob services
   hobnob services --namespace default --json
   hobnob services --local      what is registered with this agent, and by whom?
+  hobnob services --picks
 
-EFFICIENCY is the fewest picks over the most picks that a healthy instance got
+With --picks: EFFICIENCY is the fewest picks over the most picks that a healthy instance got
 from this agent since it started. FAIRNESS is the same for picks over weight.
 1 is even. A new instance, few picks or keyed picks make both low; neither
 says anything about health. `-` stands before the first pick.
@@ -101,6 +102,9 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -117,6 +121,13 @@ pub(crate) struct ServicesArgs {
     /// List the instances that are registered with this agent, with everything that it knows of them
     #[arg(long)]
     pub(crate) local: bool,
+
+    /// Show how even the picks of this agent were
+    #[arg(long)]
+    pub(crate) picks: bool,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]

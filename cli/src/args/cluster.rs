@@ -8,7 +8,7 @@ use hobnob_api::{Datacenters, Request};
 
 use super::catalog::DatacenterArgs;
 use super::orders::CredentialArgs;
-use super::values;
+use super::{TableArgs, values};
 
 /// `hobnob members`.
 #[derive(Debug, Args)]
@@ -22,6 +22,9 @@ pub(crate) struct MembersArgs {
 
     #[command(flatten)]
     datacenters: DatacenterArgs,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
@@ -61,6 +64,9 @@ pub(crate) struct DatacentersArgs {
     /// What to do, other than to list them.
     #[command(subcommand)]
     pub(crate) command: Option<DatacentersCommand>,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
@@ -146,6 +152,21 @@ pub(crate) struct JoinArgs {
     /// The members are of other datacenters, which this datacenter is to know
     #[arg(long)]
     pub(crate) wan: bool,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hobnob leave`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hobnob leave\n\nThe others see this member as `left`, not `down`, and drop its services."
+)]
+pub(crate) struct LeaveArgs {
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const FORCE_LEAVE_HELP: &str = "\

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::TableArgs;
+
 /// The files of a configuration.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigPlaces {
@@ -47,6 +49,9 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
     pub(crate) places: ConfigPlaces,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print a JSON object
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use hobnob_api::{HistoryQuery, MAX_HISTORY_EVENTS};
 
-use super::values;
+use super::{TableArgs, values};
 
 const HISTORY_HELP: &str = "\
 Examples:
@@ -41,6 +41,9 @@ pub(crate) struct HistoryArgs {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_HISTORY_EVENTS))
     )]
     limit: u32,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]

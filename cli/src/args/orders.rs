@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 use hobnob_keys::Fingerprint;
 
-use super::values;
+use super::{TableArgs, values};
 
 /// The signer of an order.
 #[derive(Debug, Args)]
@@ -67,6 +67,9 @@ Warns of tokens that let newcomers in for longer than a week.";
 #[derive(Debug, Args)]
 #[command(after_help = STATUS_HELP)]
 pub(crate) struct KeysStatusArgs {
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

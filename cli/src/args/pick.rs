@@ -7,7 +7,7 @@ use clap::{Args, value_parser};
 use hobnob_api::{CallReport, Outcome, PickQuery, Prefer, Strategy};
 
 use super::catalog::{ScopeArgs, ServiceArgs};
-use super::{choices, values};
+use super::{TableArgs, choices, values};
 
 const PICK_HELP: &str = "\
 Examples:
@@ -71,6 +71,9 @@ pub(crate) struct PickArgs {
     #[arg(long)]
     pub(crate) summary: bool,
 
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+
     /// Print the answer of the agent as a JSON object, one for each 10000 picks
     #[arg(long)]
     pub(crate) json: bool,
@@ -91,6 +94,10 @@ pub(crate) struct ReportArgs {
     /// The duration of each of them [default: 0s]
     #[arg(long, value_name = "DURATION", value_parser = values::latency)]
     latency: Option<Duration>,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl From<&PickArgs> for PickQuery {

@@ -10,7 +10,7 @@ const WATCH_HELP: &str = "\
 Examples:
   hobnob watch web
   hobnob watch web --dc eu,us
-  hobnob watch web --json | jq -r '.[].instances[] | .status + \" \" + .id'
+  hobnob watch web --json | jq -r '.[].instances[] | .status + \" \" + .instance'
 
 Prints the instances now, then one line for each change: the instance as it is
 then. Changes of the same few milliseconds may be told as one. With --json

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use hobnob_api::client::Client;
 use hobnob_api::{
     DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Registrations, Request,
-    Response,
+    Response, Services,
 };
+use serde_json::Value;
 
 use super::unexpected;
+use crate::advice;
 use crate::args::{ResolveArgs, ServicesArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -19,7 +21,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
     let answer = ask(client, query.clone()).await?;
     output::warn_if_isolated(answer.isolated);
     output::warn_if_not_healthy(answer.instances.iter().filter(|one| one.offered));
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&answer)?;
     }
@@ -50,6 +52,8 @@ pub(super) struct Nothing {
     offered: usize,
     /// The matching instances that are healthy.
     healthy: usize,
+    /// The known service that may have been meant, with its namespace unless that is the one that was asked for.
+    meant: Option<String>,
 }
 
 impl Nothing {
@@ -68,13 +72,16 @@ impl Nothing {
             if filtered { ask(client, whole).await?.instances.len() } else { matching.len() };
         let healthy = matching.iter().filter(|one| one.status == InstanceStatus::Healthy).count();
         let offered = matching.iter().filter(|one| one.offered).count();
-        Ok(Self { instances, matching: matching.len(), offered, healthy })
+        let meant = if instances == 0 { meant(client, query).await } else { None };
+        Ok(Self { instances, matching: matching.len(), offered, healthy, meant })
     }
 
     /// The message that says what is missing and what to type next.
     pub(super) fn describe(&self, query: &Query) -> String {
         let Query { service, namespace, .. } = query;
-        let Self { instances, matching, offered, healthy } = *self;
+        let Self { instances, matching, offered, healthy, .. } = *self;
+        let meant = self.meant.as_ref().map(|meant| format!(" (did you mean {meant}?)"));
+        let meant = meant.unwrap_or_default();
         let filters = filters(query).join(" ");
         let list = if namespace == DEFAULT_NAMESPACE {
             format!("`hobnob resolve {service} --all`")
@@ -84,7 +91,7 @@ impl Nothing {
         let which = if filters.is_empty() { "" } else { " that matches" };
         match (instances, matching, offered) {
             (0, ..) => format!(
-                "no instance of `{service}` in namespace `{namespace}`: `hobnob services` lists the services"
+                "no instance of `{service}` in namespace `{namespace}`{meant}: `hobnob services` lists the services"
             ),
             (1, 0, _) => {
                 format!("the one instance of `{service}` does not match {filters}: {list} shows it")
@@ -109,6 +116,26 @@ impl Nothing {
     }
 }
 
+/// The service that may have been meant: one of this name in another namespace, else the one with the name most like it.
+async fn meant(client: &mut Client, query: &Query) -> Option<String> {
+    let Query { service, namespace, .. } = query;
+    let known = advice::services(client).await?;
+    if let Some((other, _)) = known.iter().find(|(_, name)| name == service) {
+        return Some(format!("`--namespace {other}`"));
+    }
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|one| one.0 == *namespace);
+    let names = |known: &[(String, String)]| -> Vec<String> {
+        known.iter().map(|(_, name)| name.clone()).collect()
+    };
+    if let Some(name) = advice::nearest_of(service, &names(&here)) {
+        return Some(format!("`{name}`"));
+    }
+    let name = advice::nearest_of(service, &names(&elsewhere))?;
+    let (other, _) = elsewhere.iter().find(|one| one.1 == name)?;
+    Some(format!("`{name} --namespace {other}`"))
+}
+
 /// The filters of a query, as they are typed on the command line.
 fn filters(query: &Query) -> Vec<String> {
     let tags = query.tags.iter().map(|tag| format!("--tag {tag}"));
@@ -129,14 +156,19 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
         other => return Err(unexpected(&other)),
     };
     output::warn_if_isolated(services.isolated);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
-        out.json(&services)?;
+        out.json(&told(&services, args.picks)?)?;
     }
     match namespace {
         Some(namespace) if services.services.is_empty() => {
+            let known = advice::services(client).await.unwrap_or_default();
+            let known: Vec<String> = known.into_iter().map(|(namespace, _)| namespace).collect();
+            let meant = advice::nearest_of(&namespace, &known);
+            let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)"));
             output::say(&format!(
-                "no service in namespace `{namespace}`: `hobnob services` lists those of all namespaces"
+                "no service in namespace `{namespace}`{}: `hobnob services` lists those of all namespaces",
+                meant.unwrap_or_default()
             ));
             return Ok(Exit::NothingMatched);
         }
@@ -144,7 +176,7 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
         None if services.services.is_empty() => {
             output::say("no service is registered: `hobnob register --help` shows how");
         }
-        _ => out.line(&output::services(&services.services, out.style()))?,
+        _ => out.line(&output::services(&services.services, args.picks, out.style()))?,
     }
     Ok(Exit::Done)
 }
@@ -159,7 +191,7 @@ async fn local(client: &mut Client, args: ServicesArgs) -> anyhow::Result<Exit> 
         all.registrations.extend(next.registrations);
     }
     output::warn_if_isolated(all.isolated);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&all)?;
     } else {
@@ -196,6 +228,18 @@ async fn registrations(
     }
 }
 
+/// The answer as JSON, with how even the picks of this agent were if that is asked for.
+fn told(services: &Services, picks: bool) -> serde_json::Result<Value> {
+    let mut told = serde_json::to_value(services)?;
+    if !picks && let Some(services) = told["services"].as_array_mut() {
+        for service in services.iter_mut().filter_map(Value::as_object_mut) {
+            service.remove("efficiency");
+            service.remove("fairness");
+        }
+    }
+    Ok(told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,13 +257,14 @@ mod tests {
             datacenter: Datacenters::All,
         };
         let told = |query: &Query, instances, matching, healthy| {
-            Nothing { instances, matching, offered: healthy, healthy }.describe(query)
+            let meant = Some("`web`".to_owned());
+            Nothing { instances, matching, offered: healthy, healthy, meant }.describe(query)
         };
-        assert!(told(&query, 0, 0, 0).contains("`hobnob services`"));
+        assert!(told(&query, 0, 0, 0).contains("(did you mean `web`?): `hobnob services`"));
         assert!(told(&query, 1, 1, 0).contains("--all"));
         assert!(told(&query, 2, 2, 0).contains("none of the 2 instances"));
         assert!(told(&query, 2, 2, 1).contains("hobnob explain"));
-        let lost = Nothing { instances: 3, matching: 3, offered: 2, healthy: 0 };
+        let lost = Nothing { instances: 3, matching: 3, offered: 2, healthy: 0, meant: None };
         let refused = lost.describe(&Query { strict: true, ..query.clone() });
         assert!(refused.contains("without --strict, 2 of 3 would be offered"), "{refused}");
         query.selector = Some("tier=gold".to_owned());

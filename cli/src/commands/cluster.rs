@@ -3,10 +3,13 @@
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Info, MemberStatus, Request, Response};
+use serde_json::json;
 
 use super::{keys, unexpected};
+use crate::advice;
 use crate::args::{
-    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, MembersArgs, PruneArgs,
+    DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, LeaveArgs,
+    MembersArgs, PruneArgs,
 };
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -24,14 +27,17 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
         output::warn_if_alone(&*ask_info(client).await?);
     }
     output::warn_of_name_conflicts(&members.members);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&members)?;
     }
     // This agent is a member itself, so there are always some without a filter.
     if members.members.is_empty() {
+        let known = advice::datacenters(client).await.unwrap_or_default();
+        let meant = asked.names().find_map(|name| advice::nearest_of(name, &known));
+        let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
         output::say(&format!(
-            "no member of --dc {asked}: `hobnob datacenters` lists the datacenters"
+            "no member of --dc {asked}{meant}: `hobnob datacenters` lists the datacenters"
         ));
         return Ok(Exit::NothingMatched);
     }
@@ -67,7 +73,7 @@ pub(super) async fn datacenters(
         output::warn_if_alone(&*ask_info(client).await?);
     }
     output::warn_of_datacenters(&list.datacenters);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&list)?;
     } else {
@@ -123,13 +129,18 @@ async fn ask_info(client: &mut Client) -> anyhow::Result<Box<Info>> {
 
 /// Joins a cluster, or other datacenters of it, through these addresses.
 pub(super) async fn join(client: &mut Client, args: JoinArgs) -> anyhow::Result<Exit> {
-    let JoinArgs { addresses, wan } = args;
+    let JoinArgs { addresses, wan, json } = args;
     match client.call(Request::Join { addresses, wan }).await? {
         Response::Joined { gossip_address, unresolved } => {
-            for reason in unresolved {
+            for reason in &unresolved {
                 output::say(&format!("warning: {reason}"));
             }
-            Output::new().line(&format!("joined through {}", printable(&gossip_address)))?;
+            let mut out = Output::new();
+            if json {
+                out.json(&json!({ "gossip_address": gossip_address, "unresolved": unresolved }))?;
+            } else {
+                out.line(&format!("joined through {}", printable(&gossip_address)))?;
+            }
         }
         other => return Err(unexpected(&other)),
     }
@@ -200,8 +211,9 @@ pub(super) async fn prune(client: &mut Client, args: PruneArgs) -> anyhow::Resul
 }
 
 /// Leaves the cluster.
-pub(super) async fn leave(client: &mut Client) -> anyhow::Result<Exit> {
+pub(super) async fn leave(client: &mut Client, args: &LeaveArgs) -> anyhow::Result<Exit> {
     match client.call(Request::Leave {}).await? {
+        Response::Leaving {} if args.json => Output::new().json(&json!({ "leaving": true }))?,
         Response::Leaving {} => Output::new().line("left the cluster: the agent is stopping")?,
         other => return Err(unexpected(&other)),
     }

@@ -79,7 +79,7 @@ async fn show(args: &ConfigShowArgs, socket: PathBuf, within: Duration) -> anyho
             }
         },
     };
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&settings)?;
     } else {

@@ -14,7 +14,7 @@ pub(super) async fn history(client: &mut Client, args: &HistoryArgs) -> anyhow::
         Response::History(history) => history,
         other => return Err(unexpected(&other)),
     };
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&history)?;
     } else if !history.events.is_empty() {

@@ -21,9 +21,11 @@ use hobnob_api::Response;
 use hobnob_api::client::Client;
 use tokio::runtime;
 
+use crate::advice::Given;
 use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
 use crate::exit::Exit;
+use crate::output;
 use crate::texts;
 
 pub(crate) use keys::{KeysError, found};
@@ -31,6 +33,7 @@ pub(crate) use keys::{KeysError, found};
 /// Runs a command. Returns its exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let (socket, within) = (cli.socket(), cli.answer_timeout());
+    output::choose(cli.color);
     match cli.command {
         Command::Init(args) => return keys::init(&args),
         Command::Token(args) => return keys::token(&args),
@@ -62,11 +65,19 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     exit
 }
 
-/// Asks the agent behind `socket`.
+/// Asks the agent behind `socket`. An error about a name that nothing has tells which known one may have been meant.
 async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
+    let given = Given::to(&command);
+    match call(command, socket.clone(), within).await {
+        Ok(exit) => Ok(exit),
+        Err(error) => Err(given.explain(error, socket).await),
+    }
+}
+
+async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
     let mut client = Client::connect(socket).await?.answer_within(within);
     match command {
-        Command::Register(args) => register::register(&mut client, args.into()).await,
+        Command::Register(args) => register::register(&mut client, args).await,
         Command::Deregister(args) => register::deregister(&mut client, args).await,
         Command::Maintenance(args) => upkeep::maintenance(&mut client, args).await,
         Command::Drain(args) => upkeep::drain(&mut client, &args).await,
@@ -88,7 +99,7 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Join(args) => cluster::join(&mut client, args).await,
         Command::LogLevel(args) => log_level::run(&mut client, args).await,
         Command::Reload(args) => configuration::reload(&mut client, &args).await,
-        Command::Leave => cluster::leave(&mut client).await,
+        Command::Leave(args) => cluster::leave(&mut client, &args).await,
         Command::Agent(_)
         | Command::Config(_)
         | Command::Dev(_)

@@ -7,6 +7,7 @@ use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Instance, Pick, PickQuery, Query, Request, Response};
 use serde::Serialize;
+use serde_json::json;
 
 use super::catalog::Nothing;
 use super::unexpected;
@@ -20,7 +21,7 @@ const PICKS_PER_CALL: u32 = 10_000;
 /// Prints one line for each pick, one JSON object for each call of the API, or a summary of the picks.
 pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<Exit> {
     let query = PickQuery::from(args);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     let mut spread = Spread::default();
     let mut left = args.count;
     while left > 0 {
@@ -39,6 +40,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
         if picked.picks.is_empty() {
             break;
         }
+        (spread.revision, spread.isolated) = (picked.revision, picked.isolated);
         for pick in picked.picks {
             if args.summary {
                 spread.count(pick.instance);
@@ -86,18 +88,24 @@ fn asked(query: &PickQuery) -> Query {
 pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Result<Exit> {
     let reports: Vec<_> = args.into();
     let sent = reports.len();
-    match client.call(Request::Report { reports }).await? {
-        Response::Reported { known } if known == sent => Ok(Exit::Done),
-        Response::Reported { known: 0 } => {
+    let known = match client.call(Request::Report { reports }).await? {
+        Response::Reported { known } => known,
+        other => return Err(unexpected(&other)),
+    };
+    if args.json {
+        Output::new().json(&json!({ "known": known, "reports": sent }))?;
+    }
+    match known {
+        all if all == sent => Ok(Exit::Done),
+        0 => {
             output::say(
                 "no such token: it was reported before, or its pick is more than a minute old",
             );
             Ok(Exit::NothingMatched)
         }
-        Response::Reported { known } => Err(anyhow!(
+        _ => Err(anyhow!(
             "only {known} of {sent} tokens were known: the others were reported before, or expired"
         )),
-        other => Err(unexpected(&other)),
     }
 }
 
@@ -112,12 +120,16 @@ fn print(out: &mut Output, args: &PickArgs, pick: &Pick) -> anyhow::Result<()> {
 /// The distribution of picks over instances.
 #[derive(Default)]
 struct Spread {
+    revision: u64,
+    isolated: bool,
     picks: u64,
     instances: BTreeMap<(String, String), (Instance, u64)>,
 }
 
 #[derive(Serialize)]
 struct Summary {
+    revision: u64,
+    isolated: bool,
     picks: u64,
     /// The fewest picks of an instance divided by the most.
     efficiency: f64,
@@ -128,8 +140,8 @@ struct Summary {
 
 #[derive(Serialize)]
 struct Line {
-    id: String,
-    node: String,
+    instance: String,
+    member: String,
     address: String,
     port: u16,
     weight: u32,
@@ -174,8 +186,8 @@ impl Spread {
             loads().fold(f64::MAX, f64::min) / loads().fold(f64::MIN_POSITIVE, f64::max)
         };
         let lines = self.instances.values().map(|(instance, picks)| Line {
-            id: instance.id.clone(),
-            node: instance.node.clone(),
+            instance: instance.id.clone(),
+            member: instance.node.clone(),
             address: instance.address.clone(),
             port: instance.port,
             weight: instance.weight,
@@ -183,6 +195,8 @@ impl Spread {
             share: *picks as f64 / self.picks as f64,
         });
         Summary {
+            revision: self.revision,
+            isolated: self.isolated,
             picks: self.picks,
             efficiency: ratio(&|(_, picks)| *picks as f64),
             fairness: ratio(&|(instance, picks)| *picks as f64 / f64::from(instance.weight)),

@@ -3,9 +3,11 @@
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Acknowledged, RegisterOutcome, Registration, Request, Response};
+use serde::Serialize;
+use serde_json::json;
 
 use super::unexpected;
-use crate::args::{CheckReportArgs, DeregisterArgs};
+use crate::args::{CheckReportArgs, DeregisterArgs, RegisterArgs};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -13,23 +15,30 @@ use crate::output::{self, Output};
 const MAX_NAMED: usize = 10;
 
 /// Registers an instance with this agent.
-pub(super) async fn register(
-    client: &mut Client,
-    registration: Registration,
-) -> anyhow::Result<Exit> {
+pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow::Result<Exit> {
+    let json = args.json;
+    let registration = Registration::from(args);
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration.into())).await? {
         Response::Registered { outcome, ack, node, also_at, .. } => {
-            let with = node.map(|node| format!(" with the agent {}", printable(&node)));
+            let with = node.as_ref().map(|node| format!(" with the agent {}", printable(node)));
             let with = with.unwrap_or_default();
             let done = match outcome {
                 RegisterOutcome::Added => format!("registered {id}{with}"),
                 RegisterOutcome::Replaced => format!("replaced {id}{with}"),
                 RegisterOutcome::Unchanged => format!("{id} is registered so already{with}"),
             };
-            let told = tell(&done, ack.as_ref(), Exit::Failed);
+            let told = Told {
+                instance: &id,
+                outcome: Some(outcome),
+                member: node.as_deref(),
+                ack: ack.as_ref(),
+                also_at: &also_at,
+                ..Told::default()
+            };
+            let exit = tell(&done, &told, json, Exit::Failed);
             warn_of_others(&id, &also_at);
-            told
+            exit
         }
         other => Err(unexpected(&other)),
     }
@@ -38,16 +47,23 @@ pub(super) async fn register(
 /// Removes an instance of this agent.
 pub(super) async fn deregister(
     client: &mut Client,
-    DeregisterArgs { id, datacenter, ack }: DeregisterArgs,
+    DeregisterArgs { id, datacenter, ack, json }: DeregisterArgs,
 ) -> anyhow::Result<Exit> {
     let request = Request::Deregister { id: id.clone(), ack: ack.to_ack(), datacenter };
     match client.call(request).await? {
         Response::Deregistered { ack, node, also_at, .. } => {
-            let from = node.map(|node| format!(" from the agent {}", printable(&node)));
+            let from = node.as_ref().map(|node| format!(" from the agent {}", printable(node)));
             let done = format!("deregistered {id}{}", from.unwrap_or_default());
-            let told = tell(&done, ack.as_ref(), Exit::Failed)?;
+            let told = Told {
+                instance: &id,
+                member: node.as_deref(),
+                ack: ack.as_ref(),
+                also_at: &also_at,
+                ..Told::default()
+            };
+            let exit = tell(&done, &told, json, Exit::Failed)?;
             warn_of_others(&id, &also_at);
-            Ok(if also_at.is_empty() { told } else { Exit::Failed })
+            Ok(if also_at.is_empty() { exit } else { Exit::Failed })
         }
         other => Err(unexpected(&other)),
     }
@@ -56,10 +72,15 @@ pub(super) async fn deregister(
 /// Reports how a service is.
 pub(super) async fn check(client: &mut Client, args: CheckReportArgs) -> anyhow::Result<Exit> {
     let status = args.status();
-    let CheckReportArgs { id, check, note, .. } = args;
+    let CheckReportArgs { id, check, note, json, .. } = args;
     match client.call(Request::Check { id: id.clone(), check, status, note }).await? {
         Response::Checked { check } => {
             let status = status.name();
+            if json {
+                let told = json!({ "instance": id, "check": check, "status": status });
+                Output::new().json(&told)?;
+                return Ok(Exit::Done);
+            }
             Output::new().line(&format!("the check {check} of {id} is {status}"))?;
             Ok(Exit::Done)
         }
@@ -67,13 +88,33 @@ pub(super) async fn check(client: &mut Client, args: CheckReportArgs) -> anyhow:
     }
 }
 
+/// A change of an instance, as JSON has it.
+#[derive(Default, Serialize)]
+pub(super) struct Told<'a> {
+    pub(super) instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<RegisterOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) draining: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) member: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ack: Option<&'a Acknowledged>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) also_at: &'a [String],
+}
+
 /// Tells what was done here, and which other agents have applied it. The command ends with `short` if they are too few.
-pub(super) fn tell(done: &str, ack: Option<&Acknowledged>, short: Exit) -> anyhow::Result<Exit> {
-    let Some(ack) = ack else {
-        Output::new().line(done)?;
-        return Ok(Exit::Done);
-    };
-    Output::new().line(&format!("{done}: {} other agents have applied it", ack.confirmed))?;
+pub(super) fn tell(done: &str, told: &Told<'_>, json: bool, short: Exit) -> anyhow::Result<Exit> {
+    let mut out = Output::new();
+    match told.ack {
+        _ if json => out.json(told)?,
+        None => out.line(done)?,
+        Some(ack) => {
+            out.line(&format!("{done}: {} other agents have applied it", ack.confirmed))?;
+        }
+    }
+    let Some(ack) = told.ack else { return Ok(Exit::Done) };
     if ack.complete {
         return Ok(Exit::Done);
     }

@@ -3,8 +3,9 @@
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Request, Response};
+use serde_json::json;
 
-use super::register::tell;
+use super::register::{Told, tell};
 use super::unexpected;
 use crate::args::{DrainArgs, MaintenanceArgs};
 use crate::exit::Exit;
@@ -16,9 +17,14 @@ pub(super) async fn maintenance(
     args: MaintenanceArgs,
 ) -> anyhow::Result<Exit> {
     let on = args.is_on();
-    let MaintenanceArgs { id, reason, .. } = args;
+    let MaintenanceArgs { id, reason, json, .. } = args;
     let is_agent = id.is_none();
     match client.call(Request::Maintenance { on, id, reason }).await? {
+        Response::Maintained { instances, still_out } if json => {
+            let told = json!({ "maintenance": on, "instances": instances, "still_out": still_out });
+            Output::new().json(&told)?;
+            Ok(Exit::Done)
+        }
         Response::Maintained { instances, still_out } => {
             let is = if on { "in maintenance" } else { "no longer in maintenance" };
             let mut out = Output::new();
@@ -50,6 +56,7 @@ pub(super) async fn drain(client: &mut Client, args: &DrainArgs) -> anyhow::Resu
     let (stop, waited, for_ms) = (request.stop, request.acked_percent.is_some(), request.for_ms);
     match client.call(Request::Drain(request)).await? {
         Response::Drained { id, ack } => {
+            let told = Told { instance: &id, ack: ack.as_ref(), ..Told::default() };
             let id = printable(&id);
             let done = match (stop, waited) {
                 (true, _) => format!("{id} has its share of the calls back"),
@@ -61,7 +68,8 @@ pub(super) async fn drain(client: &mut Client, args: &DrainArgs) -> anyhow::Resu
                     )
                 }
             };
-            tell(&done, ack.as_ref(), Exit::Unconfirmed)
+            let told = Told { draining: Some(!stop), ..told };
+            tell(&done, &told, args.json, Exit::Unconfirmed)
         }
         other => Err(unexpected(&other)),
     }

@@ -6,24 +6,24 @@ use hobnob_api::names::printable;
 use hobnob_api::{Datacenter, DatacenterStatus, HeldBack};
 
 use super::age;
-use super::table::{Style, cell, or_dash, render};
+use super::table::{Column, Style, cell, or_dash, render};
 
 /// Changes that were held back within this time are worth a warning.
 const HELD_LATELY_MS: u64 = 60_000;
 
 /// The table of `hobnob datacenters`.
 pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
-    let header = [
-        "DATACENTER",
-        "STATUS",
-        "ALIVE",
-        "DOWN",
-        "INSTANCES",
-        "RTT",
-        "HEARD",
-        "SENT",
-        "GOT",
-        "GATEWAYS",
+    const COLUMNS: [Column; 10] = [
+        Column::whole("DATACENTER"),
+        Column::kept("STATUS"),
+        Column::kept("ALIVE"),
+        Column::kept("DOWN"),
+        Column::hidden("INSTANCES", 2),
+        Column::hidden("RTT", 1),
+        Column::hidden("HEARD", 3),
+        Column::hidden("SENT", 5),
+        Column::hidden("GOT", 6),
+        Column::hidden("GATEWAYS", 4),
     ];
     let rows = datacenters.iter().map(|datacenter| {
         let (status, colour) = match datacenter.status {
@@ -57,7 +57,7 @@ pub(crate) fn datacenters(datacenters: &[Datacenter], style: Style) -> String {
             cell(or_dash(&datacenter.gateways.join(","))),
         ]
     });
-    render(&header, rows, style)
+    render(&COLUMNS, rows, style)
 }
 
 /// The warnings to go with the table.
@@ -123,7 +123,7 @@ mod tests {
         };
         let all = [datacenter("eu", DatacenterStatus::Own), us];
         assert_eq!(
-            datacenters(&all, Style { colours: false }),
+            datacenters(&all, Style::PLAIN),
             "\
 DATACENTER  STATUS           ALIVE  DOWN  INSTANCES  RTT      HEARD  SENT     GOT    GATEWAYS
 eu          own              3      0     2          -        -      -        -      a1,a2

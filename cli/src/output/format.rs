@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn a_watch_line_is_aligned_and_plain_without_colours() {
-        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style { colours: false });
+        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style::PLAIN);
         assert_eq!(
             line,
             "1970-01-01T00:00:00Z  healthy    web-1            127.0.0.1:8001        a1"
         );
-        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style { colours: true });
+        let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style::COLOURED);
         assert!(line.contains("\u{1b}["));
     }
 
@@ -98,9 +98,7 @@ mod tests {
             basis: Basis::LastKnown,
             ..instance("web-1")
         };
-        let line = |instance: &Instance| {
-            watch_line(instance, SystemTime::UNIX_EPOCH, Style { colours: false })
-        };
+        let line = |instance: &Instance| watch_line(instance, SystemTime::UNIX_EPOCH, Style::PLAIN);
         assert!(line(&lost).ends_with(" a1  offered: last known"), "{}", line(&lost));
         let other = Instance { offered: false, ..lost };
         assert!(line(&other).ends_with(" a1  not offered"), "{}", line(&other));

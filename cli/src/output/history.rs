@@ -3,7 +3,7 @@
 use comfy_table::Color;
 use hobnob_api::{ByKind, EventBy, EventKind, HistoryEvent};
 
-use super::table::{Style, cell, or_dash, render};
+use super::table::{Column, Style, cell, or_dash, render};
 
 /// A line for each event, oldest first.
 pub(crate) fn history(events: &[HistoryEvent], style: Style) -> String {
@@ -23,7 +23,15 @@ pub(crate) fn history(events: &[HistoryEvent], style: Style) -> String {
             cell(or_dash(&details(event))),
         ]
     });
-    render(&["WHEN", "WHAT", "SUBJECT", "SERVICE", "BY", "DETAILS"], rows, style)
+    const COLUMNS: [Column; 6] = [
+        Column::whole("WHEN"),
+        Column::whole("WHAT"),
+        Column::whole("SUBJECT"),
+        Column::hidden("SERVICE", 2),
+        Column::hidden("BY", 1),
+        Column::kept("DETAILS"),
+    ];
+    render(&COLUMNS, rows, style)
 }
 
 fn colour(what: EventKind) -> Option<Color> {
@@ -123,7 +131,7 @@ mod tests {
             last_at: text("2026-11-29T03:10:00.000Z"),
             ..event(EventKind::CheckChanged)
         };
-        let table = history(&[flapping, event(EventKind::Connected)], Style { colours: false });
+        let table = history(&[flapping, event(EventKind::Connected)], Style::PLAIN);
         let lines: Vec<_> = table.lines().collect();
         assert!(lines[1].contains("check_changed"), "{table}");
         let details = "check http: passing -> critical: connection refused (540 times, the last at 2026-11-29T03:10:00.000Z)";

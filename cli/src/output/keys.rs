@@ -4,15 +4,23 @@ use comfy_table::Color;
 use hobnob_api::KeyHolder;
 
 use super::age;
-use super::table::{Style, cell, member_status, or_dash, render};
+use super::table::{Column, Style, cell, member_status, or_dash, render};
 
 /// The table of `hobnob keys status`.
 pub(crate) fn key_holders<'a>(
     holders: impl Iterator<Item = &'a KeyHolder>,
     style: Style,
 ) -> String {
-    let header =
-        ["NAME", "STATUS", "GENERATION", "NEWEST", "REVOCATIONS", "SHOWN", "TOKEN", "NODE ID"];
+    const COLUMNS: [Column; 8] = [
+        Column::whole("MEMBER"),
+        Column::kept("STATUS"),
+        Column::hidden("GENERATION", 1),
+        Column::kept("NEWEST"),
+        Column::kept("REVOCATIONS"),
+        Column::hidden("SHOWN", 2),
+        Column::hidden("TOKEN", 4),
+        Column::hidden("NODE ID", 3),
+    ];
     let held = |has, shown: Option<u64>| match (has, shown) {
         (_, None) => cell("?").fg(Color::Yellow),
         (true, _) => cell("yes").fg(Color::Green),
@@ -32,5 +40,5 @@ pub(crate) fn key_holders<'a>(
             cell(holder.node_id),
         ]
     });
-    render(&header, rows, style)
+    render(&COLUMNS, rows, style)
 }

@@ -1,16 +1,18 @@
 //! Output on stdout and stderr, and its style.
 
+mod colour;
+mod columns;
 mod datacenters;
 mod explain;
 mod format;
 mod history;
+mod json;
 mod keys;
 mod registrations;
 mod settings;
 mod table;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
@@ -19,6 +21,8 @@ use serde::Serialize;
 
 use crate::logging;
 
+pub(crate) use colour::{Style, choose, colours_wanted, member_status, status_style};
+pub(crate) use columns::unfitted;
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, watch_line};
@@ -26,10 +30,7 @@ pub(crate) use history::history;
 pub(crate) use keys::key_holders;
 pub(crate) use registrations::{agent_maintenance, registrations};
 pub(crate) use settings::settings;
-pub(crate) use table::{
-    Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
-    spread, status_style,
-};
+pub(crate) use table::{fields, info, instances, members, offer_word, or_dash, services, spread};
 
 /// Standard output, for one command.
 pub(crate) struct Output {
@@ -40,8 +41,15 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new() -> Self {
         let stdout = io::stdout().lock();
-        let style = Style { colours: colours_wanted(stdout.is_terminal()) };
+        let colours = colours_wanted(stdout.is_terminal());
+        let style = Style { colours, width: columns::terminal_width() };
         Self { stdout, style }
+    }
+
+    /// The same, with tables as wide as they are if `wide`, however narrow the terminal is.
+    pub(crate) fn wide(mut self, wide: bool) -> Self {
+        self.style.width = self.style.width.filter(|_| !wide);
+        self
     }
 
     /// The style of text on standard output.
@@ -55,16 +63,11 @@ impl Output {
         self.stdout.flush()
     }
 
-    /// Prints one JSON value on a line of its own.
+    /// Prints one JSON value on a line of its own, with the names that its fields have in all commands.
     pub(crate) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
-        let text = serde_json::to_string(value)?;
-        self.line(&text)
+        let value = json::named(serde_json::to_value(value)?);
+        self.line(&value.to_string())
     }
-}
-
-/// Whether output to a stream is coloured: only on a terminal, and not when `NO_COLOR` is set (<https://no-color.org>).
-pub(crate) fn colours_wanted(is_terminal: bool) -> bool {
-    is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints a line on stderr. Control characters are escaped, so that names and arguments cannot control the terminal.
@@ -156,7 +159,8 @@ mod tests {
     use super::*;
 
     fn fields<T: Serialize>(value: &T) -> Vec<String> {
-        let serde_json::Value::Object(fields) = serde_json::to_value(value).unwrap() else {
+        let serde_json::Value::Object(fields) = json::named(serde_json::to_value(value).unwrap())
+        else {
             panic!("not an object")
         };
         fields.into_iter().map(|(name, _)| name).collect()
@@ -171,16 +175,16 @@ mod tests {
     /// Scripts rely on these names: a change here breaks them.
     #[test]
     fn the_field_names_of_json_are_stable() {
-        let expected = "service id node node_id datacenter zone address port tags meta weight \
+        let expected = "service instance member node_id datacenter zone address port tags meta weight \
                         namespace status offered basis age_ms";
         assert_eq!(fields(&instance("web-1")), sorted(expected));
-        let expected = "name node_id gossip_address status datacenter zone epoch";
+        let expected = "member node_id gossip_address status datacenter zone epoch";
         assert_eq!(fields(&member("a1")), sorted(expected));
-        let expected = "service namespace instances healthy tags efficiency fairness";
+        let expected = "service namespace instance_count healthy tags efficiency fairness";
         assert_eq!(fields(&summary()), sorted(expected));
-        let expected = "api revision name cluster node_id epoch version datacenter zone gossip_address sync_address pid \
-                        uptime_ms isolated last_contact_ago_ms duplicate takes_tcp_probes udp_blocked active_members instances catalog_digest \
-                        counters protocol";
+        let expected = "api revision member cluster node_id epoch version datacenter zone gossip_address sync_address pid \
+                        uptime_ms isolated last_contact_ago_ms duplicate takes_tcp_probes udp_blocked active_members instance_count \
+                        catalog_digest counters protocol";
         assert_eq!(fields(&info()), sorted(expected));
     }
 

@@ -4,7 +4,7 @@ use hobnob_api::{
     Basis, CheckExplained, InstanceScope, LocalRegistration, Maintenance, RegisteredBy,
 };
 
-use super::table::{Style, cell, or_dash, render, status_style};
+use super::table::{Column, Style, cell, or_dash, render, status_style};
 use super::{endpoint, status_word};
 
 /// What is registered with the agent, by id.
@@ -28,11 +28,19 @@ pub(crate) fn registrations(registrations: &[LocalRegistration], style: Style) -
             cell(one.version),
         ]
     });
-    let header = [
-        "ID", "SERVICE", "ADDRESS", "STATUS", "STATE", "CHECKS", "SINCE", "FROM", "SCOPE",
-        "VERSION",
+    const COLUMNS: [Column; 10] = [
+        Column::whole("INSTANCE"),
+        Column::hidden("SERVICE", 2),
+        Column::whole("ADDRESS"),
+        Column::kept("STATUS"),
+        Column::kept("STATE"),
+        Column::hidden("CHECKS", 1),
+        Column::hidden("SINCE", 4),
+        Column::hidden("FROM", 3),
+        Column::hidden("SCOPE", 6),
+        Column::hidden("VERSION", 5),
     ];
-    render(&header, rows, style)
+    render(&COLUMNS, rows, style)
 }
 
 /// The line for the maintenance of all of an agent.

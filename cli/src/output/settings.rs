@@ -3,10 +3,12 @@
 use comfy_table::Color;
 use hobnob_api::{Origin, Setting};
 
-use super::table::{Style, cell, or_dash, render};
+use super::table::{Column, Style, cell, or_dash, render};
 
 /// The table of `hobnob config show`.
 pub(crate) fn settings(settings: &[Setting], style: Style) -> String {
+    const COLUMNS: [Column; 3] =
+        [Column::whole("KEY"), Column::kept("VALUE"), Column::kept("FROM")];
     let rows = settings.iter().map(|setting| {
         let from = match (setting.origin, &setting.place) {
             (Origin::Default, _) | (_, None) => setting.origin.name(),
@@ -18,5 +20,5 @@ pub(crate) fn settings(settings: &[Setting], style: Style) -> String {
         };
         vec![cell(&setting.key), cell(or_dash(setting.value.as_deref().unwrap_or_default())), from]
     });
-    render(&["KEY", "VALUE", "FROM"], rows, style)
+    render(&COLUMNS, rows, style)
 }

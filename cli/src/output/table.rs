@@ -1,75 +1,28 @@
-//! Aligned tables without borders: people can read them, and `cut` and `awk` can split them.
+//! The tables of the commands that list something.
 
-use std::fmt::Display;
-
-use comfy_table::{Cell, Color, Table, presets};
+use comfy_table::Color;
 
 use hobnob_api::names::printable;
-use hobnob_api::{
-    Basis, CheckStatus, Duplicate, Info, Instance, InstanceStatus, Member, MemberStatus, Sealed,
-    ServiceSummary,
-};
+use hobnob_api::{Basis, CheckStatus, Duplicate, Info, Instance, Member, Sealed, ServiceSummary};
 
+pub(super) use super::colour::{Style, member_status, status_style};
+pub(super) use super::columns::{Column, cell, render};
 use super::{age, endpoint, status_word};
-
-/// The style of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Style {
-    /// Whether it may have colours.
-    pub(crate) colours: bool,
-}
-
-impl Style {
-    /// The text in a colour, if colours are wanted.
-    pub(crate) fn paint(self, text: &str, colour: Color) -> String {
-        if !self.colours {
-            return text.to_owned();
-        }
-        // Use the codes of comfy-table, so that lines and tables have the same colours.
-        let code = match colour {
-            Color::Green => 10,
-            Color::Red => 9,
-            Color::Yellow => 11,
-            Color::DarkGrey => 8,
-            _ => return text.to_owned(),
-        };
-        format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
-    }
-
-    /// The text in bold letters, if styles are wanted.
-    pub(crate) fn bold(self, text: &str) -> String {
-        if self.colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-}
-
-/// The colour of an instance's status.
-pub(crate) fn status_style(status: InstanceStatus) -> Color {
-    match status {
-        InstanceStatus::Healthy => Color::Green,
-        InstanceStatus::Unhealthy => Color::Red,
-        InstanceStatus::Unknown => Color::Yellow,
-        InstanceStatus::Gone => Color::DarkGrey,
-    }
-}
-
-/// The word for the status of a member, as in JSON, and its colour.
-pub(crate) fn member_status(status: MemberStatus) -> (&'static str, Color) {
-    match status {
-        MemberStatus::Alive => ("alive", Color::Green),
-        MemberStatus::Suspect => ("suspect", Color::Yellow),
-        MemberStatus::Down => ("down", Color::Red),
-        MemberStatus::Unreachable => ("unreachable", Color::Yellow),
-        MemberStatus::Left => ("left", Color::DarkGrey),
-        MemberStatus::ForceLeft => ("force_left", Color::DarkGrey),
-        MemberStatus::Replaced => ("replaced", Color::DarkGrey),
-        MemberStatus::Unknown => ("unknown", Color::DarkGrey),
-    }
-}
 
 /// The table of `hobnob resolve`, ordered by id.
 pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
-    let header = [
-        "ID", "ADDRESS", "STATUS", "OFFERED", "NODE", "DC", "ZONE", "WEIGHT", "TAGS", "META", "AGE",
+    const COLUMNS: [Column; 11] = [
+        Column::whole("INSTANCE"),
+        Column::whole("ADDRESS"),
+        Column::kept("STATUS"),
+        Column::kept("OFFERED"),
+        Column::hidden("MEMBER", 1),
+        Column::hidden("DC", 2),
+        Column::hidden("ZONE", 5),
+        Column::hidden("WEIGHT", 6),
+        Column::hidden("TAGS", 4),
+        Column::hidden("META", 7),
+        Column::hidden("AGE", 3),
     ];
     let mut sorted: Vec<_> = instances.iter().collect();
     sorted.sort_by_key(|instance| (&instance.id, &instance.node));
@@ -90,7 +43,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
             cell(age(instance.age_ms)),
         ]
     });
-    render(&header, rows, style)
+    render(&COLUMNS, rows, style)
 }
 
 /// The status of an instance, and whether it warns, drains or was taken out.
@@ -118,7 +71,16 @@ pub(crate) fn offer_word(instance: &Instance) -> &'static str {
 
 /// The table of `hobnob members`.
 pub(crate) fn members(members: &[Member], style: Style) -> String {
-    let header = ["NAME", "STATUS", "ADDRESS", "DC", "ZONE", "NODE ID", "EPOCH", "DOWN FOR"];
+    const COLUMNS: [Column; 8] = [
+        Column::whole("MEMBER"),
+        Column::kept("STATUS"),
+        Column::whole("ADDRESS"),
+        Column::hidden("DC", 2),
+        Column::hidden("ZONE", 4),
+        Column::hidden("NODE ID", 3),
+        Column::hidden("EPOCH", 5),
+        Column::hidden("DOWN FOR", 1),
+    ];
     let rows = members.iter().map(|member| {
         let (status, colour) = member_status(member.status);
         vec![
@@ -132,11 +94,21 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
             cell(member.down_ago_ms.map_or_else(|| "-".to_owned(), age)),
         ]
     });
-    render(&header, rows, style)
+    render(&COLUMNS, rows, style)
 }
 
-/// The table of `hobnob services`.
-pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
+/// The table of `hobnob services`, with how even the picks of this agent were if that is asked for.
+pub(crate) fn services(services: &[ServiceSummary], picks: bool, style: Style) -> String {
+    const COLUMNS: [Column; 7] = [
+        Column::whole("SERVICE"),
+        Column::hidden("NAMESPACE", 1),
+        Column::kept("INSTANCES"),
+        Column::kept("HEALTHY"),
+        Column::hidden("TAGS", 2),
+        Column::kept("EFFICIENCY"),
+        Column::kept("FAIRNESS"),
+    ];
+    let shown = if picks { COLUMNS.len() } else { COLUMNS.len() - 2 };
     let rows = services.iter().map(|service| {
         let tags: Vec<_> = service.tags.iter().map(String::as_str).collect();
         let colour = match service.healthy {
@@ -144,7 +116,7 @@ pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
             healthy if healthy < service.instances => Color::Yellow,
             _ => Color::Green,
         };
-        vec![
+        let mut row = vec![
             cell(&service.service),
             cell(&service.namespace),
             cell(service.instances),
@@ -152,10 +124,11 @@ pub(crate) fn services(services: &[ServiceSummary], style: Style) -> String {
             cell(or_dash(&tags.join(","))),
             cell(ratio(service.efficiency)),
             cell(ratio(service.fairness)),
-        ]
+        ];
+        row.truncate(shown);
+        row
     });
-    let header = ["SERVICE", "NAMESPACE", "INSTANCES", "HEALTHY", "TAGS", "EFFICIENCY", "FAIRNESS"];
-    render(&header, rows, style)
+    render(&COLUMNS[..shown], rows, style)
 }
 
 /// The table of `hobnob pick --summary`: the instances, with the number and the share of picks of each.
@@ -164,6 +137,14 @@ pub(crate) fn spread<'a>(
     all: u64,
     style: Style,
 ) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::whole("INSTANCE"),
+        Column::hidden("MEMBER", 1),
+        Column::whole("ADDRESS"),
+        Column::hidden("WEIGHT", 2),
+        Column::kept("PICKS"),
+        Column::kept("SHARE"),
+    ];
     let rows = counts.map(|(instance, picks)| {
         vec![
             cell(&instance.id),
@@ -174,12 +155,7 @@ pub(crate) fn spread<'a>(
             cell(format!("{:.2}%", 100.0 * picks as f64 / all as f64)),
         ]
     });
-    render(&["ID", "NODE", "ADDRESS", "WEIGHT", "PICKS", "SHARE"], rows, style)
-}
-
-/// A cell with its text escaped, since the text may come from another agent.
-pub(super) fn cell(text: impl Display) -> Cell {
-    Cell::new(printable(&text.to_string()))
+    render(&COLUMNS, rows, style)
 }
 
 fn ratio(value: Option<f64>) -> String {
@@ -269,7 +245,7 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
     let rows = rows.into_iter().chain(sealed).chain(counters);
-    render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
+    render::<Column>(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
 }
 
 /// The place of an agent in a sealed cluster.
@@ -295,30 +271,7 @@ pub(crate) fn fields(
     style: Style,
 ) -> String {
     let rows = fields.into_iter().map(|(name, value)| vec![cell(name), cell(value)]);
-    render(&[], rows, style)
-}
-
-/// A table of these rows. No line ends in white space.
-pub(crate) fn render(
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<Cell>>,
-    style: Style,
-) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if style.colours {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
-    }
-    if !header.is_empty() {
-        table.set_header(header);
-    }
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt()
+    render::<Column>(&[], rows, style)
 }
 
 pub(crate) fn or_dash(text: &str) -> &str {
@@ -328,10 +281,10 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::{Namesake, NodeId};
+    use hobnob_api::{InstanceStatus, MemberStatus, Namesake, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
-    const PLAIN: Style = Style { colours: false };
+    const PLAIN: Style = Style::PLAIN;
 
     pub(in crate::output) fn instance(id: &str) -> Instance {
         Instance {
@@ -429,10 +382,25 @@ pub(super) mod tests {
         assert_eq!(
             table,
             "\
-ID        ADDRESS         STATUS   OFFERED     NODE  DC   ZONE  WEIGHT  TAGS   META  AGE
-web-1     127.0.0.1:8001  unknown  last known  a1    dc1  -     2       eu,v1  k=v   120ms
-web-1000  127.0.0.1:8001  healthy  yes         a1    dc1  -     2       eu,v1  k=v   120ms"
+INSTANCE  ADDRESS         STATUS   OFFERED     MEMBER  DC   ZONE  WEIGHT  TAGS   META  AGE
+web-1     127.0.0.1:8001  unknown  last known  a1      dc1  -     2       eu,v1  k=v   120ms
+web-1000  127.0.0.1:8001  healthy  yes         a1      dc1  -     2       eu,v1  k=v   120ms"
         );
+    }
+
+    #[test]
+    fn usual_answers_fit_a_terminal_of_80_columns_without_losing_what_matters() {
+        let long = Instance {
+            address: "255.255.255.255".to_owned(),
+            meta: BTreeMap::from([("version".to_owned(), "1.4.2-rc1+build.7".to_owned())]),
+            ..instance("checkout-gateway-1000")
+        };
+        let style = Style { width: Some(80), ..PLAIN };
+        for text in [instances(&[long], style), members(&[member("web-1000")], style)] {
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+            assert!(text.contains(" STATUS "), "{text}");
+            assert!(!text.contains('…'), "{text}");
+        }
     }
 
     #[test]
@@ -443,9 +411,9 @@ web-1000  127.0.0.1:8001  healthy  yes         a1    dc1  -     2       eu,v1  k
         assert_eq!(
             table,
             "\
-NAME  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH  DOWN FOR
-a1    alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7      -
-a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
+MEMBER  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH  DOWN FOR
+a1      alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7      -
+a2      left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
         );
     }
 
@@ -473,13 +441,13 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
     fn colours_appear_only_where_they_are_wanted() {
         let rows = [instance("web-1")];
         assert!(!instances(&rows, PLAIN).contains('\u{1b}'));
-        assert!(instances(&rows, Style { colours: true }).contains('\u{1b}'));
+        assert!(instances(&rows, Style::COLOURED).contains('\u{1b}'));
     }
 
     #[test]
     fn names_from_others_do_not_command_the_terminal() {
         let loud = Instance { node: "a\u{1b}[2J\n1".to_owned(), ..instance("web\u{7}") };
-        let table = instances(&[loud], Style { colours: true });
+        let table = instances(&[loud], Style::COLOURED);
         assert_eq!(table.lines().count(), 2, "{table:?}");
         assert!(table.contains(r"web\u{7}") && table.contains(r"a\u{1b}[2J\n1"), "{table:?}");
         assert!(!table.contains("\u{1b}[2J") && !table.contains('\u{7}'), "{table:?}");
@@ -488,7 +456,12 @@ a2    left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
     #[test]
     fn services_are_summed_up() {
         assert_eq!(
-            services(&[summary()], PLAIN),
+            services(&[summary()], false, PLAIN),
+            "SERVICE  NAMESPACE  INSTANCES  HEALTHY  TAGS\n\
+             web      default    3          2        -"
+        );
+        assert_eq!(
+            services(&[summary()], true, PLAIN),
             "SERVICE  NAMESPACE  INSTANCES  HEALTHY  TAGS  EFFICIENCY  FAIRNESS\n\
              web      default    3          2        -     -           -"
         );

@@ -57,7 +57,7 @@ fn resolve_prints_the_object_of_the_api() {
     assert_eq!(
         answer,
         json!({ "revision": 1, "isolated": false, "instances": [{
-            "service": "web", "id": "web-1", "node": "a1", "node_id": "00000000000000ab",
+            "service": "web", "instance": "web-1", "member": "a1", "node_id": "00000000000000ab",
             "datacenter": "dc1", "zone": "z1", "address": "127.0.0.1", "port": 8001,
             "tags": ["v1"], "meta": {}, "weight": 1, "namespace": "default",
             "status": "healthy", "offered": true, "basis": "current", "age_ms": 5
@@ -73,7 +73,7 @@ fn a_table_has_no_colours_in_a_pipe() {
         ScriptedAgent::start(vec![vec![found(vec![instance("web-1", InstanceStatus::Healthy)])]]);
     let (output, _) = agent.run(&["resolve", "web"]);
     let text = stdout(&output);
-    assert!(text.starts_with("ID     ADDRESS         STATUS "), "{text}");
+    assert!(text.starts_with("INSTANCE  ADDRESS         STATUS "), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 }
 
@@ -83,7 +83,7 @@ fn resolve_of_nothing_exits_with_3_and_says_what_is_known() {
     let agent = ScriptedAgent::start(vec![vec![found(vec![])], vec![unhealthy]]);
     let (output, _) = agent.run(&["resolve", "web", "--json"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stdout(&output).ends_with("\"instances\":[]}\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\"instances\":[]"), "{}", stdout(&output));
     assert!(stderr(&output).contains("--all` shows it"), "{}", stderr(&output));
 }
 
@@ -138,7 +138,7 @@ fn pick_prints_a_line_a_pick() {
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&answer["revision"], &answer["isolated"]), (&json!(1), &json!(false)));
     let pick = &answer["picks"][1];
-    assert_eq!((&pick["instance"]["id"], &pick["token"]), (&json!("web-2"), &json!(0)));
+    assert_eq!((&pick["instance"], &pick["token"]), (&json!("web-2"), &json!(0)));
 }
 
 #[test]
@@ -160,7 +160,8 @@ fn a_refusal_decides_the_exit_code() {
         let agent = ScriptedAgent::start(vec![vec![refusal(code, "web-9 is not here")]]);
         let (output, _) = agent.run(&["deregister", "web-9"]);
         assert_eq!(output.status.code(), Some(exit));
-        assert_eq!(stderr(&output), "error: web-9 is not here\n");
+        let told = stderr(&output);
+        assert!(told.starts_with("error: web-9 is not here\n"), "{told}");
     }
 }
 

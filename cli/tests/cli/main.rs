@@ -12,3 +12,4 @@ mod packaging;
 mod support;
 mod terminal;
 mod usage;
+mod vocabulary;

@@ -134,7 +134,7 @@ fn status_shows_who_lacks_what_and_warns_of_long_tokens() {
         "5 (a1b2c3d4), held for 1m",
         "1 of 2 living members have confirmed; not yet: a2",
         "2 newcomers",
-        "a3    down",
+        "a3      down",
     ] {
         assert!(text.contains(part), "no `{part}` in\n{text}");
     }
@@ -146,7 +146,7 @@ fn status_shows_who_lacks_what_and_warns_of_long_tokens() {
     let (output, _) = ScriptedAgent::start(vec![answer()]).run(&["keys", "status", "--json"]);
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(
-        (&json["generation"]["number"], &json["members"][1]["has_newest"]),
+        (&json["current"]["generation"], &json["members"][1]["has_newest"]),
         (&json!(5), &json!(false))
     );
 }
@@ -167,9 +167,9 @@ fn rotate_waits_until_all_hold_the_generation() {
     assert_eq!(requests[0], Request::Rotate { generation: None, again: false });
     assert!(stderr(&output).contains("not yet: a2"), "{}", stderr(&output));
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(json["rotated"]["number"], 5);
+    assert_eq!(json["rotated"]["generation"], 5);
     assert_eq!(
-        (&json["confirmed"], &json["members"], &json["lacking"]),
+        (&json["confirmed"], &json["member_count"], &json["lacking"]),
         (&json!(2), &json!(2), &json!([]))
     );
 }
@@ -348,7 +348,7 @@ fn revoke_names_the_node_and_says_who_has_applied_it() {
     assert_eq!(requests[1], expected);
     let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(
-        (&json["new"], &json["members"], &json["confirmed"]),
+        (&json["new"], &json["member_count"], &json["confirmed"]),
         (&json!(true), &json!(1), &json!(1))
     );
 

@@ -1,4 +1,4 @@
-//! `hobnob dev` on a terminal: its keys, and the end of the terminal.
+//! Commands on a terminal: tables that fit it, colours, and the keys and the end of `hobnob dev`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,7 +13,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::hobnob;
+use hobnob_api::Response;
+
+use crate::support::{ScriptedAgent, hobnob};
 
 /// Longer than an end should take on a busy machine; only that it comes is asserted.
 const END_WITHIN: Duration = Duration::from_secs(60);
@@ -32,6 +34,28 @@ fn terminal() -> (File, File) {
         OpenptFlags::NOCTTY.bits() as i32,
     );
     (emulator.into(), options.read(true).write(true).open(path).unwrap())
+}
+
+/// Everything that a command shows on a terminal of this width.
+fn shown(
+    agent: &ScriptedAgent,
+    args: &[&str],
+    columns: &str,
+    variables: &[(&str, &str)],
+) -> String {
+    let (emulator, program) = terminal();
+    let mut size = Command::new("stty");
+    size.args(["rows", "40", "cols", columns]).stdin(program.try_clone().unwrap());
+    assert!(size.status().unwrap().success());
+    let mut command = hobnob(args);
+    command.env("HOBNOB_SOCKET", agent.socket()).env("TERM", "xterm").env_remove("NO_COLOR");
+    command.envs(variables.iter().copied());
+    let mut child = command.stdout(program).spawn().unwrap();
+    // Reading ends when nobody holds the other side of the terminal.
+    drop((command, size));
+    let shown = Emulator { terminal: emulator, unread: String::new() }.rest();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    shown.replace("\r\n", "\n")
 }
 
 /// Runs a command on a terminal.
@@ -165,4 +189,49 @@ fn a_key_cuts_and_heals_the_link_between_two_datacenters() {
     assert!(emulator.rest().contains("the link is healed: "));
     assert_eq!(end_of(child).code(), Some(0));
     assert!(folder.path().read_dir().unwrap().next().is_none());
+}
+
+/// An agent with one member whose answer is too wide for a narrow terminal.
+fn agent_of_one_member() -> ScriptedAgent {
+    let member = serde_json::json!({
+        "name": "checkout-7", "node_id": "00000000000000ab", "gossip_address": "10.20.30.40:7946", "status": "alive",
+        "datacenter": "eu-central", "zone": "rack-12", "epoch": 7,
+    });
+    let members = serde_json::json!({ "members": { "revision": 9, "isolated": false, "members": [member, member] } });
+    let answer: Response = serde_json::from_value(members).unwrap();
+    ScriptedAgent::start(vec![vec![answer]])
+}
+
+#[test]
+fn a_table_fits_its_terminal_and_wide_shows_all() {
+    let plain = [("NO_COLOR", "1")];
+    let narrow = shown(&agent_of_one_member(), &["members"], "60", &plain);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 70), "{narrow}");
+    assert!(narrow.starts_with("MEMBER      STATUS  ADDRESS           DC\n"), "{narrow}");
+    assert!(
+        narrow.contains("4 columns hidden (ZONE, NODE ID, EPOCH, DOWN FOR): --wide shows them"),
+        "{narrow}"
+    );
+    let wide = shown(&agent_of_one_member(), &["members", "--wide"], "60", &plain);
+    assert!(wide.contains("00000000000000ab") && !wide.contains("hidden"), "{wide}");
+    let broad = shown(&agent_of_one_member(), &["members"], "200", &plain);
+    assert!(broad.contains("00000000000000ab") && !broad.contains("hidden"), "{broad}");
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let coloured = |args: &[&str], variables: &[(&str, &str)]| {
+        shown(&agent_of_one_member(), args, "200", variables).contains('\u{1b}')
+    };
+    assert!(coloured(&["members"], &[]));
+    assert!(!coloured(&["members"], &[("NO_COLOR", "1")]));
+    assert!(!coloured(&["members"], &[("TERM", "dumb")]));
+    assert!(!coloured(&["members", "--color", "never"], &[]));
+    assert!(coloured(&["members", "--color", "always"], &[("NO_COLOR", "1")]));
+    let piped = |args: &[&str]| {
+        let (output, _) = agent_of_one_member().run(args);
+        output.stdout.contains(&0x1b)
+    };
+    assert!(!piped(&["members"]));
+    assert!(piped(&["members", "--color", "always"]));
 }

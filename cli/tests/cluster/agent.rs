@@ -174,7 +174,7 @@ impl Agent {
     pub(crate) fn instances(&self, service: &str) -> Vec<(String, String)> {
         let all = self.json(&["resolve", service, "--all"])["instances"].take();
         let mut found: Vec<_> =
-            items(&all).iter().map(|item| (text(item, "id"), text(item, "status"))).collect();
+            items(&all).iter().map(|item| (text(item, "instance"), text(item, "status"))).collect();
         found.sort_unstable();
         found
     }
@@ -183,7 +183,7 @@ impl Agent {
     pub(crate) fn healthy(&self, service: &str) -> Vec<String> {
         let mut ids: Vec<_> = items(&self.json(&["resolve", service, "--strict"])["instances"])
             .iter()
-            .map(|item| text(item, "id"))
+            .map(|item| text(item, "instance"))
             .collect();
         ids.sort_unstable();
         ids
@@ -192,13 +192,13 @@ impl Agent {
     /// The ids of the instances that a number of picks choose.
     pub(crate) fn picks(&self, service: &str, count: u32) -> Vec<String> {
         let picked = self.json(&["pick", service, "-n", &count.to_string()]);
-        items(&picked["picks"]).iter().map(|pick| text(&pick["instance"], "id")).collect()
+        items(&picked["picks"]).iter().map(|pick| text(pick, "instance")).collect()
     }
 
     /// The status of a member, by its name. Members that are gone for good count.
     pub(crate) fn status_of(&self, member: &str) -> Option<String> {
         let members = self.json(&["members", "--all"])["members"].take();
-        let found = items(&members).iter().find(|item| text(item, "name") == member)?;
+        let found = items(&members).iter().find(|item| text(item, "member") == member)?;
         Some(text(found, "status"))
     }
 

@@ -55,7 +55,7 @@ fn the_copy_of_an_agent_gives_way_and_says_what_to_do() {
     });
     eventually("its records are its own again", || {
         let found = a2.json(&["resolve", "web"])["instances"].take();
-        crate::agent::items(&found).first().is_some_and(|item| item["node"] == "a1")
+        crate::agent::items(&found).first().is_some_and(|item| item["member"] == "a1")
     });
     assert_eq!(a1.counter("gave_way"), 0);
     assert_eq!(twin.counter("gave_way"), 1);

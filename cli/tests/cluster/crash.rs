@@ -24,7 +24,7 @@ fn a_killed_agent_is_down_and_returns_with_its_registrations() {
     assert_eq!(a1.instances("web")[1], ("web-3".to_owned(), "unknown".to_owned()));
     let explained = a1.json(&["explain", "web-3"]);
     let instance = &explained["instances"][0];
-    let age = instance["instance"]["age_ms"].as_u64().unwrap();
+    let age = instance["age_ms"].as_u64().unwrap();
     let down = instance["origin"]["down_ago_ms"].as_u64().unwrap();
     assert!(age >= down, "it counts from the last sign of life, not from the verdict: {instance}");
     assert!(a1.picks("web", 4).iter().all(|id| id == "web-1"));
@@ -39,7 +39,8 @@ fn a_killed_agent_is_down_and_returns_with_its_registrations() {
     assert_eq!(a3.json(&["info"])["node_id"], node_id);
     for agent in all {
         let members = agent.json(&["members"])["members"].take();
-        let mut names: Vec<_> = items(&members).iter().map(|member| text(member, "name")).collect();
+        let mut names: Vec<_> =
+            items(&members).iter().map(|member| text(member, "member")).collect();
         names.sort_unstable();
         assert_eq!(names, ["a1", "a2", "a3"], "one member for each agent, on {}", agent.name);
     }

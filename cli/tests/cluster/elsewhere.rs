@@ -51,7 +51,7 @@ pub(crate) fn printed(agent: &Agent, args: &[&str]) -> String {
 fn origins(us: &Agent, id: &str) -> Vec<String> {
     let shown = us.json(&["resolve", "web", "--all"]);
     let instances = shown["instances"].as_array().unwrap().iter();
-    instances.filter(|one| one["id"] == id).map(|one| text(one, "node")).collect()
+    instances.filter(|one| one["instance"] == id).map(|one| text(one, "member")).collect()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_instance_lives_with_an_agent_of_another_datacenter_until_it_is_deregistere
     let place = eu.iter().position(|agent| agent.name == origin[0]).unwrap();
     let explained = eu[place].json(&["explain", "web-us"]);
     let by = &explained["instances"][0]["registered_by"];
-    assert_eq!(by["agent"], us.json(&["info"])["node_id"], "{explained}");
+    assert_eq!(by["node_id"], us.json(&["info"])["node_id"], "{explained}");
     assert!(eu[place].has_logged("agent="), "who asked is in the log");
 
     // The same once more finds the same agent and changes nothing.

@@ -126,7 +126,7 @@ impl Host {
         let mut command = hobnob(&["resolve", SERVICE, "--strict", "--json"]);
         let output = command.env("HOBNOB_SOCKET", self.path("sock")).output().unwrap();
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-        items(&found["instances"]).iter().map(|one| text(one, "id")).collect()
+        items(&found["instances"]).iter().map(|one| text(one, "instance")).collect()
     }
 }
 

@@ -129,3 +129,33 @@ fn a_stale_socket_is_taken_over_and_another_file_is_not() {
     failed(&output, 1, &["is not a socket", "precious"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
 }
+
+#[test]
+fn an_unknown_name_is_answered_with_the_nearest_known_one() {
+    let home = tempfile::tempdir().unwrap();
+    let a1 = Agent::start(home.path(), "a1-checkout", &[]);
+    a1.ok(&["register", "web", "--id", "web-1", "--port", "80"]);
+    a1.ok(&["register", "ledger", "--namespace", "bank", "--port", "81"]);
+    for (line, code, says) in [
+        ("resolve wbe", 3, "did you mean `web`?"),
+        ("pick wbe", 3, "did you mean `web`?"),
+        ("resolve ledger", 3, "did you mean `--namespace bank`?"),
+        ("resolve legder", 3, "did you mean `ledger --namespace bank`?"),
+        ("services --namespace bnak", 3, "did you mean `bank`?"),
+        ("members --dc dc11", 3, "did you mean `dc1`?"),
+        ("explain wbe-1", 3, "help: did you mean `web-1`? give the name"),
+        ("explain a1-chekcout", 3, "did you mean `a1-checkout`?"),
+        ("deregister web1", 3, "help: did you mean `web-1`? `hobnob services`"),
+        ("maintenance on web1", 3, "did you mean `web-1`?"),
+        ("drain wb-1", 3, "did you mean `web-1`?"),
+        ("check pass wb-1", 3, "did you mean `web-1`?"),
+        ("force-leave a1-chekout", 3, "did you mean `a1-checkout`? `hobnob members --all`"),
+        ("datacenters isolate dc11", 3, "did you mean `dc1`? `hobnob datacenters`"),
+        ("membres", 2, "'members'"),
+    ] {
+        let line: Vec<&str> = line.split(' ').collect();
+        failed(&a1.run(&line), code, &[says]);
+    }
+    let far = a1.run(&["explain", "something-else"]);
+    assert!(!String::from_utf8_lossy(&far.stderr).contains("did you mean"), "{far:?}");
+}

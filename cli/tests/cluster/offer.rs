@@ -42,7 +42,7 @@ impl Watching {
             let instances =
                 event.as_object().unwrap().values().flat_map(|told| items(&told["instances"]));
             let mut told = instances
-                .map(|one| json!([one["id"], one["status"], one["basis"], one["offered"]]));
+                .map(|one| json!([one["instance"], one["status"], one["basis"], one["offered"]]));
             if told.any(|told| told == expected) {
                 return;
             }
@@ -62,7 +62,8 @@ impl Drop for Watching {
 fn offers(agent: &Agent, args: &[&str]) -> Vec<(String, Value)> {
     let found = agent.json(&[&["resolve", "web"], args].concat())["instances"].take();
     let offer = |one: &Value| json!([one["status"], one["basis"], one["offered"]]);
-    let mut found: Vec<_> = items(&found).iter().map(|one| (text(one, "id"), offer(one))).collect();
+    let mut found: Vec<_> =
+        items(&found).iter().map(|one| (text(one, "instance"), offer(one))).collect();
     found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     found
 }
@@ -79,8 +80,8 @@ fn expect_last_known(agent: &Agent) {
     let picked = agent.json(&["pick", "web", "-n", "8"]);
     assert_eq!(items(&picked["picks"]).len(), 8);
     for pick in items(&picked["picks"]) {
-        let instance = &pick["instance"];
-        assert!(["web-1", "web-2"].contains(&&*text(instance, "id")), "{instance}");
+        let instance = pick;
+        assert!(["web-1", "web-2"].contains(&&*text(instance, "instance")), "{instance}");
         assert_eq!(
             (&instance["basis"], &instance["offered"]),
             (&json!("last_known"), &json!(true))

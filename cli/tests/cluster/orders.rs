@@ -71,10 +71,10 @@ fn an_operator_rotates_and_whoever_was_away_gets_the_generation_later() {
 
     let rotated = cluster.ordered(1, &["keys", "rotate"]);
     assert_eq!(
-        (&rotated["rotated"]["number"], &rotated["rotated"]["begun"]),
+        (&rotated["rotated"]["generation"], &rotated["rotated"]["begun"]),
         (&2.into(), &true.into())
     );
-    assert_eq!((&rotated["members"], &rotated["confirmed"]), (&2.into(), &2.into()));
+    assert_eq!((&rotated["member_count"], &rotated["confirmed"]), (&2.into(), &2.into()));
     let repeated = cluster.ordered(0, &["keys", "rotate"]);
     assert_eq!(repeated["rotated"]["hash"], rotated["rotated"]["hash"], "it goes on with the same");
     assert_eq!(repeated["rotated"]["begun"], false);
@@ -168,7 +168,7 @@ fn an_operator_signs_that_a_dead_member_leaves_or_is_forgotten() {
     cluster.ordered(0, &["force-leave", "a3"]);
     assert_eq!(cluster.agents[0].status_of("a3").as_deref(), Some("force_left"));
     let pruned = cluster.ordered(1, &["prune", "a3"]);
-    assert_eq!(text(&pruned["members"][0], "name"), "a3");
+    assert_eq!(text(&pruned["members"][0], "member"), "a3");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_second_ca_key_is_trusted_everywhere_and_renews_a_member_that_was_away() {
     let status = keys(&cluster.agents[0]);
     let authorities = items(&status["authorities"]);
     let authority = |name: &str| {
-        let of = items(&status["members"]).iter().find(|one| one["name"] == name);
+        let of = items(&status["members"]).iter().find(|one| one["member"] == name);
         of.map(|one| one["authority"].clone())
     };
     assert_eq!(authority("a1").as_ref(), Some(&authorities[0]), "{status}");
@@ -233,7 +233,7 @@ fn a_datacenter_is_isolated_and_rejoins_by_orders_that_an_operator_signed() {
     let changed = |output: Output| {
         assert!(output.status.success(), "{output:?}");
         let done: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (done["isolated"].clone(), done["changed"].clone())
+        (done["datacenter_isolated"].clone(), done["changed"].clone())
     };
     failed(&eu.run(&["datacenters", "isolate", "us"]), 1, &["role operator", "--credential FILE"]);
     assert!(has_status("reachable"));

@@ -172,7 +172,7 @@ fn an_expired_token_is_refused_at_the_door_with_words() {
     let fingerprint = view()["fingerprint"].as_str().unwrap().to_owned();
     eventually("the token expires", || view()["valid"] == false);
     let late = operator.start("a2", ANY_PORT, &expired, &joining(&member));
-    assert!(late.has_logged(&fingerprint) || sealed(&late)["token"] == fingerprint);
+    assert!(late.has_logged(&fingerprint) || sealed(&late)["token_fingerprint"] == fingerprint);
     eventually("it is refused", || sealed(&late)["refusal"].is_string());
     let refusal = sealed(&late)["refusal"].as_str().unwrap().to_owned();
     for part in [&*fingerprint, "expired", "valid until", "clock"] {

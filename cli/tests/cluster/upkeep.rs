@@ -17,7 +17,7 @@ use crate::web::Web;
 /// What `resolve` says of an instance: status, basis, whether it is offered, its weight.
 fn shown(agent: &Agent, id: &str) -> Value {
     let found = agent.json(&["resolve", "web", "--all"])["instances"].take();
-    let one = items(&found).iter().find(|one| one["id"] == id).cloned().unwrap_or_default();
+    let one = items(&found).iter().find(|one| one["instance"] == id).cloned().unwrap_or_default();
     json!([one["status"], one["basis"], one["offered"], one["weight"]])
 }
 
@@ -61,7 +61,7 @@ fn a_maintenance_is_told_everywhere_with_its_reason() {
     a1.ok(&["check", "warn", "web-2", "--note", "the queue is long"]);
     eventually("both are there", || a2.healthy("web") == ["web-1", "web-2"]);
     let warns = a2.json(&["resolve", "web"])["instances"].take();
-    assert_eq!(items(&warns).iter().filter(|one| one["check"] == "warning").count(), 1);
+    assert_eq!(items(&warns).iter().filter(|one| one["check_status"] == "warning").count(), 1);
 
     a1.ok(&["maintenance", "on", "web-1", "--reason", "new disk"]);
     eventually("a2 knows it", || {

@@ -25,9 +25,12 @@ fn healthy_instances_are_found_and_picked_on_every_agent() {
     let picks = a3.picks("web", 10);
     assert_eq!(picks.len(), 10);
     assert!(picks.windows(2).all(|pair| pair[0] != pair[1]), "{picks:?}");
-    for (field, value) in
-        [("node", "a1"), ("datacenter", "dc1"), ("namespace", "default"), ("address", "127.0.0.1")]
-    {
+    for (field, value) in [
+        ("member", "a1"),
+        ("datacenter", "dc1"),
+        ("namespace", "default"),
+        ("address", "127.0.0.1"),
+    ] {
         assert_eq!(a3.json(&["resolve", "web"])["instances"][0][field], value);
     }
 
@@ -63,7 +66,10 @@ fn strategies_filters_and_namespaces() {
     assert_eq!(a1.healthy("web"), ["large", "small"]);
     let ids = |args: &[&str]| -> Vec<String> {
         let found = a1.json(&[&["resolve", "web"], args].concat())["instances"].take();
-        crate::agent::items(&found).iter().map(|item| crate::agent::text(item, "id")).collect()
+        crate::agent::items(&found)
+            .iter()
+            .map(|item| crate::agent::text(item, "instance"))
+            .collect()
     };
     assert_eq!(ids(&["--tag", "v1"]), ["small"]);
     assert_eq!(ids(&["--meta", "tier=gold"]), ["small"]);
@@ -73,7 +79,7 @@ fn strategies_filters_and_namespaces() {
     let picked = |args: &[&str]| -> Vec<String> {
         let picked = a1.json(&[&["pick", "web"], args].concat());
         let picks = crate::agent::items(&picked["picks"]).iter();
-        picks.map(|pick| crate::agent::text(&pick["instance"], "id")).collect()
+        picks.map(|pick| crate::agent::text(pick, "instance")).collect()
     };
     let large = |ids: &[String]| ids.iter().filter(|id| *id == "large").count();
     assert_eq!(large(&picked(&["--strategy", "weighted", "-n", "8"])), 6);
@@ -103,11 +109,12 @@ fn many_picks_are_summed_up_and_calls_are_reported() {
     a1.ok(&["register", "web", "--id", "small", "--port", "80"]);
     a1.ok(&["register", "web", "--id", "large", "--port", "81", "--weight", "3"]);
     let summary = a1.json(&["pick", "web", "-n", "25000", "--strategy", "weighted", "--summary"]);
-    assert_eq!(summary["picks"], 25_000);
+    assert_eq!(summary["pick_count"], 25_000);
     assert_eq!(summary["fairness"], 1.0, "{summary}");
-    assert_eq!(summary["instances"][0]["id"], "large");
-    assert_eq!(summary["instances"][0]["picks"], 18_750);
-    assert_eq!(a1.json(&["services"])["services"][0]["fairness"], 1.0);
+    assert_eq!(summary["instances"][0]["instance"], "large");
+    assert_eq!(summary["instances"][0]["pick_count"], 18_750);
+    assert_eq!(a1.json(&["services", "--picks"])["services"][0]["fairness"], 1.0);
+    assert!(a1.json(&["services"])["services"][0].get("fairness").is_none());
     let keyed = ["pick", "web", "-n", "100", "--strategy", "ring", "--key", "k", "--summary"];
     let keyed = a1.json(&keyed);
     assert_eq!(crate::agent::items(&keyed["instances"]).len(), 2, "also who got none: {keyed}");
@@ -138,7 +145,7 @@ fn a_watch_prints_what_is_there_and_then_each_change() {
         let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
         let told = line.get("instances").or(line.get("changes")).unwrap();
         let instance = &told["instances"][0];
-        (crate::agent::text(instance, "id"), crate::agent::text(instance, "status"))
+        (crate::agent::text(instance, "instance"), crate::agent::text(instance, "status"))
     };
     assert_eq!(next(), ("web-1".to_owned(), "healthy".to_owned()));
     a1.ok(&["register", "web", "--id", "web-2", "--port", "81"]);

@@ -30,7 +30,7 @@ Examples:
       --check-http https://127.0.0.1:8443/health --tls-ca /etc/shop/ca.pem --http-expect 2xx,301 \\
       --check-grpc 127.0.0.1:9000 --grpc-service shop.Cart --interval 5s \\
       --check-ttl 30s --deregister-critical-after 1h
-  hobnob register web --port 8001 --ack datacenter --ack-timeout 5s
+  hobnob register web --port 8001 --ack datacenter --ack-timeout 5s --json
   hobnob register api --port 8080 --strategy least-connections \\
       --failure-threshold 5 --recovery-timeout 10s
   hobnob register api --port 8080 --failover eu,us
@@ -87,7 +87,7 @@ pub(crate) struct RegisterArgs {
 
     /// Register it with an agent of this datacenter, which is its origin from then on [default: with this agent]
     #[arg(long = "dc", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) datacenter: Option<String>,
+    pub(crate) datacenter: Option<String>,
 
     /// How far it is known
     #[arg(long, value_name = "SCOPE", default_value = "global", value_parser = choices::scope())]
@@ -98,6 +98,10 @@ pub(crate) struct RegisterArgs {
 
     #[command(flatten)]
     balancing: BalancingArgs,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl From<RegisterArgs> for Registration {
@@ -135,6 +139,10 @@ pub(crate) struct DeregisterArgs {
 
     #[command(flatten)]
     pub(crate) ack: AckArgs,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ pub(crate) struct CheckReportArgs {
     /// A line about it, which `explain` shows
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) note: String,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

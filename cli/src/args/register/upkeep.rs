@@ -32,6 +32,10 @@ pub(crate) struct MaintenanceArgs {
     /// Why, for those who ask
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,7 +69,7 @@ until `drain --stop`, `maintenance off ID` or `deregister`.";
 pub(crate) struct DrainArgs {
     /// The id of the instance
     #[arg(value_parser = NonEmptyStringValueParser::new())]
-    id: String,
+    pub(crate) id: String,
 
     /// The time in which its share of the calls falls to nothing [default: 30s]
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration, conflicts_with = "stop")]
@@ -82,6 +86,10 @@ pub(crate) struct DrainArgs {
     /// Stop the drain, and give the instance its share back
     #[arg(long)]
     stop: bool,
+
+    /// Print the answer of the agent as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl DrainArgs {

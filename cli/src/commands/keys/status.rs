@@ -15,7 +15,7 @@ use crate::output::{self, Output};
 pub(super) async fn status(client: &mut Client, args: &KeysStatusArgs) -> anyhow::Result<Exit> {
     let keys = progress::ask(client).await?;
     output::warn_if_isolated(keys.isolated);
-    let mut out = Output::new();
+    let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&*keys)?;
     } else {

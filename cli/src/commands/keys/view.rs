@@ -13,6 +13,7 @@ pub(super) struct TokenView {
     cluster: String,
     cluster_id: String,
     fingerprint: String,
+    #[serde(rename = "member")]
     name: Option<String>,
     services: Vec<String>,
     datacenter: Option<String>,

@@ -73,7 +73,7 @@ impl Screen {
             read_keys(&sender, &flag);
             drop(is_reading);
         });
-        let style = Style { colours: colours_wanted(true) };
+        let style = Style { colours: colours_wanted(true), width: None };
         let screen = Self { keys, keyboard, closing, style, shown: None };
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).ok()?;
         Some(screen)

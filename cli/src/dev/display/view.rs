@@ -7,7 +7,7 @@ use comfy_table::{Cell, Color};
 use crate::dev::cluster::BACK_AFTER;
 use crate::dev::notices::Notices;
 use crate::dev::sights::Snapshot;
-use crate::output::{Style, member_status, render};
+use crate::output::{Style, member_status, unfitted};
 
 /// The most messages in a picture. Fewer are shown where they do not fit. The table of agents gives way to one.
 const MAX_SHOWN_NOTICES: usize = 4;
@@ -170,7 +170,7 @@ fn share(part: usize, whole: usize) -> Cell {
 }
 
 fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>, style: Style) -> Vec<String> {
-    render(header, rows, style).lines().map(str::to_owned).collect()
+    unfitted(header, rows, style).lines().map(str::to_owned).collect()
 }
 
 /// Cuts a table to `rows` rows. Its last row then says how many were dropped.
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::dev::sights::snapshot::tests::complete;
 
-    const PLAIN: Style = Style { colours: false };
+    const PLAIN: Style = Style::PLAIN;
 
     fn status(ready: bool) -> Status {
         let mut status = Status::new(Instant::now(), vec!["hobnob --socket S members".to_owned()]);
@@ -308,8 +308,7 @@ a kills an agent, k a server (back in 5 s), s stops or starts web-2, q quits"
     #[test]
     fn no_picture_is_higher_than_its_terminal() {
         for (columns, rows) in [(20, 5), (7, 24), (1, 1), (80, 24), (0, 0)] {
-            let lines =
-                lines(&complete(16), &status(false), Style { colours: true }, (columns, rows));
+            let lines = lines(&complete(16), &status(false), Style::COLOURED, (columns, rows));
             let taken: usize = lines.iter().map(|line| rows_of(line, columns)).sum();
             assert!(taken <= rows, "{taken} rows in {columns}x{rows}");
         }
@@ -328,6 +327,6 @@ a kills an agent, k a server (back in 5 s), s stops or starts web-2, q quits"
     #[test]
     fn colours_take_no_columns() {
         assert_eq!(visible_width("\u{1b}[32mok\u{1b}[0m"), 2);
-        assert_eq!(visible_width(&Style { colours: true }.bold("ok")), 2);
+        assert_eq!(visible_width(&Style::COLOURED.bold("ok")), 2);
     }
 }

@@ -35,7 +35,7 @@ fn an_isolated_datacenter_is_shown_and_nothing_crosses_until_it_rejoins() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("`us` is in reach"));
 
     let done = eu1.json(&["datacenters", "isolate", "us"]);
-    assert_eq!((&done["isolated"], &done["changed"]), (&true.into(), &true.into()));
+    assert_eq!((&done["datacenter_isolated"], &done["changed"]), (&true.into(), &true.into()));
     eventually("both agents of eu show it", || {
         [eu1, eu2].iter().all(|agent| other(agent)["status"] == "isolated")
     });
@@ -62,7 +62,10 @@ fn an_isolated_datacenter_is_shown_and_nothing_crosses_until_it_rejoins() {
 
     eu1.ok(&["datacenters", "isolate", "us"]);
     let forgotten = eu1.json(&["datacenters", "isolate", "us", "--forget"]);
-    assert_eq!((&forgotten["isolated"], &forgotten["changed"]), (&true.into(), &true.into()));
+    assert_eq!(
+        (&forgotten["datacenter_isolated"], &forgotten["changed"]),
+        (&true.into(), &true.into())
+    );
     eventually("both agents of eu know us no more", || {
         [eu1, eu2].iter().all(|agent| {
             agent.status_of("us1").is_none()

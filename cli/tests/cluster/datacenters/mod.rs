@@ -190,7 +190,7 @@ impl Agent {
         let output = command.env("HOBNOB_SOCKET", socket).output().unwrap();
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let mut ids: Vec<String> =
-            items(&found["instances"]).iter().map(|one| text(one, "id")).collect();
+            items(&found["instances"]).iter().map(|one| text(one, "instance")).collect();
         ids.sort();
         ids
     }
@@ -198,6 +198,6 @@ impl Agent {
     /// The datacenter of the instance that a call goes to.
     fn picks_in(&self) -> String {
         let picked = self.json(&["pick", "web", "--json"]);
-        text(&items(&picked["picks"])[0]["instance"], "datacenter")
+        text(&items(&picked["picks"])[0], "datacenter")
     }
 }

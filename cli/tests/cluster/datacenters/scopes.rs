@@ -8,7 +8,7 @@ use crate::sealed::failed;
 fn known(agent: &Agent) -> Vec<String> {
     let shown = agent.json(&["resolve", "web", "--dc", "*", "--all"]);
     let mut ids: Vec<String> =
-        items(&shown["instances"]).iter().map(|one| text(one, "id")).collect();
+        items(&shown["instances"]).iter().map(|one| text(one, "instance")).collect();
     ids.sort();
     ids
 }

@@ -4,7 +4,7 @@ use crate::agent::{Agent, eventually, items, text};
 
 fn members_called(agent: &Agent, name: &str) -> Vec<(String, String)> {
     let members = agent.json(&["members", "--all"])["members"].take();
-    let called = items(&members).iter().filter(|item| text(item, "name") == name);
+    let called = items(&members).iter().filter(|item| text(item, "member") == name);
     called.map(|item| (text(item, "node_id"), text(item, "status"))).collect()
 }
 
@@ -39,7 +39,7 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
     let all = members_called(&a2, "a1");
     let (dead, _) = all.iter().find(|(_, status)| status == "down").unwrap();
     let gone = a2.json(&["force-leave", "a1"]);
-    assert_eq!((&gone["name"], &gone["instances"]), (&"a1".into(), &1.into()), "{gone}");
+    assert_eq!((&gone["member"], &gone["instance_count"]), (&"a1".into(), &1.into()), "{gone}");
     assert_eq!(text(&gone, "node_id"), *dead, "the dead one is meant");
     eventually("its instance is gone everywhere", || {
         [&a2, &a3, &again].iter().all(|agent| agent.instances("web").is_empty())
@@ -54,7 +54,7 @@ fn the_instances_of_a_member_that_is_gone_for_good_go_everywhere() {
     for agent in [&a2, &a3] {
         let explained = agent.json(&["explain", dead]);
         let member = &explained["members"][0];
-        assert_eq!(text(&member["member"], "name"), "a1", "{member}");
+        assert_eq!(text(member, "member"), "a1", "{member}");
         assert!(text(member, "reason").contains("forced it to leave"), "{member}");
         assert_eq!(member["verdict"]["cause"], "force_leave", "{member}");
     }

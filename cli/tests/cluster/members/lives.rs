@@ -64,7 +64,7 @@ fn two_living_agents_of_one_name_both_say_so() {
     assert!(!a1.has_logged("has the name of this one"), "it is no business of others");
     let members = a1.json(&["members"])["members"].take();
     for member in items(&members) {
-        assert_eq!(member["name_conflict"] == true, text(member, "name") == "twin", "{member}");
+        assert_eq!(member["name_conflict"] == true, text(member, "member") == "twin", "{member}");
     }
     let warned = String::from_utf8(a1.run(&["members"]).stderr).unwrap();
     assert!(warned.contains("2 living members have the name `twin`"), "{warned}");

@@ -6,7 +6,7 @@ use crate::agent::{Agent, eventually, items, text};
 /// The members that an agent remembers, by name, with the status of each.
 fn remembered(agent: &Agent) -> Vec<(String, String)> {
     let members = agent.json(&["members", "--all"])["members"].take();
-    items(&members).iter().map(|item| (text(item, "name"), text(item, "status"))).collect()
+    items(&members).iter().map(|item| (text(item, "member"), text(item, "status"))).collect()
 }
 
 fn knows(agent: &Agent, name: &str) -> bool {
@@ -70,7 +70,7 @@ fn members_that_left_and_records_of_the_unknown_dead_are_listed_and_dropped() {
         status("a3").as_deref() == Some("down") && status("a4").as_deref() == Some("left")
     });
     let listed = a1.json(&["members"])["members"].take();
-    let names: Vec<_> = items(&listed).iter().map(|item| text(item, "name")).collect();
+    let names: Vec<_> = items(&listed).iter().map(|item| text(item, "member")).collect();
     assert_eq!(names, ["a1", "a2", "a3"], "gone is gone");
 
     // A newcomer knows the dead by their records alone.
