@@ -47,7 +47,9 @@ use handle::Inbox;
 pub(crate) use joining::Joining;
 use keys::KeySaving;
 use losses::HeldLosses;
-pub(crate) use own_checks::{OwnChange, OwnCheck, OwnChecks, OwnInstance, target_of, verdict_key};
+pub(crate) use own_checks::{
+    OwnChange, OwnCheck, OwnChecks, OwnInstance, status_word, target_of, verdict_key,
+};
 use peers::KeptPeers;
 use requesting::Requesting;
 pub(crate) use words::name_of;

@@ -47,7 +47,14 @@ pub(crate) async fn explain(
     let mut instances = Vec::new();
     for view in views {
         let is_own = view.instance.origin == own;
-        let checks = if is_own { driver.checks(subject.clone()).await? } else { Vec::new() };
+        let mut checks = if is_own { driver.checks(subject.clone()).await? } else { Vec::new() };
+        for check in &mut checks {
+            let Some(latest) = registrations.latest_outcome(&subject, &check.name) else {
+                continue;
+            };
+            check.latest_output = Some(latest.output);
+            check.latest_ago_ms = Some(millis(latest.at.elapsed()));
+        }
         let registrant = is_own.then(|| registrations.registrant(&subject)).flatten();
         let registered_by = registrant.map(|registrant| RegisteredBy {
             file: registrations.source(&subject).map(|file| file.to_string()),

@@ -12,7 +12,7 @@ use super::registrar::upkeep::Maintained;
 use super::rules;
 use crate::actor::{Reply, ask};
 use crate::caller::Caller;
-use crate::checks::SelfReport;
+use crate::checks::{Latest, LatestOutcomes, SelfReport};
 use crate::definitions::Definition;
 use crate::storage::StoredRegistrant;
 
@@ -25,6 +25,7 @@ pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
     registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
+    latest: Arc<LatestOutcomes>,
     /// Whether checks may be scripts.
     script_checks: bool,
 }
@@ -77,16 +78,17 @@ impl RegistrationsHandle {
     pub(super) fn channel(
         registrants: Arc<Registrants>,
         hearings: Arc<Hearings>,
+        latest: Arc<LatestOutcomes>,
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants, hearings, script_checks }, received)
+        (Self { commands, registrants, hearings, latest, script_checks }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default(), Arc::default(), false).0
+        Self::channel(Arc::default(), Arc::default(), Arc::default(), false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
@@ -163,6 +165,11 @@ impl RegistrationsHandle {
     /// process is known. Waits for nothing.
     pub(crate) fn registrant(&self, id: &str) -> Option<StoredRegistrant> {
         self.registrants.get(id)
+    }
+
+    /// The latest outcome of a check of an instance of this agent. Waits for nothing.
+    pub(crate) fn latest_outcome(&self, id: &str, check: &str) -> Option<Latest> {
+        self.latest.get(id, check)
     }
 
     /// The name of the file that defines the instance with this id, if one does. Waits for nothing.
