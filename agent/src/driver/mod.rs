@@ -365,6 +365,7 @@ impl Driver {
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
             self.show_unanswered(now);
+            self.log_held_losses(now);
             self.show_datacenters(now);
         }
         self.writer.publish();

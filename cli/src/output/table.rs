@@ -123,7 +123,7 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
         let (status, colour) = member_status(member.status);
         vec![
             cell(&member.name),
-            cell(status).fg(colour),
+            member_status_cell(member, status, colour),
             cell(or_dash(&member.gossip_address)),
             cell(or_dash(&member.datacenter)),
             cell(or_dash(&member.zone)),
@@ -133,6 +133,14 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
         ]
     });
     render(&header, rows, style)
+}
+
+/// The status of a member. One behind a broken link lives by the word of others.
+fn member_status_cell(member: &Member, status: &str, colour: Color) -> Cell {
+    match member.link_silent_ms {
+        Some(ms) => cell(format!("{status}, link broken {}", age(ms))).fg(Color::Yellow),
+        None => cell(status).fg(colour),
+    }
 }
 
 /// The table of `hobnob services`.
@@ -257,6 +265,8 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("pid", info.pid.to_string()),
         ("uptime", age(info.uptime_ms)),
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
+        ("lost at once", mass_losses(info)),
+        ("broken links", or_dash(&info.broken_links.join(", ")).to_owned()),
         ("last heard", heard),
         ("duplicate", duplicate(info.duplicate.as_ref())),
         ("UDP", udp(info.udp_blocked).to_owned()),
@@ -270,6 +280,12 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
     let rows = rows.into_iter().chain(sealed).chain(counters);
     render(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
+}
+
+/// The mass losses that are not over.
+fn mass_losses(info: &Info) -> String {
+    let losses: Vec<_> = info.mass_losses.iter().map(super::mass_loss).collect();
+    or_dash(&losses.join("; ")).to_owned()
 }
 
 /// The place of an agent in a sealed cluster.
@@ -368,6 +384,7 @@ pub(super) mod tests {
             epoch: 7,
             down_ago_ms: None,
             name_conflict: false,
+            link_silent_ms: None,
         }
     }
 
@@ -406,6 +423,8 @@ pub(super) mod tests {
             name_conflicts: Vec::new(),
             takes_tcp_probes: true,
             udp_blocked: false,
+            mass_losses: Vec::new(),
+            broken_links: Vec::new(),
             active_members: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),
