@@ -280,7 +280,7 @@ counters! {
     lives_replaced,
     /// Times that a large part of the members was lost at once.
     mass_losses,
-    /// Such losses that are over: most of the members are back, or gone for good.
+    /// Losses of a large part of the members at once that are over: most of these are back, or gone for good.
     mass_losses_ended,
     /// Times that this node's own loop came a tenth of a second late or more.
     stalls,
