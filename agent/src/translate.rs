@@ -71,7 +71,22 @@ pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_ap
         epoch,
         down_ago_ms,
         name_conflict: false,
+        link_silent_ms: node.link_broken_for(node_id, now).map(millis),
     }
+}
+
+/// The mass losses that are not over.
+pub(crate) fn mass_losses(node: &Node, now: Time) -> Vec<hobnob_api::MassLoss> {
+    let losses = node.mass_losses().iter();
+    let translated = losses.map(|loss| hobnob_api::MassLoss {
+        ago_ms: millis(now.since(loss.since)),
+        lost: loss.lost,
+        of: loss.of,
+        back: loss.back,
+        missing: loss.missing.len(),
+        exited: loss.exited,
+    });
+    translated.collect()
 }
 
 #[cfg(test)]

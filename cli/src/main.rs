@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use exit::Exit;
 
 fn main() -> ExitCode {
+    signals::outlive_hangups();
     let cli = args::parse();
     let exit = commands::run(cli).unwrap_or_else(|error| {
         let exit = Exit::of(&error);

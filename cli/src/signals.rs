@@ -92,6 +92,20 @@ impl StopSignals {
     }
 }
 
+/// Lets SIGHUP end this process no more, from now on, if it is the process of an agent. An agent reads its files before it
+/// listens to signals, and a SIGHUP that comes meanwhile asks for what it does anyway.
+pub(crate) fn outlive_hangups() {
+    let is_agent = std::env::args_os().nth(1).is_some_and(|command| command == "agent");
+    if !is_agent || is_ignored(Number::HUP) {
+        return;
+    }
+    // A handler stays installed without the runtime and the value that it was made with.
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        let _runtime = runtime.enter();
+        drop(signal(SignalKind::hangup()));
+    }
+}
+
 async fn next_hangup(hangup: &mut Option<(Signal, Hangup)>) -> Hangup {
     match hangup {
         Some((signal, meaning)) => {

@@ -82,7 +82,7 @@ pub use node::config::Config;
 pub use node::datacenters::shown::Datacenter;
 pub use node::explain::Provenance;
 pub use node::io::{Event, Input, Output};
-pub use node::losses::is_probably_a_cut;
+pub use node::losses::{MassLoss, is_probably_a_cut};
 pub use node::sealed::survey::{KeyStatus, MemberKeys};
 pub use node::{Node, view};
 pub use requests::{RequestError, RequestId};

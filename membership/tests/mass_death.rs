@@ -148,3 +148,55 @@ fn a_third_of_forty_that_die_at_once_are_down_for_all_after_two_seconds() {
         assert_eq!(alive, [], "{n}");
     }
 }
+
+/// What a node told of losses and returns.
+fn groups(net: &Network, n: usize) -> Vec<(usize, usize)> {
+    let group = |event: &Event| match event {
+        Event::LostTogether { nodes, of } => Some((nodes.len(), *of)),
+        Event::BackTogether { loss, .. } => Some((loss.back, loss.missing.len())),
+        _ => None,
+    };
+    net.events[n].iter().filter_map(group).collect()
+}
+
+#[test]
+fn a_cut_in_two_halves_is_one_event_for_both_until_it_heals() {
+    let mut net = Network::joined(4);
+    net.run_for(Duration::from_secs(5));
+    let across = [(0, 2), (0, 3), (1, 2), (1, 3)];
+    net.cut.extend(across.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]));
+    net.run_for(Duration::from_secs(10));
+    for n in 0..4 {
+        assert_eq!(groups(&net, n), [(2, 4)], "{n}");
+        let [loss] = net.nodes[n].mass_losses() else { panic!("{n}") };
+        assert_eq!((loss.lost, loss.of, loss.missing.len()), (2, 4, 2));
+        let far = identity((n + 2) % 4).node_id;
+        assert_eq!(net.nodes[n].mass_loss_of(far), Some(loss));
+        assert_eq!(net.nodes[n].mass_loss_of(identity(n ^ 1).node_id), None);
+        assert_eq!(net.nodes[n].broken_links().count(), 0, "{n}: nobody hears those over there");
+    }
+    net.cut.clear();
+    net.run_for(Duration::from_secs(10));
+    for n in 0..4 {
+        assert_eq!(groups(&net, n), [(2, 4), (2, 0)], "{n}");
+        assert!(net.nodes[n].mass_losses().is_empty());
+        let counters = net.nodes[n].counters();
+        assert_eq!((counters.mass_losses, counters.mass_losses_ended), (1, 1), "{n}");
+    }
+}
+
+#[test]
+fn an_isolated_node_knows_of_its_mass_loss_and_of_its_end() {
+    let mut net = Network::joined(4);
+    net.run_for(Duration::from_secs(5));
+    net.cut.extend([1, 2, 3].into_iter().flat_map(|n| [(0, n), (n, 0)]));
+    net.run_for(Duration::from_secs(15));
+    assert!(!net.nodes[0].is_connected());
+    assert_eq!(groups(&net, 0), [], "it tells that it is isolated");
+    let [loss] = net.nodes[0].mass_losses() else { panic!("{:?}", net.nodes[0].mass_losses()) };
+    assert_eq!((loss.lost, loss.of), (3, 4));
+    net.cut.clear();
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(groups(&net, 0), [(3, 0)]);
+    assert!(net.nodes[0].mass_losses().is_empty());
+}

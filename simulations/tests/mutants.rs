@@ -8,8 +8,14 @@ const SIZE: Size = Size { nodes: 10, seconds: 40 };
 
 /// Bugs that show within seconds of virtual time, quickly enough for a debug build. The command `mutants` hunts all
 /// bugs.
-const QUICK: [Mutant; 4] =
-    [Mutant::KnownOverGap, Mutant::NeverRepair, Mutant::DropMemberEvent, Mutant::TruncateSync];
+const QUICK: [Mutant; 6] = [
+    Mutant::KnownOverGap,
+    Mutant::NeverRepair,
+    Mutant::DropMemberEvent,
+    Mutant::TruncateSync,
+    Mutant::IgnoreBrokenLinks,
+    Mutant::KeepMassLosses,
+];
 
 #[test]
 fn known_bugs_are_found() {

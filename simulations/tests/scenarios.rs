@@ -19,7 +19,8 @@ fn there_are_at_least_twenty_scenarios() {
 
 #[test]
 fn partitions_of_every_shape_heal() {
-    for name in ["half-half", "one-way", "bridge", "majority-ring", "isolated-node"] {
+    for name in ["half-half", "one-way", "bridge", "broken-link", "majority-ring", "isolated-node"]
+    {
         let scenario = small(name);
         let outcome = run(&scenario, scenario.seed, RunOptions::default());
         assert!(outcome.is_green(), "{name}: {:?}", outcome.failures);

@@ -317,7 +317,12 @@ mod tests {
     }
 
     fn nobody() -> Response {
-        Response::Members(Members { revision: 1, isolated: false, members: vec![] })
+        Response::Members(Members {
+            revision: 1,
+            isolated: false,
+            members: vec![],
+            mass_losses: vec![],
+        })
     }
 
     fn query() -> WatchQuery {

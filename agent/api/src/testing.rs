@@ -52,6 +52,8 @@ pub(crate) fn info() -> Info {
         name_conflicts: Vec::new(),
         takes_tcp_probes: true,
         udp_blocked: false,
+        mass_losses: Vec::new(),
+        broken_links: Vec::new(),
         active_members: 1,
         instances: 0,
         catalog_digest: "0".to_owned(),

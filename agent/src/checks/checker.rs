@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{self, Instant};
 
 use super::expiry::Expiry;
+use super::latest::{LatestOutcomes, OutcomeNotes};
 use super::listener::Listener;
 use super::listeners::{ListenerWatch, Look, Ruling, Signal};
 use super::outcome::Outcome;
@@ -54,6 +55,8 @@ pub struct CheckContext {
     pub reports: mpsc::Sender<CheckReport>,
     /// Takes the checks that were critical for too long.
     pub expired: mpsc::Sender<CheckId>,
+    /// Shows the latest outcome of each.
+    pub latest: Arc<LatestOutcomes>,
 }
 
 /// The knowledge of an instance when its check begins.
@@ -63,8 +66,9 @@ pub enum Start {
     New,
     /// The outcome of a probe that was made after a restart. The next one follows after about an interval.
     Probed(Outcome),
-    /// The verdict before a restart, which stands until outcomes change it. The first probe begins within the interval.
-    Kept(Health),
+    /// The verdict before a restart, with its age, which stands until outcomes change it. The first probe begins within the
+    /// interval.
+    Kept(Health, Duration),
 }
 
 /// A running check. Dropping it stops the check; reports that were sent before may still be in the channel.
@@ -104,19 +108,24 @@ impl Checker {
         subject: Subject,
         context: &CheckContext,
     ) -> Self {
-        let CheckContext { prober, listeners, reports, expired } = context.clone();
+        let CheckContext { prober, listeners, reports, expired, latest } = context.clone();
+        let notes = OutcomeNotes::new(latest, id.instance.clone(), &check.name);
         let after_ms = check.deregister_critical_after_ms;
-        let expiry = Expiry::new(id.clone(), after_ms, expired);
+        let critical_for = match &start {
+            Start::Kept(Health::Failing, age) => *age,
+            _ => Duration::ZERO,
+        };
+        let expiry = Expiry::new(id.clone(), after_ms, expired).critical_for(critical_for);
         let name = check.name.clone();
         if let Probe::Ttl { ttl_ms } = check.probe {
             let (hear, heard) = mpsc::channel(ttl::MAX_WAITING);
             let (health, reported) = match start {
-                Start::Kept(health) => (health, health),
+                Start::Kept(health, _) => (health, health),
                 Start::New | Start::Probed(_) => (initial(&check), Health::Unknown),
             };
             let run =
                 ttl::Run::new(id.clone(), Duration::from_millis(ttl_ms), health, reported, expiry);
-            let task = tokio::spawn(run.run(heard, reports)).abort_handle();
+            let task = tokio::spawn(run.noting(notes).run(heard, reports)).abort_handle();
             return Self { id, name, task, hear: Some(hear) };
         }
         let schedule = Schedule::from(&check);
@@ -124,14 +133,14 @@ impl Checker {
         let beat = match &start {
             Start::New => schedule.begin_now(now, draw),
             Start::Probed(_) => schedule.begin_later(now, draw),
-            Start::Kept(_) => schedule.resume(now, draw),
+            Start::Kept(..) => schedule.resume(now, draw),
         };
         // A first outcome says more than what the check begins with.
         let initial = if start == Start::New { initial(&check) } else { Health::Unknown };
         let listener = Listener::of(&check, &listeners);
         let thresholds = Thresholds::from(&check);
         let run = Run::new(id.clone(), thresholds, schedule, beat, start, listener);
-        let run = run.beginning_as(initial).expiring(expiry);
+        let run = run.beginning_as(initial).expiring(expiry).noting(notes);
         let probing = Arc::new((prober, subject, check.probe));
         let attempt = move || {
             let probing = probing.clone();
@@ -193,6 +202,7 @@ pub(super) struct Run {
     has_last_chance: bool,
     void: Option<Outcome>,
     expiry: Option<Expiry>,
+    notes: Option<OutcomeNotes>,
 }
 
 /// A probe under way.
@@ -213,7 +223,7 @@ impl Run {
         let (verdict, reported) = match start {
             Start::New => (Verdict::new(thresholds), Health::Unknown),
             Start::Probed(outcome) => (Verdict::restored(thresholds, outcome), Health::Unknown),
-            Start::Kept(health) => (Verdict::kept(thresholds, health), health),
+            Start::Kept(health, _) => (Verdict::kept(thresholds, health), health),
         };
         Self {
             id,
@@ -228,6 +238,7 @@ impl Run {
             has_last_chance: false,
             void: None,
             expiry: None,
+            notes: None,
         }
     }
 
@@ -242,6 +253,11 @@ impl Run {
     fn expiring(self, mut expiry: Expiry) -> Self {
         expiry.judged(self.verdict.health(), Instant::now());
         Self { expiry: Some(expiry), ..self }
+    }
+
+    /// Lets others see the latest outcome.
+    fn noting(self, notes: OutcomeNotes) -> Self {
+        Self { notes: Some(notes), ..self }
     }
 
     /// Probes, judges and reports until the receiver of the reports is gone.
@@ -314,6 +330,9 @@ impl Run {
 
     fn take(&mut self, outcome: Outcome, is_extra: bool) {
         let (now, before) = (Instant::now(), self.verdict.health());
+        if let Some(notes) = &self.notes {
+            notes.note(outcome.output());
+        }
         let meaning = outcome.meaning();
         let ruling = self.listener.state.probed(meaning, is_extra, before, now);
         if outcome.is_void() {

@@ -8,6 +8,7 @@
 
 mod checker;
 mod expiry;
+mod latest;
 mod listener;
 mod listeners;
 mod outcome;
@@ -22,6 +23,7 @@ mod watched;
 
 pub(crate) use checker::initial;
 pub use checker::{CheckContext, CheckId, CheckReport, Checker, Start};
+pub use latest::{Latest, LatestOutcomes};
 pub use listeners::{LOOK_EVERY, ListenerWatch, Signal};
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]

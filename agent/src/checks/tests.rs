@@ -39,7 +39,8 @@ fn spawn(
 ) -> Checker {
     let (expired, _) = mpsc::channel(1);
     let (prober, listeners) = (Prober::default(), listeners.clone());
-    let context = CheckContext { prober, listeners, reports, expired };
+    let latest = std::sync::Arc::default();
+    let context = CheckContext { prober, listeners, reports, expired, latest };
     Checker::spawn(id("web-1"), check, start, Subject::default(), &context)
 }
 
@@ -49,7 +50,7 @@ fn new_run(start: Start) -> Run {
     let beat = match &start {
         Start::New => SCHEDULE.begin_now(now, || 1.0),
         Start::Probed(_) => SCHEDULE.begin_later(now, || 1.0),
-        Start::Kept(_) => SCHEDULE.resume(now, || 0.0),
+        Start::Kept(..) => SCHEDULE.resume(now, || 0.0),
     };
     let listener = Listener::at("127.0.0.1:80".to_owned());
     Run::new(id("web-1"), THRESHOLDS, SCHEDULE, beat, start, listener)
@@ -281,7 +282,7 @@ async fn a_kept_verdict_on_a_server_that_is_gone_does_not_stand_for_long() {
     server.stop().await;
     let (tx, mut rx) = mpsc::channel(1);
     let watch = ListenerWatch::new(true);
-    let start = Start::Kept(Health::Passing);
+    let start = Start::Kept(Health::Passing, Duration::ZERO);
     let _checker = spawn(slow_check(&server), start, &watch, tx);
     let (health, signal, output) = next(&mut rx).await;
     assert_eq!((health, signal), (Health::Failing, Some(Signal::ListenerGone)), "{output}");
@@ -307,7 +308,7 @@ async fn thresholds_decide_where_the_watch_is_turned_off() {
 #[tokio::test(start_paused = true)]
 async fn a_kept_verdict_stands_until_outcomes_change_it() {
     use Health::{Failing, Passing};
-    assert_eq!(reports_of("--", Start::Kept(Passing)).await, [(1_010, Failing)]);
-    assert_eq!(reports_of("-++", Start::Kept(Passing)).await, []);
-    assert_eq!(reports_of("-+-", Start::Kept(Failing)).await, [(1_010, Passing)]);
+    assert_eq!(reports_of("--", Start::Kept(Passing, Duration::ZERO)).await, [(1_010, Failing)]);
+    assert_eq!(reports_of("-++", Start::Kept(Passing, Duration::ZERO)).await, []);
+    assert_eq!(reports_of("-+-", Start::Kept(Failing, Duration::ZERO)).await, [(1_010, Passing)]);
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::checker::{CheckId, CheckReport};
 use super::expiry::Expiry;
+use super::latest::OutcomeNotes;
 use super::outcome::one_line;
 
 /// Reports that wait for the task of their check; a further one waits with its sender.
@@ -33,6 +34,7 @@ pub(super) struct Run {
     reported: (Health, String),
     silent_at: Instant,
     expiry: Expiry,
+    notes: Option<OutcomeNotes>,
 }
 
 impl Run {
@@ -54,7 +56,13 @@ impl Run {
             reported: (reported, output),
             silent_at,
             expiry,
+            notes: None,
         }
+    }
+
+    /// Lets others see the latest report.
+    pub(super) fn noting(self, notes: OutcomeNotes) -> Self {
+        Self { notes: Some(notes), ..self }
     }
 
     /// Judges and reports until the receiver of the reports is gone.
@@ -92,6 +100,9 @@ impl Run {
             note if note.is_empty() => format!("reported as {}", report.status.name()),
             note => note,
         };
+        if let Some(notes) = &self.notes {
+            notes.note(&self.output);
+        }
         let now = Instant::now();
         self.silent_at = now + self.ttl;
         self.expiry.judged(self.health, now);

@@ -10,7 +10,7 @@ mod shape;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hobnob_api::Registration;
+use hobnob_api::{Check, Registration};
 
 use crate::config::Problem;
 use crate::registrations;
@@ -89,25 +89,35 @@ impl Definitions {
             problems.extend(parsed.problems);
             all.definitions.extend(parsed.definitions);
         }
-        let broken = |one| broken_rule(one, script_checks);
-        problems.extend(all.definitions.iter().filter_map(broken));
+        problems.extend(all.definitions.iter().flat_map(|one| broken_rules(one, script_checks)));
         problems.extend(duplicates(&all.definitions));
         if problems.is_empty() { Ok(all) } else { Err(problems) }
     }
 }
 
-/// The first rule that a definition breaks.
-fn broken_rule(definition: &Definition, script_checks: bool) -> Option<Problem> {
+/// The rules that a definition breaks: of the instance itself, and of each check the first.
+fn broken_rules(definition: &Definition, script_checks: bool) -> Vec<Problem> {
     let Definition { file, line, registration } = definition;
-    let problem = |message: String| Some(Problem::of(file, *line, message));
+    let mut messages = Vec::new();
     for (is_given, key) in
         [(registration.ack.is_some(), "ack"), (registration.datacenter.is_some(), "datacenter")]
     {
         if is_given {
-            return problem(format!("`{key}` is for `hobnob register`, not for a file"));
+            messages.push(format!("`{key}` is for `hobnob register`, not for a file"));
         }
     }
-    registrations::check(registration, script_checks).err().and_then(|error| problem(error.message))
+    // Each check is looked at by itself, so that the fault of one hides none of another.
+    let with = |checks: Vec<Check>| Registration { checks, ..registration.clone() };
+    let one_by_one = registration.checks.iter().map(|check| with(vec![check.clone()]));
+    let all = std::iter::once(with(Vec::new())).chain(one_by_one);
+    for registration in all.chain([registration.clone()]) {
+        if let Err(error) = registrations::check(&registration, script_checks)
+            && !messages.contains(&error.message)
+        {
+            messages.push(error.message);
+        }
+    }
+    messages.into_iter().map(|message| Problem::of(file, *line, message)).collect()
 }
 
 /// A problem for each id that is defined again.
@@ -181,6 +191,17 @@ mod tests {
             ["d.json:1: ", "a.toml:1: ", "b.toml:1: ", "c.toml:1: `datacenter`"].iter().zip(&told)
         {
             assert!(told.starts_with(says), "{told}");
+        }
+    }
+
+    #[test]
+    fn the_problems_of_one_service_are_told_together() {
+        let text = "service = \"web\"\nport = 80\nweight = 0\nack = { of = \"all\" }\n\
+                    [[checks]]\nname = \"a\"\nprobe.tcp.address = \"h\"\n\
+                    [[checks]]\nname = \"b\"\nprobe.http.url = \"ftp://h/\"\n";
+        let told = parse(&[("a.toml", text)]).expect_err("problems");
+        for says in ["weight", "`h`", "ftp"] {
+            assert!(told.iter().any(|told| told.contains(says)), "{says}: {told:?}");
         }
     }
 

@@ -31,9 +31,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
             Ok(registration) => {
                 parsed.definitions.push(Definition::new(file, Some(line), registration));
             }
-            Err(ShapeError { path, message }) => {
-                let line = lines.of(&path).unwrap_or(line);
-                parsed.problems.push(Problem::of(file, Some(line), message));
+            Err(faults) => {
+                parsed.problems.extend(faults.into_iter().map(|ShapeError { path, message }| {
+                    let line = lines.of(&path).unwrap_or(line);
+                    Problem::of(file, Some(line), message)
+                }))
             }
         }
     };

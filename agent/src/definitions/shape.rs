@@ -9,6 +9,8 @@ use crate::config::nearest;
 
 /// The most durations as text in one registration.
 const MAX_DURATIONS: usize = 1_024;
+/// The most faults of one registration that are told.
+const MAX_FAULTS: usize = 32;
 
 /// A value that is no registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +20,52 @@ pub(super) struct ShapeError {
     pub(super) message: String,
 }
 
-/// The registration that a value describes. A key `interval` with a text such as `2s` stands for `interval_ms`, and so
-/// does every other key that ends with `_ms`.
-pub(super) fn registration(mut value: Value) -> Result<Registration, ShapeError> {
+/// The registration that a value describes, or all that is wrong with it. A key `interval` with a text such as `2s` stands
+/// for `interval_ms`, and so does every other key that ends with `_ms`.
+pub(super) fn registration(mut value: Value) -> Result<Registration, Vec<ShapeError>> {
+    let mut faults: Vec<ShapeError> = Vec::new();
+    while faults.len() < MAX_FAULTS {
+        let fault = match first_fault(&mut value) {
+            Ok(registration) if faults.is_empty() => return Ok(registration),
+            Ok(_) => break,
+            Err(fault) => fault,
+        };
+        // What a key lacks without a faulty one says nothing more.
+        if faults.iter().any(|known| parent(&known.path) == fault.path) {
+            break;
+        }
+        let is_removed = remove(&mut value, &fault.path);
+        faults.push(fault);
+        if !is_removed {
+            break;
+        }
+    }
+    Err(faults)
+}
+
+/// The keys that lead to the last key of a path.
+fn parent(path: &str) -> &str {
+    path.rfind('.').map_or("", |dot| &path[..dot])
+}
+
+/// Removes a key, for a look at what is wrong beside it.
+fn remove(value: &mut Value, path: &str) -> bool {
+    let key = path.rsplit('.').next().unwrap_or_default();
+    let fields = value.pointer_mut(&pointer(parent(path))).and_then(Value::as_object_mut);
+    fields.is_some_and(|fields| fields.remove(key).is_some())
+}
+
+/// A path as a pointer of JSON.
+fn pointer(path: &str) -> String {
+    path.split(['.', '['])
+        .filter(|part| !part.is_empty())
+        .map(|part| format!("/{}", part.trim_end_matches(']')))
+        .collect()
+}
+
+fn first_fault(value: &mut Value) -> Result<Registration, ShapeError> {
     for _ in 0..MAX_DURATIONS {
-        let (path, message) = match serde_path_to_error::deserialize(&value) {
+        let (path, message) = match serde_path_to_error::deserialize(&*value) {
             Ok(registration) => return Ok(registration),
             Err(error) => (error.path().clone(), error.inner().to_string()),
         };
@@ -40,7 +83,7 @@ pub(super) fn registration(mut value: Value) -> Result<Registration, ShapeError>
             return Err(ShapeError { path, message: unknown.to_string() });
         }
         let at = format!("{path}.{}", unknown.word);
-        replace(&mut value, &path, unknown.word, in_ms).map_err(|message| ShapeError {
+        replace(value, &path, unknown.word, in_ms).map_err(|message| ShapeError {
             path: at.trim_start_matches('.').to_owned(),
             message,
         })?;
@@ -50,12 +93,7 @@ pub(super) fn registration(mut value: Value) -> Result<Registration, ShapeError>
 
 /// Puts milliseconds in the place of a duration as text.
 fn replace(value: &mut Value, path: &str, key: &str, in_ms: String) -> Result<(), String> {
-    let pointer: String = path
-        .split(['.', '['])
-        .filter(|part| !part.is_empty())
-        .map(|part| format!("/{}", part.trim_end_matches(']')))
-        .collect();
-    let fields = value.pointer_mut(&pointer).and_then(Value::as_object_mut);
+    let fields = value.pointer_mut(&pointer(path)).and_then(Value::as_object_mut);
     let fields = fields.ok_or_else(|| format!("there is no key `{key}`"))?;
     let given = fields.remove(key).unwrap_or_default();
     let duration = given.as_str().and_then(duration::parse).ok_or_else(|| {
@@ -130,7 +168,9 @@ mod tests {
     use serde_json::json;
 
     fn error(value: Value) -> (String, String) {
-        let ShapeError { path, message } = registration(value).expect_err("an error");
+        let mut faults = registration(value).expect_err("an error");
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let ShapeError { path, message } = faults.remove(0);
         (path, message)
     }
 
@@ -160,6 +200,21 @@ mod tests {
         let (path, message) = error(json!({ "service": "web", "port": 1, "checks": [probe] }));
         assert!(path.starts_with("checks[0].probe"), "{path}");
         assert!(message.contains("no value `tpc`; did you mean `tcp`?"), "{message}");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told() {
+        let check = json!({ "probe": { "tcp": { "address": "h:1" } }, "intervall": "2s", "timeout": "soon" });
+        let value =
+            json!({ "service": "web", "prot": 80, "weight": "much", "tags": 7, "checks": [check] });
+        let faults = registration(value).expect_err("faults");
+        let mut paths: Vec<_> = faults.iter().map(|fault| &*fault.path).collect();
+        paths.sort_unstable();
+        assert_eq!(
+            paths,
+            ["checks[0].intervall", "checks[0].timeout", "prot", "tags", "weight"],
+            "and not that `port` is missing: {faults:?}"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The events of the node: they are persisted for the next start, shown to clients, and logged.
 
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Event, is_probably_a_cut};
+use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
 
+use super::losses::HeldLoss;
 use super::{Driver, Persist, words};
 use crate::elsewhere::Requested;
 
@@ -15,6 +16,7 @@ impl Driver {
                 self.note_member(&change.member);
                 self.members_changed = true;
                 self.peers.changed();
+                self.note_gone(&change.member);
             }
             Event::ForceLeft { node, told_by } => {
                 tracing::warn!(
@@ -23,7 +25,7 @@ impl Driver {
                     told_by = words::name_of(&self.node, told_by),
                     "an operator forced this member to leave: its instances are gone"
                 );
-                if !self.node.is_connected() {
+                if self.is_alone() {
                     self.review_isolation();
                 }
             }
@@ -36,11 +38,17 @@ impl Driver {
                 let held = self.losses.take();
                 let lost = nodes.len();
                 if is_probably_a_cut(lost, of) {
-                    tracing::warn!("lost {lost} of {of} at once: probably a cut");
+                    let members = words::names(&self.node, nodes.iter().copied());
+                    let exited = nodes.iter().filter(|id| self.has_exited(**id)).count();
+                    let cause = words::likely_cause(lost, exited);
+                    tracing::warn!(members, "lost {lost} of {of} at once: {cause}");
                 } else {
-                    held.iter().for_each(|member| self.log_member(member));
+                    held.iter().for_each(|loss| self.log_loss(loss));
                 }
             }
+            Event::BackTogether { loss, lost_for } => self.log_returns(&loss, lost_for),
+            Event::LinkBroken { node } => self.log_broken_link(node),
+            Event::LinkEnded { node, end } => self.log_end_of_link(node, end),
             Event::Isolated => {
                 // One line tells of all that were lost.
                 self.losses.take();
@@ -72,9 +80,15 @@ impl Driver {
                 );
                 self.writer.set_isolated(true);
             }
-            Event::Resumed => tracing::warn!(
-                "the other agent under this agent's node id is gone: this agent joins again"
-            ),
+            Event::Resumed => {
+                tracing::warn!(
+                    "the other agent under this agent's node id is gone: this agent joins again"
+                );
+                // It was isolated because it was silent.
+                if self.is_alone() && !self.joining.expects_company() {
+                    self.review_isolation();
+                }
+            }
             Event::NameConflict { other } => {
                 let own = *self.node.identity();
                 tracing::warn!(
@@ -155,22 +169,56 @@ impl Driver {
             return;
         }
         tracing::info!(count, "an operator dropped members from the memory of this agent");
-        if !self.node.is_connected() {
+        if self.is_alone() {
             self.review_isolation();
         }
     }
 
-    /// Logs a change of a member, unless it may be one of many that are lost together.
-    fn note_member(&mut self, member: &Member) {
-        let is_here = !self.node.is_elsewhere(member.identity.node_id);
-        let is_lost = member.status == MemberStatus::Down && self.node.is_connected() && is_here;
-        if !is_lost || self.losses.lost(member, self.clock.now()) {
-            self.log_member(member);
+    /// Ends the isolation of this agent if the last member that it had lost is gone for good.
+    fn note_gone(&mut self, member: &Member) {
+        let is_other = member.identity.node_id != self.node.identity().node_id;
+        let has_met_others = self.node.last_contact().is_some();
+        if member.status.is_gone() && is_other && has_met_others && self.is_alone() {
+            self.review_isolation();
         }
     }
 
+    /// Whether this agent hears no other member, and is not silent itself.
+    fn is_alone(&self) -> bool {
+        !self.node.is_connected() && !self.node.is_silent()
+    }
+
+    /// Logs a change of a member, unless it may be one of many that are lost together.
+    fn note_member(&mut self, member: &Member) {
+        let id = member.identity.node_id;
+        if let Some(before) = self.losses.take_of(id) {
+            self.log_loss(&before);
+        }
+        let now = self.clock.now();
+        let reason = words::reason(&self.node, member, now);
+        let loss = HeldLoss { member: member.clone(), reason };
+        let is_here = !self.node.is_elsewhere(id);
+        if member.status != MemberStatus::Down || !is_here {
+            return self.log_loss(&loss);
+        }
+        let exited = self.has_exited(id);
+        if let Some(loss) = self.losses.lost(loss, exited, now) {
+            self.log_loss(&loss);
+        }
+    }
+
+    /// Whether a member is down because its process exited.
+    pub(super) fn has_exited(&self, node: NodeId) -> bool {
+        self.node.belief(node).is_some_and(|belief| belief.verdict.exited)
+    }
+
+    /// Writes the losses that turned out to be no event of many.
+    pub(super) fn log_held_losses(&mut self, now: Time) {
+        self.losses.take_due(now).iter().for_each(|loss| self.log_loss(loss));
+    }
+
     /// Logs a change of a member. A lost member is a warning, unless this agent may be the one that is cut off.
-    fn log_member(&mut self, member: &Member) {
+    fn log_loss(&mut self, HeldLoss { member, reason }: &HeldLoss) {
         self.record_member(member);
         let Member { identity, node, status } = member;
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
@@ -193,7 +241,6 @@ impl Driver {
             }
             // The agents of its own datacenter warn of it.
             MemberStatus::Down if self.node.is_connected() && !self.node.is_elsewhere(node_id) => {
-                let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::warn!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
             MemberStatus::Down
@@ -201,7 +248,6 @@ impl Driver {
             | MemberStatus::ForceLeft
             | MemberStatus::Replaced
             | MemberStatus::Revoked => {
-                let reason = words::reason(&self.node, member, self.clock.now());
                 tracing::info!(%node_id, %name, %address, %epoch, %status, reason, "member");
             }
         }

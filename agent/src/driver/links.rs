@@ -1,9 +1,13 @@
-//! The links of this agent that are known to be broken, for the grades of the instances behind them.
+//! The links of this agent that are known to be broken, and members that were lost together: the grades of the instances
+//! behind broken links, and the lines of both in the log.
 
-use hobnob_membership::Time;
+use std::time::Duration;
+
+use hobnob_membership::detector::LinkEnd;
 use hobnob_membership::view::{Change, InstanceStatus};
+use hobnob_membership::{MassLoss, NodeId, Time};
 
-use super::Driver;
+use super::{Driver, words};
 
 impl Driver {
     /// Applies again the healthy instances of each member that stopped answering this agent, or answers again, since the
@@ -17,12 +21,58 @@ impl Driver {
             }
         }
     }
+
+    /// Logs that the own link to a member broke.
+    pub(super) fn log_broken_link(&self, node: NodeId) {
+        let now = self.clock.now();
+        let silent_for = self.node.link_broken_for(node, now).unwrap_or_default();
+        tracing::warn!(
+            name = words::name_of(&self.node, node),
+            node_id = %node,
+            silent_for_ms = crate::clock::millis(silent_for),
+            "the link of this agent to a member is broken: others hear the member, and it does not answer this agent"
+        );
+    }
+
+    /// Logs that a broken link is none any more.
+    pub(super) fn log_end_of_link(&self, node: NodeId, end: LinkEnd) {
+        let name = words::name_of(&self.node, node);
+        match end {
+            LinkEnd::Answered(silent_for) => tracing::info!(
+                name,
+                node_id = %node,
+                silent_for_ms = crate::clock::millis(silent_for),
+                "the broken link of this agent to a member is mended: the member answers"
+            ),
+            LinkEnd::Unwatched => tracing::info!(
+                name,
+                node_id = %node,
+                "the broken link of this agent to a member is watched no longer: the member is gone, or others watch it now"
+            ),
+        }
+    }
+
+    /// Logs how many members of a mass loss are back, and which are not when it is over.
+    pub(super) fn log_returns(&self, loss: &MassLoss, lost_for: Duration) {
+        let MassLoss { lost, of, back, .. } = loss;
+        let seconds = lost_for.as_secs();
+        let missing = words::names(&self.node, loss.missing.iter().copied());
+        if loss.missing.is_empty() {
+            tracing::info!(
+                "{back} of {lost} that were lost at once {seconds} s ago, of {of}, are back"
+            );
+        } else {
+            tracing::info!(
+                missing,
+                "{back} of {lost} that were lost at once {seconds} s ago, of {of}, are back"
+            );
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use hobnob_api::Grade;
     use hobnob_membership::record::Key;

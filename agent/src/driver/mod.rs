@@ -49,7 +49,9 @@ use handle::Inbox;
 pub(crate) use joining::Joining;
 use keys::KeySaving;
 use losses::HeldLosses;
-pub(crate) use own_checks::{OwnChange, OwnCheck, OwnChecks, OwnInstance, target_of, verdict_key};
+pub(crate) use own_checks::{
+    OwnChange, OwnCheck, OwnChecks, OwnInstance, status_word, target_of, verdict_key,
+};
 use peers::KeptPeers;
 use requesting::Requesting;
 pub(crate) use words::name_of;
@@ -370,6 +372,7 @@ impl Driver {
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
             self.show_unanswered(now);
+            self.log_held_losses(now);
             self.show_datacenters(now);
         }
         self.writer.publish();

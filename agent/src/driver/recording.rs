@@ -1,6 +1,7 @@
 //! What the driver tells the history.
 
 use hobnob_api::EventKind;
+use hobnob_membership::detector::LinkEnd;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Event as NodeEvent, NodeId, Time, is_probably_a_cut};
@@ -27,8 +28,19 @@ impl Driver {
                 record(of(EventKind::Isolated).why("this agent hears no other member"));
             }
             NodeEvent::LostTogether { nodes, of: all } if is_probably_a_cut(nodes.len(), *all) => {
-                let why = format!("lost {} of {all} at once: probably a cut", nodes.len());
-                record(of(EventKind::MembersLost).to(&nodes.len().to_string()).why(&why));
+                let lost = nodes.len();
+                let exited = nodes.iter().filter(|node| self.has_exited(**node)).count();
+                let why =
+                    format!("lost {lost} of {all} at once: {}", words::likely_cause(lost, exited));
+                record(of(EventKind::MembersLost).to(&lost.to_string()).why(&why));
+            }
+            NodeEvent::LinkBroken { node } => {
+                let why =
+                    "it lives by the word of others: nothing passes between it and this agent";
+                record(of(EventKind::LinkBroken).member(&self.name(*node)).why(why));
+            }
+            NodeEvent::LinkEnded { node, end: LinkEnd::Answered(_) } => {
+                record(of(EventKind::LinkMended).member(&self.name(*node)));
             }
             NodeEvent::ForceLeft { node, told_by } if !self.is_own(*told_by) => {
                 let (name, by) = (self.name(*node), self.name(*told_by));

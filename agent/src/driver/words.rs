@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{End, Node, NodeId, Time};
+use hobnob_membership::{End, MassLoss, Node, NodeId, Time};
+
+/// The most nodes that a line of the log names.
+const MAX_NAMED: usize = 8;
 
 /// The reason why this agent is silent, with advice; `None` when it is not silent.
 pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
@@ -25,12 +28,16 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
 /// The reason for the status of a member, in one sentence.
 pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
+    if let Some(silence) = node.link_broken_for(id, now) {
+        let seconds = silence.as_secs();
+        return format!("it lives by others' word; our own link is silent for {seconds} s");
+    }
     if about.status == MemberStatus::Alive
         && let Some(silence) = node.unanswered_for(id, now)
     {
         let seconds = silence.as_secs();
         return format!(
-            "other members hold it alive; this agent's own pings to it have had no answer for {seconds} s"
+            "it is an active member; this agent's own pings to it have had no answer for {seconds} s"
         );
     }
     match about.status {
@@ -80,11 +87,36 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             let by = by.map_or_else(String::new, |by| format!(": {} found it", speaker(node, by)));
             format!("its own datacenter holds it down{by}")
         }
-        MemberStatus::Down => match node.belief(id).map(|belief| &belief.verdict) {
-            Some(verdict) if node.is_connected() || verdict.exited => sentence(node, verdict),
-            None if node.is_connected() => hearsay(),
-            _ => "this agent hears nobody: it may be the one that is cut off".to_owned(),
-        },
+        MemberStatus::Down => {
+            let why = match node.belief(id).map(|belief| &belief.verdict) {
+                Some(verdict) if node.is_connected() || verdict.exited => sentence(node, verdict),
+                None if node.is_connected() => hearsay(),
+                _ => "this agent hears nobody: it may be the one that is cut off".to_owned(),
+            };
+            match node.mass_loss_of(id) {
+                Some(loss) => format!("{}; {why}", lost_with_others(loss, now)),
+                None => why,
+            }
+        }
+    }
+}
+
+/// The mass loss of a member.
+fn lost_with_others(loss: &MassLoss, now: Time) -> String {
+    let others = match loss.lost - 1 {
+        1 => "one other".to_owned(),
+        others => format!("{others} others"),
+    };
+    let ago = now.since(loss.since).as_secs();
+    format!("lost with {others} {ago} s ago: {}", likely_cause(loss.lost, loss.exited))
+}
+
+/// The likely cause of a mass loss, when so many of the lost members are known to have exited.
+pub(crate) fn likely_cause(lost: usize, exited: usize) -> String {
+    match exited {
+        0 => "probably a cut".to_owned(),
+        all if all >= lost => "their processes exited".to_owned(),
+        some => format!("probably a cut; the processes of {some} exited"),
     }
 }
 
@@ -110,12 +142,12 @@ fn sentence(node: &Node, verdict: &Verdict) -> String {
     match verdict.cause {
         Cause::Silence if verdict.exited => exited(1 + verdict.referees.len()),
         Cause::Silence if verdict.referees.is_empty() => {
-            format!("{by} found that it answers no member")
+            format!("{by} found that it does not answer")
         }
         Cause::Silence => {
             let agreed = verdict.referees.iter().map(|referee| speaker(node, *referee));
             let agreed = agreed.collect::<Vec<_>>().join(", ");
-            format!("{by} found that it answers no member, and {agreed} agreed")
+            format!("{by} found that it does not answer, and {agreed} agreed")
         }
         Cause::Left => "it said that it leaves".to_owned(),
         Cause::ForceLeft => format!("an operator forced it to leave, at {by}"),
@@ -166,6 +198,16 @@ pub(crate) fn of_isolated_datacenter(name: &str) -> String {
 pub(crate) fn name_of(node: &Node, id: NodeId) -> String {
     let record = node.description(id);
     record.map_or_else(|| id.to_string(), |record| record.name.to_string())
+}
+
+/// The names of nodes, the first of them where they are many.
+pub(crate) fn names(node: &Node, ids: impl ExactSizeIterator<Item = NodeId>) -> String {
+    let more = ids.len().saturating_sub(MAX_NAMED);
+    let mut named: Vec<_> = ids.take(MAX_NAMED).map(|id| name_of(node, id)).collect();
+    if more > 0 {
+        named.push(format!("and {more} more"));
+    }
+    named.join(", ")
 }
 
 #[cfg(test)]

@@ -50,8 +50,13 @@ pub(super) const OWN: &[Row] = rows! {
         "Members that the agent knows, by status."
         alert "`down` above 0 for as long as a restart takes";
     Gauge hobnob_members_unanswered []
-        "Living members that have not answered this agent for 5 seconds: the link to them is broken."
+        "Living members that this agent watches and that have not answered it for 5 seconds: the link to them is broken, or they stand still.";
+    Gauge hobnob_links_broken []
+        "Living members that this agent watches, and that answer others and not this agent: its own links to them are broken."
         alert "Above 0 for 30 seconds: a link between two hosts is broken";
+    Gauge hobnob_members_missing []
+        "Members that were lost together with many others, a fifth of all or more, and are not back."
+        alert "Above 0: probably a cut, a switch or a power failure. One event, however many agents are down";
     Gauge hobnob_last_contact_seconds []
         "Time since another member was last heard; absent before the first."
         alert "Above 5 where there is more than one member";

@@ -47,7 +47,8 @@ pub(crate) async fn explain(
     let mut instances = Vec::new();
     for view in views {
         let is_own = view.instance.origin == own;
-        let checks = if is_own { driver.checks(subject.clone()).await? } else { Vec::new() };
+        let mut checks = if is_own { driver.checks(subject.clone()).await? } else { Vec::new() };
+        registrations.add_latest(&subject, &mut checks);
         let registrant = is_own.then(|| registrations.registrant(&subject)).flatten();
         let registered_by = registrant.map(|registrant| RegisteredBy {
             file: registrations.source(&subject).map(|file| file.to_string()),

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hobnob_api::{API_VERSION, Duplicate, Info, Namesake, Sealed};
+use hobnob_api::{API_VERSION, Duplicate, Info, MassLoss, Namesake, Sealed};
 use hobnob_membership::{Identity, Node, Time};
 
 use super::parameters::parameters;
 use crate::actor::Stopping;
 use crate::clock::{Clock, millis};
-use crate::driver::{DriverHandle, Report};
+use crate::driver::{DriverHandle, Report, words};
 use crate::info::{AgentInfo, SealedInfo};
 use crate::services::Registry;
-use crate::translate::api_node_id;
+use crate::translate::{api_node_id, mass_losses};
 
 /// This agent, with the counters of its node and of the tasks around it.
 pub(crate) async fn info(
@@ -46,6 +46,8 @@ pub(crate) async fn info(
         name_conflicts: about.name_conflicts,
         takes_tcp_probes,
         udp_blocked: about.udp_blocked,
+        mass_losses: about.mass_losses,
+        broken_links: about.broken_links,
         active_members: about.active_members,
         instances: about.instances,
         catalog_digest: format!("{:016x}", about.catalog_digest),
@@ -72,6 +74,8 @@ struct AboutNode {
     duplicate: Option<Duplicate>,
     name_conflicts: Vec<Namesake>,
     udp_blocked: bool,
+    mass_losses: Vec<MassLoss>,
+    broken_links: Vec<String>,
     active_members: usize,
     instances: usize,
     catalog_digest: u64,
@@ -93,6 +97,8 @@ impl AboutNode {
             }),
             name_conflicts: node.name_conflicts().iter().map(namesake).collect(),
             udp_blocked: node.are_datagrams_blocked(),
+            mass_losses: mass_losses(node, now),
+            broken_links: node.broken_links().map(|id| words::name_of(node, id)).collect(),
             active_members: node.active_members(),
             instances: node.instances().len(),
             catalog_digest: node.catalog().digest(),

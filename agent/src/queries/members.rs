@@ -9,7 +9,7 @@ use crate::actor::Stopping;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, words};
 use crate::services::Registry;
-use crate::translate::{api_node_id, member, member_status};
+use crate::translate::{api_node_id, mass_losses, member, member_status};
 
 /// The members by name and node id: the living, the suspect and those that are down. With `all`, everything that is
 /// remembered. Name conflicts are those among all datacenters.
@@ -20,9 +20,10 @@ pub(crate) async fn members(
     datacenters: Datacenters,
 ) -> Result<Members, Stopping> {
     let revision = registry.revision();
-    let mut members = driver.inspect(move |node, now| listed(node, all, now)).await?;
+    let known = move |node: &Node, now| (listed(node, all, now), mass_losses(node, now));
+    let (mut members, mass_losses) = driver.inspect(known).await?;
     members.retain(|member| datacenters.contains(&member.datacenter));
-    Ok(Members { revision, isolated: registry.is_isolated(), members })
+    Ok(Members { revision, isolated: registry.is_isolated(), members, mass_losses })
 }
 
 fn listed(node: &Node, all: bool, now: Time) -> Vec<Member> {
@@ -78,6 +79,7 @@ pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
         epoch: node.last_epoch(id).map_or(0, |epoch| epoch.0),
         down_ago_ms: Some(absent),
         name_conflict: false,
+        link_silent_ms: None,
     }
 }
 

@@ -63,6 +63,8 @@ fn show_cluster(readings: &mut Readings, info: &Info, about: &AboutCluster) {
     readings.level("hobnob_udp_blocked", info.udp_blocked);
     readings.level("hobnob_name_conflicts", count(info.name_conflicts.len()));
     readings.level("hobnob_members_unanswered", count(about.unanswered));
+    readings.level("hobnob_links_broken", count(about.links_broken));
+    readings.level("hobnob_members_missing", count(about.missing));
     if let Some(ago_ms) = info.last_contact_ago_ms {
         readings.level("hobnob_last_contact_seconds", ago_ms as f64 / 1e3);
     }
@@ -142,6 +144,8 @@ fn show_counters(readings: &mut Readings, counters: &BTreeMap<String, u64>) {
 struct AboutCluster {
     members: BTreeMap<&'static str, usize>,
     unanswered: usize,
+    links_broken: usize,
+    missing: usize,
     load: Load,
     gaps_closed: Durations,
 }
@@ -155,6 +159,8 @@ impl AboutCluster {
         Self {
             members,
             unanswered: node.unanswered(now).count(),
+            links_broken: node.broken_links().count(),
+            missing: node.mass_losses().iter().map(|loss| loss.missing.len()).sum(),
             load: node.load(),
             gaps_closed: node.gaps_closed(),
         }

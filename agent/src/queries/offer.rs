@@ -8,6 +8,7 @@ use hobnob_membership::Hidden;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
+use crate::driver::status_word;
 use crate::services::{Entry, Registry, ServiceKey, Standing, target_id};
 use hobnob_api::{Basis, CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus};
 
@@ -47,14 +48,22 @@ pub(crate) fn explain(
         Some(Standing { circuit: Circuit::Closed, .. }) => Offer::Ejected,
         None => Offer::NotOffered,
     };
+    // An instance that operators took out is written as one whose check is critical, so that earlier versions avoid it.
+    let is_out = matches!(entry.basis(), Basis::Maintenance | Basis::Drained);
+    let is_own = origin.is_self;
+    let health = match worst(&checks) {
+        worst if is_out && is_own => worst.to_owned(),
+        _ if is_out => status_word(Health::Unknown).to_owned(),
+        _ => status_word(instance.health).to_owned(),
+    };
     InstanceExplained {
         offered: verdict == Offer::Offered,
         reason: match hidden {
             Some(hidden) => format!("it is hidden from clients: {hidden}"),
             None => reason(verdict, &entry, best, &origin),
         },
-        checked: instance.service.checked,
-        health: health_word(instance.health).to_owned(),
+        checked: instance.service.checked && !(is_out && is_own && checks.is_empty()),
+        health,
         checks,
         registered_by: None,
         version,
@@ -151,10 +160,10 @@ fn standing(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExp
         (Offer::NotOffered, Some(Grade::NotYetChecked)) => no_result(entry, origin),
         (Offer::NotOffered, None) => match (entry.status, entry.down_since) {
             (InstanceStatus::Unhealthy, None) => {
-                format!("its check fails, says its agent `{node}`")
+                format!("its check is critical, says its agent `{node}`")
             }
             (InstanceStatus::Unhealthy, Some(_)) => {
-                format!("its check failed when it was last known, and {}", lost())
+                format!("its check was critical when it was last known, and {}", lost())
             }
             _ => "it is about to go".to_owned(),
         },
@@ -182,14 +191,11 @@ fn lost_word(origin: &MemberExplained) -> &'static str {
     }
 }
 
-/// The word for a health.
-pub(super) fn health_word(health: Health) -> &'static str {
-    match health {
-        Health::Passing => "passing",
-        Health::Warning => "warning",
-        Health::Failing => "failing",
-        Health::Unknown => "unknown",
-    }
+/// The worst status of some checks.
+fn worst(checks: &[CheckExplained]) -> &'static str {
+    let all = [Health::Failing, Health::Unknown, Health::Warning].map(status_word);
+    let worst = all.into_iter().find(|word| checks.iter().any(|check| check.status == *word));
+    worst.unwrap_or(status_word(Health::Passing))
 }
 
 /// Whole seconds, rounded up.

@@ -15,9 +15,8 @@ use hobnob_membership::view::Instance;
 use hobnob_membership::{Node, Time};
 
 use super::asked::check;
-use super::offer::health_word;
 use super::timestamp::timestamp;
-use crate::driver::DriverHandle;
+use crate::driver::{DriverHandle, status_word};
 use crate::registrations::RegistrationsHandle;
 use crate::services::{Entry, Registry, ServiceKey, Shown};
 use crate::storage::{StoredDrain, StoredMaintenance, StoredRegistrant, StoredUpkeep};
@@ -123,14 +122,15 @@ fn show(
     let best = registry.service(&ServiceKey::of(&instance)).and_then(|service| service.offered());
     let entry = Arc::new(Entry::new(instance.clone(), false));
     let shown: Shown = registry.show(&entry, best);
-    let checks = checks.remove(id).unwrap_or_default();
+    let mut checks = checks.remove(id).unwrap_or_default();
+    registrations.add_latest(id, &mut checks);
     let acts = upkeep.instances.get(id);
     let registered_by = registrations.registrant(id).map(|of| registered_by(registrations, id, of));
     let texts: usize = checks.iter().map(bytes_of).sum();
     let registration = LocalRegistration {
         instance: (&shown).into(),
         hidden,
-        health: health_word(instance.health).to_owned(),
+        health: status_word(instance.health).to_owned(),
         checks,
         maintenance: acts.and_then(|acts| acts.maintenance.as_ref()).map(maintenance),
         drain: acts.and_then(|acts| acts.drain).map(|drain| drain_state(drain, &instance)),

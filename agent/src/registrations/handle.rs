@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, RegisterOutcome, Registration, Reloaded};
+use hobnob_api::{ApiError, CheckExplained, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
 use super::hearings::Hearings;
@@ -13,7 +13,8 @@ use super::registrar::upkeep::Maintained;
 use super::rules;
 use crate::actor::{Reply, ask};
 use crate::caller::Caller;
-use crate::checks::SelfReport;
+use crate::checks::{LatestOutcomes, SelfReport};
+use crate::clock::millis;
 use crate::definitions::Definition;
 use crate::storage::{StoredRegistrant, StoredUpkeep};
 
@@ -27,6 +28,7 @@ pub(crate) struct RegistrationsHandle {
     registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
     upkeep: Arc<ArcSwap<StoredUpkeep>>,
+    latest: Arc<LatestOutcomes>,
     /// Whether checks may be scripts.
     script_checks: bool,
 }
@@ -80,16 +82,17 @@ impl RegistrationsHandle {
         registrants: Arc<Registrants>,
         hearings: Arc<Hearings>,
         upkeep: Arc<ArcSwap<StoredUpkeep>>,
+        latest: Arc<LatestOutcomes>,
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants, hearings, upkeep, script_checks }, received)
+        (Self { commands, registrants, hearings, upkeep, latest, script_checks }, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default(), Arc::default(), Arc::default(), false).0
+        Self::channel(Arc::default(), Arc::default(), Arc::default(), Arc::default(), false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
@@ -176,6 +179,16 @@ impl RegistrationsHandle {
     /// What operators did to the instances, as the disk has it. Waits for nothing.
     pub(crate) fn upkeep(&self) -> Arc<StoredUpkeep> {
         self.upkeep.load_full()
+    }
+
+    /// Adds to checks of an instance of this agent what their latest probes gave. Waits for nothing.
+    pub(crate) fn add_latest(&self, id: &str, checks: &mut [CheckExplained]) {
+        for check in checks {
+            if let Some(latest) = self.latest.get(id, &check.name) {
+                check.latest_output = Some(latest.output);
+                check.latest_ago_ms = Some(millis(latest.at.elapsed()));
+            }
+        }
     }
 
     /// The name of the file that defines the instance with this id, if one does. Waits for nothing.

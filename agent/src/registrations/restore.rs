@@ -59,7 +59,7 @@ impl RestoredCheck {
                 let verdict = Verdict::restored(Thresholds::from(&check), first.clone());
                 OwnCheck::new(id, check, verdict.health())
             }
-            (None, Start::New | Start::Kept(_)) => {
+            (None, Start::New | Start::Kept(..)) => {
                 let health = initial(&check);
                 OwnCheck::new(id, check, health)
             }
@@ -127,7 +127,8 @@ pub(crate) async fn restore(
             let id = CheckId { instance: instance.clone(), number: checks.len() as u64 };
             let kept = verdicts.remove(&verdict_key(&instance, place, &check.name));
             let kept = kept.filter(|kept| kept.target == target_of(&check));
-            let start = kept.as_ref().map_or(Start::New, |kept| Start::Kept(kept.health));
+            let start =
+                kept.as_ref().map_or(Start::New, |kept| Start::Kept(kept.health, kept.age()));
             let subject = records::subject(registration, &check, default_address);
             checks.push(RestoredCheck { id, check, start, subject, kept });
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_membership::record::Health;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::disk::{Disk, FileError};
 use super::error::OpenError;
 use super::format::{self, DocumentError};
 use super::limits::MAX_LIST_FILE_BYTES;
+use crate::clock::wall_clock_ms;
 
 /// The name of the file in the data directory.
 pub(super) const FILE: &str = "verdicts.json";
@@ -33,6 +35,13 @@ pub struct KeptVerdict {
     pub health: Health,
     /// The time of the change to it, in milliseconds since 1970.
     pub since_ms: u64,
+}
+
+impl KeptVerdict {
+    /// The time since the change, by the clock of the host; nothing when that went back.
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_millis(wall_clock_ms().saturating_sub(self.since_ms))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -27,6 +27,7 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
         output::warn_if_alone(&*ask_info(client).await?);
     }
     output::warn_of_name_conflicts(&members.members);
+    output::warn_of_losses(&members);
     let mut out = Output::new().wide(args.table.wide);
     if args.json {
         out.json(&members)?;

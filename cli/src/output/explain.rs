@@ -155,9 +155,9 @@ fn check(explained: &InstanceExplained) -> String {
             let tried = tried(one);
             match (output, changed_ago_ms) {
                 (Some(output), Some(ms)) => {
-                    format!("{health} for {}: {output}; {tried}", age(*ms))
+                    format!("{health} for {}: {output}{}; {tried}", age(*ms), latest(one))
                 }
-                _ => format!("{health}; {tried}"),
+                _ => format!("{health}{}; {tried}", latest(one)),
             }
         }
         None if !lives => format!("{health}, last known"),
@@ -171,9 +171,21 @@ fn one_of_several(check: &CheckExplained) -> String {
     let tried = tried(check);
     match (output, changed_ago_ms) {
         (Some(output), Some(ms)) => {
-            format!("{name}: {status} for {}: {output}; {tried}", age(*ms))
+            format!("{name}: {status} for {}: {output}{}; {tried}", age(*ms), latest(check))
         }
-        _ => format!("{name}: {status}; {tried}"),
+        _ => format!("{name}: {status}{}; {tried}", latest(check)),
+    }
+}
+
+/// When the check last ran, and what that gave if it is not what its status rests on.
+fn latest(check: &CheckExplained) -> String {
+    let CheckExplained { output, latest_output, latest_ago_ms, .. } = check;
+    match (latest_output, latest_ago_ms) {
+        (Some(latest), Some(ms)) if output.as_ref() == Some(latest) => {
+            format!("; last run {} ago", age(*ms))
+        }
+        (Some(latest), Some(ms)) => format!("; last run {} ago: {latest}", age(*ms)),
+        _ => String::new(),
     }
 }
 

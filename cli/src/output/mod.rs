@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Datacenter, Duplicate, Grade, Info, Instance, InstanceStatus, Member};
+use hobnob_api::{
+    Datacenter, Duplicate, Grade, Info, Instance, InstanceStatus, MassLoss, Member, Members,
+};
 use serde::Serialize;
 
 use crate::logging;
@@ -140,6 +142,33 @@ pub(crate) fn warn_of_name_conflicts(members: &[Member]) {
         say(&format!(
             "warning: {count} living members have the name `{name}`: {known}. Give each a --name of its own"
         ));
+    }
+}
+
+/// A mass loss in a few words, such as `12 of 20, 34s ago: probably a cut; 3 of 12 are back`.
+fn mass_loss(MassLoss { ago_ms, lost, of, back, exited, .. }: &MassLoss) -> String {
+    let cause = match exited {
+        0 => "probably a cut".to_owned(),
+        all if all >= lost => "their processes exited".to_owned(),
+        some => format!("probably a cut; the processes of {some} exited"),
+    };
+    let back = if *back > 0 { format!("; {back} of {lost} are back") } else { String::new() };
+    format!("{lost} of {of}, {} ago: {cause}{back}", age(*ago_ms))
+}
+
+/// Warns on stderr of members that were lost together, and of broken links of the agent.
+pub(crate) fn warn_of_losses(members: &Members) {
+    for loss in &members.mass_losses {
+        say(&format!("warning: lost at once: {}", mass_loss(loss)));
+    }
+    for member in &members.members {
+        if let Some(ms) = member.link_silent_ms {
+            say(&format!(
+                "warning: `{}` lives by others' word; our own link is silent for {}",
+                member.name,
+                age(ms)
+            ));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use hobnob_api::names::printable;
 use hobnob_api::{Basis, CheckStatus, Duplicate, Info, Instance, Member, Sealed, ServiceSummary};
 
 pub(super) use super::colour::{Style, member_status, status_style};
-pub(super) use super::columns::{Column, cell, render};
+pub(super) use super::columns::{Cell, Column, cell, render};
 use super::{age, endpoint, status_word};
 
 /// The table of `hobnob resolve`, ordered by id.
@@ -85,7 +85,7 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
         let (status, colour) = member_status(member.status);
         vec![
             cell(&member.name),
-            cell(status).fg(colour),
+            member_status_cell(member, status, colour),
             cell(or_dash(&member.gossip_address)),
             cell(or_dash(&member.datacenter)),
             cell(or_dash(&member.zone)),
@@ -95,6 +95,14 @@ pub(crate) fn members(members: &[Member], style: Style) -> String {
         ]
     });
     render(&COLUMNS, rows, style)
+}
+
+/// The status of a member. One behind a broken link lives by the word of others.
+fn member_status_cell(member: &Member, status: &str, colour: Color) -> Cell {
+    match member.link_silent_ms {
+        Some(ms) => cell(format!("{status}, link broken {}", age(ms))).fg(Color::Yellow),
+        None => cell(status).fg(colour),
+    }
 }
 
 /// The table of `hobnob services`, with how even the picks of this agent were if that is asked for.
@@ -233,6 +241,8 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("pid", info.pid.to_string()),
         ("uptime", age(info.uptime_ms)),
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
+        ("lost at once", mass_losses(info)),
+        ("broken links", or_dash(&info.broken_links.join(", ")).to_owned()),
         ("last heard", heard),
         ("duplicate", duplicate(info.duplicate.as_ref())),
         ("UDP", udp(info.udp_blocked).to_owned()),
@@ -246,6 +256,12 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
     let rows = rows.into_iter().chain(sealed).chain(counters);
     render::<Column>(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
+}
+
+/// The mass losses that are not over.
+fn mass_losses(info: &Info) -> String {
+    let losses: Vec<_> = info.mass_losses.iter().map(super::mass_loss).collect();
+    or_dash(&losses.join("; ")).to_owned()
 }
 
 /// The place of an agent in a sealed cluster.
@@ -321,6 +337,7 @@ pub(super) mod tests {
             epoch: 7,
             down_ago_ms: None,
             name_conflict: false,
+            link_silent_ms: None,
         }
     }
 
@@ -359,6 +376,8 @@ pub(super) mod tests {
             name_conflicts: Vec::new(),
             takes_tcp_probes: true,
             udp_blocked: false,
+            mass_losses: Vec::new(),
+            broken_links: Vec::new(),
             active_members: 1,
             instances: 0,
             catalog_digest: "0".to_owned(),

@@ -9,6 +9,7 @@ mod clusters;
 mod configured;
 mod copy;
 mod crash;
+mod cuts;
 mod datacenters;
 mod deletion;
 mod elsewhere;

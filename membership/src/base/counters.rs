@@ -185,6 +185,8 @@ counters! {
     accusations,
     /// Suspicions that ended with a sign of life.
     acquittals,
+    /// Times that a link of this node broke: a member answered others, and not this node.
+    link_breaks,
     /// Suspicions, requests for votes, checks and stream probes refused because too many were under way.
     indirect_probes_refused,
     /// Stream probes sent.
@@ -276,6 +278,10 @@ counters! {
     lost_asked,
     /// Members that are down and whose address answered this node as another member.
     lives_replaced,
+    /// Times that a large part of the members was lost at once.
+    mass_losses,
+    /// Losses of a large part of the members at once that are over: most of these are back, or gone for good.
+    mass_losses_ended,
     /// Times that this node's own loop came a tenth of a second late or more.
     stalls,
     /// Times that a living member with this node's name was not looked at, because there were too many.

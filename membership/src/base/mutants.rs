@@ -78,6 +78,10 @@ pub enum Mutant {
     CountTheSilent,
     /// A node tells of each member that is lost, and not of many that are lost together.
     NeverGroupLosses,
+    /// A mass loss lasts, although its members are back.
+    KeepMassLosses,
+    /// A node does not notice that others hear a member that does not answer it.
+    IgnoreBrokenLinks,
     /// A member whose connections were reset, and that is silent, is convicted.
     ConvictByReset,
     /// A connection that is made and dropped at once acquits a member, as if its process had accepted it.
@@ -171,6 +175,8 @@ mod switch {
             Self::NeverLookFurther,
             Self::CountTheSilent,
             Self::NeverGroupLosses,
+            Self::IgnoreBrokenLinks,
+            Self::KeepMassLosses,
             Self::ConvictByReset,
             Self::AcquitOnAccept,
             Self::KeepExitVotes,

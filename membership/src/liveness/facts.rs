@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::identity::{Epoch, Identity, NodeId};
-use crate::liveness::detector::Verdict;
+use crate::liveness::detector::{LinkEnd, Verdict};
 use crate::wire::Update;
 
 /// Something that happened to the members, or to us among them.
@@ -38,6 +38,10 @@ pub(crate) enum Fact {
     DatagramsBlocked,
     /// Datagrams are answered again.
     DatagramsPass,
+    /// Our link to a member is broken: it answers others, and not us.
+    LinkBroken(NodeId),
+    /// Our broken link to a member is none any more.
+    LinkEnded(NodeId, LinkEnd),
     /// A duplicate of us runs at this address, and gives way.
     DuplicateNodeId { address: SocketAddr },
     /// A duplicate of us runs at this address, and we give way.

@@ -115,6 +115,11 @@ impl Liveness {
                 self.trust_again(identity.node_id, now);
                 self.believe_alive(identity, now);
             }
+            Order::LinkBroken(node) => {
+                self.out.counters.link_breaks += 1;
+                self.out.tell(Fact::LinkBroken(node));
+            }
+            Order::LinkEnded(node, end) => self.out.tell(Fact::LinkEnded(node, end)),
             Order::Compare(node) => {
                 if let Some(addr) = self.address_of(node) {
                     self.out.counters.views_compared += 1;

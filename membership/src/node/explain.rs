@@ -58,7 +58,10 @@ impl Node {
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<Member> {
         let mut member = self.believed_member(node)?;
-        if member.status == MemberStatus::Alive && self.liveness.detector().is_suspect(node) {
+        let detector = self.liveness.detector();
+        // Our suspicions on a member behind a broken link end with the word of others, again and again.
+        let lives_by_word = detector.broken_links().any(|it| it == node);
+        if member.status == MemberStatus::Alive && detector.is_suspect(node) && !lives_by_word {
             member.status = MemberStatus::Suspect;
         }
         Some(member)
@@ -185,6 +188,18 @@ impl Node {
     /// The members that we watch and that have not answered for long, by id. We watch few, so a look costs little.
     pub fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
         self.liveness.detector().unanswered(now)
+    }
+
+    /// The time since an active member that we watch last answered us, if our own link to it is broken: for five seconds at
+    /// least it has not, and others heard it meanwhile.
+    #[must_use]
+    pub fn link_broken_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+        self.liveness.detector().link_broken_for(node, now)
+    }
+
+    /// The members that we watch and our own links to which are broken, by id.
+    pub fn broken_links(&self) -> impl Iterator<Item = NodeId> {
+        self.liveness.detector().broken_links()
     }
 
     /// Whether the ring assigns an active member to us: we ping it each second, and hold a connection to it.

@@ -1,7 +1,7 @@
 //! Carrying the facts of each plane to the other plane, to the view and to the owner of the node.
 
 use super::Node;
-use super::io::Event;
+use super::io::{Event, Output};
 use super::peers::Pools;
 use super::view::{Member, MemberStatus, OriginStatus};
 use crate::base::identity::NodeId;
@@ -97,6 +97,8 @@ impl Node {
             LivenessFact::Stalled(slept) => self.emit(Event::Stalled(slept)),
             LivenessFact::DeclaredDown(verdict) => self.emit(Event::DeclaredDown(verdict)),
             LivenessFact::DatagramsPass => self.emit(Event::DatagramsPass),
+            LivenessFact::LinkBroken(node) => self.emit(Event::LinkBroken { node }),
+            LivenessFact::LinkEnded(node, end) => self.emit(Event::LinkEnded { node, end }),
             LivenessFact::DuplicateNodeId { address } => {
                 self.emit(Event::DuplicateNodeId { address });
             }
@@ -149,12 +151,13 @@ impl Node {
         let (before, member) = (self.view.status_of(node), self.believed_member(node));
         let is_remote = self.wan.remote(node).is_some();
         self.review_name(node, member.as_ref().filter(|_| !is_remote), now);
-        if let Some(change) = self.view.refresh_member(node, member) {
-            if !is_remote {
-                self.note_loss(node, before, change.member.status, now);
-            }
-            self.emit(Event::Member(change));
+        let is_forgotten = member.is_none();
+        let change = self.view.refresh_member(node, member);
+        if !is_remote && (is_forgotten || change.is_some()) {
+            let status = change.as_ref().map(|change| change.member.status);
+            self.note_loss(node, before, status, now);
         }
+        self.outputs.extend(change.map(|change| Output::Event(Event::Member(change))));
     }
 
     /// A member as both planes show it, without regard to suspicions.

@@ -10,7 +10,8 @@ use crate::base::identity::{Epoch, Identity, NodeId};
 use crate::base::io::{self, HoldEnd, HoldId, ReachId, ReachOutcome, StreamId, TcpProbeId};
 use crate::base::time::Time;
 use crate::catalog::record::Text;
-use crate::liveness::detector::Verdict;
+use crate::liveness::detector::{LinkEnd, Verdict};
+use crate::node::losses::MassLoss;
 use crate::node::view::{Change, MemberChange};
 use crate::requests::{RequestError, RequestId};
 use crate::spread::confirming::Confirmation;
@@ -147,7 +148,7 @@ pub enum Event {
     Instance(Change),
     /// A member appeared or changed.
     Member(MemberChange),
-    /// Three members or more were lost within two seconds of each other, and for two seconds no more were. Each of them
+    /// Two members or more were lost within two seconds of each other, and for two seconds no more were. Each of them
     /// was told as [`Event::Member`] before. See [`is_probably_a_cut`](crate::is_probably_a_cut). A node that lost all
     /// of them is isolated, and tells that instead.
     LostTogether {
@@ -155,6 +156,13 @@ pub enum Event {
         nodes: Vec<NodeId>,
         /// The number of members before, this one included.
         of: usize,
+    },
+    /// Members of a mass loss are back, or gone for good, and for two seconds no more were.
+    BackTogether {
+        /// The mass loss, as it is now.
+        loss: MassLoss,
+        /// The time since the first of them was lost.
+        lost_for: Duration,
     },
     /// Another living member has had this node's name for some time. Each is told once while it is known.
     NameConflict {
@@ -283,6 +291,19 @@ pub enum Event {
     DatagramsBlocked,
     /// A member that we watch answers by datagram again, or we watch no member any more.
     DatagramsPass,
+    /// Our own link to a member is broken: the member has not answered us for five seconds, and others hear it. Told of
+    /// members that this node watches.
+    LinkBroken {
+        /// The member.
+        node: NodeId,
+    },
+    /// A broken link is none any more.
+    LinkEnded {
+        /// The member.
+        node: NodeId,
+        /// Why.
+        end: LinkEnd,
+    },
     /// A confirmation that [`Node::confirm`](crate::Node::confirm) began is over: the members have applied the records, or they
     /// have not in time.
     Confirmation(Confirmation),

@@ -133,7 +133,7 @@ impl Node {
             view: View::default(),
             timers: Timers::default(),
             leaving: None,
-            losses: Losses::new(),
+            losses: Losses::default(),
             namesakes: Namesakes::new(),
             questions: Questions::default(),
             deadline: None,

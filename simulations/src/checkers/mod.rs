@@ -64,6 +64,7 @@ impl Default for Checkers {
             Box::new(liveness::Reach::default()),
             Box::new(liveness::Exits),
             Box::new(liveness::Losses::default()),
+            Box::new(liveness::Links::default()),
             Box::new(liveness::Joining::default()),
             Box::new(liveness::Isolation::default()),
             Box::new(liveness::Clusters),

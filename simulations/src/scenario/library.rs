@@ -23,6 +23,7 @@ const BUILTINS: &[Builtin] = builtins![
     "blackout",
     "bootstrapped-apart",
     "bridge",
+    "broken-link",
     "bursty-loss",
     "ca-succession",
     "churn",

@@ -105,6 +105,8 @@ const KNOWN: &[(Mutant, Finder)] = &[
     (Mutant::NeverLookFurther, Finder::Seed(69)),
     (Mutant::CountTheSilent, Finder::Seed(69)),
     (Mutant::NeverGroupLosses, Finder::Scenario("mass-death")),
+    (Mutant::IgnoreBrokenLinks, Finder::Scenario("broken-link")),
+    (Mutant::KeepMassLosses, Finder::Scenario("half-half")),
     (Mutant::ConvictByReset, Finder::Seed(84)),
     (Mutant::AcquitOnAccept, Finder::Seed(79)),
     (Mutant::KeepExitVotes, Finder::Seed(79)),

@@ -118,6 +118,12 @@ pub struct CheckExplained {
     pub output: Option<String>,
     /// Milliseconds since that verdict.
     pub changed_ago_ms: Option<u64>,
+    /// The output of the latest probe, or the latest note of the service; absent before the first since the agent started.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latest_output: Option<String>,
+    /// Milliseconds since that probe ended, or that note came.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latest_ago_ms: Option<u64>,
     /// The sign that decided that verdict: `listener_gone`, `refused` or `listener_back`; absent when a number of equal
     /// results in a row did.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -154,7 +160,8 @@ pub struct InstanceExplained {
     pub reason: String,
     /// Whether it has a health check.
     pub checked: bool,
-    /// The verdict of its checks: `passing`, `warning`, `failing` or `unknown`; `passing` without a check.
+    /// The verdict of its checks, the worst: `passing`, `warning`, `critical` or `unknown`; `passing` without a check. That of
+    /// an instance in maintenance, or drained, is that of its checks where its own agent is asked.
     pub health: String,
     /// Its checks, when its agent is this one; else empty.
     pub checks: Vec<CheckExplained>,

@@ -12,8 +12,8 @@ use super::{Basis, Instance, InstanceStatus};
 /// | passing, or none | alive or suspect, and has not answered this agent for 5 s | `healthy` | `unanswered` | [`Unanswered`](Self::Unanswered) |
 /// | passing when last known, or none | down or out of reach | `unknown` | `last_known` | [`LastKnown`](Self::LastKnown) |
 /// | not yet run, or overdue | any | `unknown` | `not_yet_checked` | [`NotYetChecked`](Self::NotYetChecked) |
-/// | failing | alive or suspect | `unhealthy` | `current` | none: never offered |
-/// | failing when last known | down or out of reach | `unhealthy` | `nothing` | none: never offered |
+/// | critical | alive or suspect | `unhealthy` | `current` | none: never offered |
+/// | critical when last known | down or out of reach | `unhealthy` | `nothing` | none: never offered |
 /// | any, in maintenance | any | `unhealthy` | `maintenance` | none: never offered |
 /// | any, drained | any | `unhealthy` | `drained` | none: never offered |
 /// | any | left | `gone` | any | none: never offered |

@@ -15,6 +15,28 @@ pub struct Members {
     pub isolated: bool,
     /// The members, by name and node id.
     pub members: Vec<Member>,
+    /// The mass losses of members that are not over, the oldest first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mass_losses: Vec<MassLoss>,
+}
+
+/// A large part of the members that was lost at once: probably a cut. It is over when three quarters of them are back, or
+/// gone for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MassLoss {
+    /// Milliseconds since the first of them was lost.
+    pub ago_ms: u64,
+    /// The number of members that were lost.
+    pub lost: usize,
+    /// The number of members before, the agent included.
+    pub of: usize,
+    /// The number of them that are back.
+    pub back: usize,
+    /// The number of them that are still lost. The others are back, or gone for good.
+    pub missing: usize,
+    /// The number of them whose processes are known to have exited. A cut ends no process.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub exited: usize,
 }
 
 /// One member of the cluster.
@@ -40,6 +62,10 @@ pub struct Member {
     /// Whether another living member has its name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name_conflict: bool,
+    /// Milliseconds since it last answered the agent, while the agent's own link to it is broken: others hear it, so it
+    /// lives by their word. Absent while the link is not broken, and where other agents watch it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub link_silent_ms: Option<u64>,
 }
 
 /// Whether a member is believed to live.
@@ -113,6 +139,12 @@ pub struct Info {
     pub takes_tcp_probes: bool,
     /// Whether the members that it monitors answer by QUIC alone, so that news come later.
     pub udp_blocked: bool,
+    /// The mass losses of members that are not over, the oldest first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mass_losses: Vec<MassLoss>,
+    /// Living members to which its own link is broken, by name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub broken_links: Vec<String>,
     /// Members that are alive or suspect, itself included.
     pub active_members: usize,
     /// Instances in its catalog.

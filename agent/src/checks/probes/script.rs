@@ -23,14 +23,17 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) static PERMITS: Semaphore = Semaphore::const_new(MAX_SCRIPTS);
 
 /// A process with its group. It is killed on drop, together with all that it has started in its group.
-struct Group(Child);
+struct Group {
+    child: Child,
+    id: Option<Pid>,
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Absent once the process has ended and was waited for; its number may belong to another one then.
-        let pid = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        if let Some(pid) = pid {
-            let _ = kill_process_group(pid, Signal::KILL);
+        // The process may have been waited for. As long as one that it left behind runs, the number of the group is not given
+        // away; the next process gets a number that was free for longer.
+        if let Some(id) = self.id {
+            let _ = kill_process_group(id, Signal::KILL);
         }
     }
 }
@@ -51,7 +54,7 @@ pub(super) async fn run(
     let ended = async {
         tokio::select! {
             biased;
-            ended = group.0.wait() => ended,
+            ended = group.child.wait() => ended,
             never = read(&mut output, &mut said) => match never {},
         }
     };
@@ -60,7 +63,8 @@ pub(super) async fn run(
         let said = quoted(&said);
         return Ok(Outcome::failure(format!("no end within {timeout:?}, killed{said}")));
     };
-    // What it wrote is in the pipe already. A process that it left behind may hold the pipe open, and is not waited for.
+    // What it wrote is in the pipe already. A process that it left behind may hold the pipe open. It is not waited for, and
+    // killed at the end.
     let mut rest = [0; MAX_OUTPUT_BYTES];
     while said.len() < MAX_OUTPUT_BYTES
         && let Ok(len @ 1..) = output.try_read(&mut rest)
@@ -90,7 +94,8 @@ fn spawn(program: &str, args: &[String], subject: &Subject) -> io::Result<(Group
         .kill_on_drop(true);
     let child = command.spawn()?;
     let output = Receiver::from_owned_fd(OwnedFd::from(output))?;
-    Ok((Group(child), output))
+    let id = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    Ok((Group { child, id }, output))
 }
 
 /// Reads until the task is dropped, and keeps the beginning, so that a program with much to say is not held up.
@@ -184,9 +189,8 @@ mod tests {
         assert_eq!(outcome.output().len(), MAX_OUTPUT_BYTES);
     }
 
-    /// The group of a script that ran out of time has no process left: a pipe that all of them hold open is closed.
-    #[tokio::test]
-    async fn a_script_that_runs_out_of_time_is_killed_with_all_that_it_started() {
+    /// The group of a script that ended, or ran out of time, has no process left: a pipe that all of them hold open is closed.
+    async fn leaves_nothing_behind(end: &str, timeout: Duration) -> Outcome {
         let dir = tempfile::tempdir().expect("a directory");
         let fifo = dir.path().join("held");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("a fifo");
@@ -195,12 +199,24 @@ mod tests {
             let held = held.clone();
             move || std::fs::read(held)
         });
-        let script = format!("exec 9>{held}; echo begun; sleep 1000 & sleep 1000");
-        let outcome = sh(&script, Duration::from_secs(1)).await;
-        assert_eq!(outcome.meaning(), Meaning::Failure);
-        assert!(outcome.output().contains("killed: begun"), "{}", outcome.output());
+        let script = format!("exec 9>{held}; echo begun; sleep 1000 & {end}");
+        let outcome = sh(&script, timeout).await;
         let read = tokio::time::timeout(PATIENT, opened).await.expect("every process is gone");
         assert_eq!(read.expect("no panic").expect("read"), b"");
+        outcome
+    }
+
+    #[tokio::test]
+    async fn a_script_that_runs_out_of_time_is_killed_with_all_that_it_started() {
+        let outcome = leaves_nothing_behind("sleep 1000", Duration::from_secs(1)).await;
+        assert_eq!(outcome.meaning(), Meaning::Failure);
+        assert!(outcome.output().contains("killed: begun"), "{}", outcome.output());
+    }
+
+    #[tokio::test]
+    async fn what_a_script_leaves_behind_is_killed_when_the_script_has_ended() {
+        let outcome = leaves_nothing_behind("exit 0", PATIENT).await;
+        assert_eq!((outcome.meaning(), outcome.output()), (Meaning::Success, "begun"));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! change what happens here is an error; one that changes nothing is a warning.
 
 mod check;
+mod checks_of_services;
 mod object;
 mod service;
 #[cfg(test)]
@@ -27,7 +28,7 @@ struct Notes {
 
 /// Parses the text of a file.
 pub(super) fn parse(file: &Path, text: &str) -> Parsed {
-    let value: Value = match serde_json::from_str(text) {
+    let mut value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(error) => {
             let message = error.to_string();
@@ -39,6 +40,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
     };
     let mut notes = Notes::default();
     let mut definitions = Vec::new();
+    checks_of_services::assign(&mut value);
     for (path, value) in services(&value, &mut notes) {
         let Some(mut object) = Object::of(&path, value, &mut notes) else { continue };
         let before = notes.problems.len();
@@ -51,10 +53,12 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
                 let line = line_of_service(text, &registration.service, registration.id.as_deref());
                 definitions.push(Definition::new(file, line, registration));
             }
-            Err(ShapeError { path: within, message }) => {
-                let dot = if within.is_empty() { "" } else { "." };
-                notes.problems.push(format!("{path}{dot}{within}: {message}"));
-            }
+            Err(faults) => notes.problems.extend(faults.into_iter().map(
+                |ShapeError { path: within, message }| {
+                    let dot = if within.is_empty() { "" } else { "." };
+                    format!("{path}{dot}{within}: {message}")
+                },
+            )),
         }
     }
     let of = |messages: Vec<String>| {
@@ -81,7 +85,9 @@ fn services<'a>(value: &'a Value, notes: &mut Notes) -> Vec<(String, &'a Value)>
                 _ => notes.problems.push(format!("{key}: expected a list of services")),
             },
             "check" | "checks" => {
-                notes.problems.push(format!("{key}: a check belongs into its service here"));
+                notes.problems.push(format!(
+                    "{key}: a check of the whole host has no meaning here: move it into its `service`, or name that with `service_id`"
+                ));
             }
             _ => {
                 let meant = nearest(key, ["service", "services"]);

@@ -35,7 +35,10 @@ pub(super) fn to_api(service: &mut Object<'_>, notes: &mut Notes) -> Value {
     }
     match service.number("port", notes) {
         Some(port) if port > 0 => drop(made.insert("port".to_owned(), port.into())),
-        _ => notes.problems.push(format!("{}: `port` is missing", service.path)),
+        _ => notes.problems.push(format!(
+            "{}: `port` is missing: an instance is where clients connect to, an address and a port. Add `\"port\": 8080`, or the port that it has",
+            service.path
+        )),
     }
     if let Some(tags) = service.texts("tags", notes) {
         made.insert("tags".to_owned(), tags.into());

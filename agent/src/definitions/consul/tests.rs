@@ -106,6 +106,36 @@ fn what_would_change_something_is_refused_and_the_rest_is_warned_of() {
 }
 
 #[test]
+fn a_check_at_the_top_belongs_to_the_service_that_it_names() {
+    let service = |id: &str| json!({"name": "web", "id": id, "port": 80});
+    let tcp = json!({"id": "tcp", "tcp": "h:1", "interval": "1s"});
+    let with = |id: &str, key: &str| {
+        let mut check = tcp.clone();
+        check[key] = json!(id);
+        check
+    };
+    for file in [
+        json!({"service": service("web-1"), "check": with("web-1", "service_id")}),
+        json!({"Services": [service("web-1")], "Checks": [with("web-1", "ServiceID")]}),
+        json!({"service": {"name": "web-1", "port": 80}, "checks": [with("web-1", "service_id")]}),
+    ] {
+        let (made, warnings, problems) = parsed(&file);
+        assert_eq!((warnings, problems), (vec![], vec![]), "{file}");
+        assert_eq!(made[0]["checks"][0]["name"], "tcp", "{file}");
+    }
+    for check in [tcp.clone(), with("api-1", "service_id")] {
+        let (_, _, problems) = parsed(&json!({"service": service("web-1"), "check": check}));
+        assert!(problems[0].contains("name that with `service_id`"), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_service_without_a_port_is_told_what_to_add() {
+    let (_, _, problems) = parsed(&json!({"service": {"name": "web"}}));
+    assert!(problems[0].contains("Add `\"port\": 8080`"), "{problems:?}");
+}
+
+#[test]
 fn an_error_of_json_has_its_line() {
     let parsed = parse(Path::new("c.json"), "{\n\"service\": {,}}");
     assert!(parsed.problems[0].to_string().starts_with("c.json:2: "), "{:?}", parsed.problems);

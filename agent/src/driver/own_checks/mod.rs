@@ -62,7 +62,7 @@ impl OwnCheck {
 
     /// A check whose verdict was kept over a restart of this agent.
     pub(crate) fn kept(id: CheckId, check: Check, kept: &KeptVerdict) -> Self {
-        let older_by = Duration::from_millis(wall_clock_ms().saturating_sub(kept.since_ms));
+        let older_by = kept.age();
         let latest = Latest {
             since_ms: kept.since_ms,
             output: "its verdict before this agent started again".to_owned(),
@@ -85,6 +85,8 @@ impl OwnCheck {
             interval_ms: if is_probed { self.check.interval_ms } else { 0 },
             output: latest.map(|latest| latest.output.clone()),
             changed_ago_ms: latest.map(|latest| millis(latest.age(now))),
+            latest_output: None,
+            latest_ago_ms: None,
             signal: latest.and_then(|latest| latest.signal).map(|signal| signal.word().to_owned()),
         }
     }
@@ -96,7 +98,7 @@ impl OwnCheck {
 }
 
 /// The word for the health of a check.
-fn status_word(health: Health) -> &'static str {
+pub(crate) fn status_word(health: Health) -> &'static str {
     match health {
         Health::Passing => "passing",
         Health::Warning => "warning",

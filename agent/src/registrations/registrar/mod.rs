@@ -24,7 +24,7 @@ use super::registrants::Registrants;
 use super::restore::{Restored, RestoredCheck, Running, running_checks};
 use crate::caller::Caller;
 use crate::checks::{
-    CheckContext, CheckId, Checker, ListenerWatch, Prober, Start, Subject, initial,
+    CheckContext, CheckId, Checker, LatestOutcomes, ListenerWatch, Prober, Start, Subject, initial,
 };
 use crate::clock::wall_clock_ms;
 use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
@@ -87,16 +87,18 @@ impl Registrar {
         let registrants = Arc::new(Registrants::of(&data_dir));
         let hearings = Arc::<Hearings>::default();
         let upkeep_shown = Arc::new(ArcSwap::from_pointee(restored.upkeep.clone()));
+        let latest = Arc::<LatestOutcomes>::default();
         let (handle, commands) = RegistrationsHandle::channel(
             registrants.clone(),
             hearings.clone(),
             upkeep_shown.clone(),
+            latest.clone(),
             prober.script_checks,
         );
         let (expiring, expired) = mpsc::channel(MAX_EXPIRED);
         prober.neighbours = Some(Arc::new(driver.clone()));
         let reports = driver.reports();
-        let context = CheckContext { prober, listeners, reports, expired: expiring };
+        let context = CheckContext { prober, listeners, reports, expired: expiring, latest };
         let mut this = Self {
             data_dir: Some(data_dir),
             default_address,

@@ -190,6 +190,7 @@ pub(in crate::dev) mod tests {
             epoch: 1,
             down_ago_ms: None,
             name_conflict: false,
+            link_silent_ms: None,
         }
     }
 

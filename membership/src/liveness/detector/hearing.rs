@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::indirect_probe::{Findings, IndirectProbe};
 use super::series::Series;
 use super::suspicion::Word;
-use super::{COMPARE_GAP, Check, Detector, Order, Said, WITNESSED};
+use super::{COMPARE_GAP, Check, Detector, LinkEnd, Order, Said, WITNESSED};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::TcpProbeId;
 use crate::base::limits::{MAX_INDIRECT_PROBES, MAX_VIEW_CHECKS};
@@ -53,6 +53,8 @@ impl Detector {
         self.unanswered.remove(&node);
         if let Some(monitor) = self.monitors.get_mut(&node) {
             monitor.heard(by_stream, now);
+            let broken_for = monitor.link.answered(now);
+            self.orders.extend(broken_for.map(|it| Order::LinkEnded(node, LinkEnd::Answered(it))));
         }
         if let Some(check) = self.checks.remove(&node) {
             self.orders.extend(match check.said {
@@ -143,7 +145,13 @@ impl Detector {
         self.unanswered.remove(&vote.sender);
         let Some(suspicion) = self.suspicions.get_mut(&vote.suspect) else { return };
         match suspicion.vote(vote, now) {
-            Word::Alive => self.acquit(vote.suspect),
+            Word::Alive => {
+                self.acquit(vote.suspect);
+                let monitor = self.monitors.get_mut(&vote.suspect);
+                if monitor.is_some_and(|monitor| monitor.link.vouched(now)) {
+                    self.orders.push_back(Order::LinkBroken(vote.suspect));
+                }
+            }
             // Whether fewer votes than the quorum are enough is looked into at the next step.
             Word::Noted => self.rule(vote.suspect, usize::MAX, now),
         }

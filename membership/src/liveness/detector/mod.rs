@@ -92,6 +92,19 @@ pub(crate) enum Order {
     Revive(Identity),
     /// Compare views with a member whose view keeps differing from ours.
     Compare(NodeId),
+    /// Tell the owner that our link to a member is broken.
+    LinkBroken(NodeId),
+    /// Tell the owner that our broken link to a member is none any more.
+    LinkEnded(NodeId, LinkEnd),
+}
+
+/// Why a broken link is none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// The member answers again, after it was silent for this long.
+    Answered(Duration),
+    /// We watch the member no longer: it is down, it left, or others watch it now.
+    Unwatched,
 }
 
 /// A check of what a peer says about a member: pings to that member.
@@ -229,15 +242,25 @@ impl Detector {
 
     /// The time for which a member that we watch has not answered us, once it is [`LINK_BROKEN_AFTER`].
     pub(crate) fn unanswered_for(&self, node: NodeId, now: Time) -> Option<Duration> {
-        let silence = self.monitors.get(&node)?.silence(now);
-        (silence >= LINK_BROKEN_AFTER).then_some(silence)
+        self.monitors.get(&node)?.unanswered_for(now)
     }
 
     /// The members that we watch and that have not answered for long.
     pub(crate) fn unanswered(&self, now: Time) -> impl Iterator<Item = NodeId> {
         let monitors = self.monitors.iter();
-        let silent = monitors.filter(move |(_, monitor)| monitor.silence(now) >= LINK_BROKEN_AFTER);
+        let silent = monitors.filter(move |(_, monitor)| monitor.unanswered_for(now).is_some());
         silent.map(|(node, _)| *node)
+    }
+
+    /// The time since a member that we watch last answered us, if our link to it is broken.
+    pub(crate) fn link_broken_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+        self.monitors.get(&node)?.link.broken_for(now)
+    }
+
+    /// The members that we watch and our links to which are broken.
+    pub(crate) fn broken_links(&self) -> impl Iterator<Item = NodeId> {
+        let broken = self.monitors.iter().filter(|(_, monitor)| monitor.link.is_broken());
+        broken.map(|(node, _)| *node)
     }
 
     /// The members that the ring assigns to us.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::monitor::Monitor;
-use super::{Detector, FIRST_PING_WITHIN, MONITORS};
+use super::{Detector, FIRST_PING_WITHIN, LinkEnd, MONITORS, Order};
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_MEMBERS_PINGED_FIRST;
 use crate::base::mutants::{self as mutant, Mutant};
@@ -32,7 +32,11 @@ impl Detector {
         let targets = self.targets(swim, now);
         let places: BTreeMap<NodeId, usize> =
             targets.iter().enumerate().map(|(place, node)| (*node, place)).collect();
-        self.monitors.retain(|node, _| places.contains_key(node));
+        for (node, monitor) in self.monitors.extract_if(.., |node, _| !places.contains_key(node)) {
+            if monitor.link.is_broken() {
+                self.orders.push_back(Order::LinkEnded(node, LinkEnd::Unwatched));
+            }
+        }
         for (place, target) in targets.into_iter().enumerate() {
             let is_beyond = place >= MONITORS;
             match self.monitors.get_mut(&target) {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
+use hobnob_membership::view::MemberStatus;
+use hobnob_membership::{Event, MassLoss, Node, NodeId, Time, is_probably_a_cut};
 
 use crate::checkers::checker::{Checker, Scene};
 use crate::checkers::per_life::PerLife;
@@ -27,7 +28,7 @@ impl Checker for Losses {
     }
 
     fn explanation(&self) -> &'static str {
-        "when a fifth of all agents or more die at once, every undisturbed agent of their datacenter must tell of them as one event, within three seconds after the scenario's `detect_within`; when all agents of a datacenter die at once, no agent elsewhere may tell of a group of them, since the datacenter is out of reach"
+        "when a fifth of all agents or more die at once, every undisturbed agent of their datacenter must tell of them as one event, within three seconds after the scenario's `detect_within`, and it is over when they are back; when all agents of a datacenter die at once, no agent elsewhere may tell of a group of them, since the datacenter is out of reach"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -42,6 +43,19 @@ impl Checker for Losses {
                     event.host,
                     nodes.len()
                 ));
+            }
+        }
+    }
+
+    fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
+        for (host, node) in scene.world.running() {
+            for loss in node.mass_losses() {
+                if let Some(count) = returned(node, loss) {
+                    failures.push(format!(
+                        "n{host} misses {count} members since {}, and all of them are back",
+                        loss.since
+                    ));
+                }
             }
         }
     }
@@ -88,6 +102,14 @@ impl Checker for Losses {
             }
         }
     }
+}
+
+/// The members of a mass loss that are all back, as a node sees them; nothing if one is missing.
+fn returned(node: &Node, loss: &MassLoss) -> Option<usize> {
+    let is_alive =
+        |id: &NodeId| node.member(*id).is_some_and(|member| member.status == MemberStatus::Alive);
+    let all = !loss.missing.is_empty() && loss.missing.iter().all(is_alive);
+    all.then_some(loss.missing.len())
 }
 
 /// The datacenter of the host that has a node.

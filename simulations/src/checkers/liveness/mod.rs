@@ -8,6 +8,7 @@ mod false_down;
 mod home_verdicts;
 mod isolation;
 mod joining;
+mod links;
 mod losses;
 mod reach;
 
@@ -20,5 +21,6 @@ pub(crate) use false_down::down_of_live_agent;
 pub(super) use home_verdicts::HomeVerdicts;
 pub(super) use isolation::Isolation;
 pub(super) use joining::Joining;
+pub(super) use links::Links;
 pub(super) use losses::Losses;
 pub(super) use reach::Reach;

@@ -1,11 +1,15 @@
 //! Watching one member: a series of pings each second, and whether its view of the members equals ours.
 
+mod link;
+
 use std::time::Duration;
 
 use crate::base::time::Time;
 
+use super::LINK_BROKEN_AFTER;
 use super::round_trip::RoundTrip;
 use super::series::{Series, Step};
+use link::Link;
 
 /// The average time between two series.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
@@ -24,6 +28,7 @@ pub(super) struct Monitor {
     /// Whether the member is beyond those that the ring assigns to us: see [`super::watch`].
     pub(super) is_beyond: bool,
     pub(super) round_trip: RoundTrip,
+    pub(super) link: Link,
     next: Time,
     /// When the member last answered, or when we began to watch it.
     answered: Time,
@@ -50,6 +55,7 @@ impl Monitor {
             series: None,
             is_beyond,
             round_trip: RoundTrip::default(),
+            link: Link::new(first),
             next: first,
             answered: first,
             by_stream_until: None,
@@ -97,9 +103,12 @@ impl Monitor {
         self.round_trip.note(now.since(series.started), series.is_repeated());
     }
 
-    /// The time since the member last answered, or since we began to watch it.
-    pub(super) fn silence(&self, now: Time) -> Duration {
-        now.since(self.answered)
+    /// The time since the member last answered, or since we began to watch it, once it is [`LINK_BROKEN_AFTER`]. Our own
+    /// stalls begin it anew, unless the link is broken.
+    pub(super) fn unanswered_for(&self, now: Time) -> Option<Duration> {
+        let silence = now.since(self.answered);
+        let is_long = silence >= LINK_BROKEN_AFTER;
+        self.link.broken_for(now).or(is_long.then_some(silence))
     }
 
     /// Whether the member last answered by stream, and did so lately.
@@ -109,6 +118,7 @@ impl Monitor {
 
     /// Drops the series after a stall of our own loop, since an answer may be waiting unread, and pings again soon.
     pub(super) fn begin_anew(&mut self, now: Time) {
+        self.link.begin_anew();
         self.series = None;
         self.answered = now;
         self.next = self.next.min(now + PERIOD / 5);
