@@ -112,6 +112,7 @@ pub(crate) struct Driver {
     keep_verdicts_at: Option<Instant>,
     persist_dropped: u64,
     ages_due: Time,
+    members_due: Time,
     /// The transport does not know yet which members came and went.
     members_changed: bool,
     /// The generations that the transport knows, each with whether it is in use.
@@ -154,6 +155,7 @@ impl Driver {
             keep_verdicts_at: None,
             persist_dropped: 0,
             ages_due: Time::ZERO,
+            members_due: Time::ZERO,
             members_changed: false,
             told_generations: Vec::new(),
             told_revoked: 0,
@@ -364,6 +366,7 @@ impl Driver {
             self.tell_transport_of_keys(now);
             self.show_unanswered(now);
             self.show_datacenters(now);
+            self.show_members_if_due(now);
         }
         self.writer.publish();
     }

@@ -1,6 +1,7 @@
 //! Lists of services, and of the instances of a service.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hobnob_api::{ApiError, ErrorCode, Grade, Instances, Query, ServiceSummary, Services};
 use hobnob_balancer::{Selector, SelectorError};
@@ -8,13 +9,19 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 
 use super::asked::{Length, check_scope, service_key, too_long};
-use crate::services::{Registry, Scope, Service, ServiceKey, Shown, matches};
+use crate::clock::millis;
+use crate::services::{self, Entry, Registry, Scope, Service, ServiceKey, Shown, matches};
 
-/// The instances of a service that match a query: those that are offered among them, or all.
+/// The instances of a service that match a query: those that are offered among them, or all. With `is_paged` there may be more
+/// than fit an answer.
 ///
 /// # Errors
-/// The selector cannot be read, a name breaks a rule, or the answer would be too long.
-pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances<Shown>, ApiError> {
+/// The selector cannot be read, a name breaks a rule, the answer would be too long, or all of it too old.
+pub(crate) fn resolve(
+    registry: &Registry,
+    query: &Query,
+    is_paged: bool,
+) -> Result<Instances<Shown>, ApiError> {
     let key = service_key(query.namespace.clone(), query.service.clone())?;
     check_scope(&Scope { datacenter: query.datacenter.clone(), ..Scope::default() })?;
     let selector = query.selector.as_deref().unwrap_or_default();
@@ -23,8 +30,11 @@ pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances<Sh
     let mut shown = Vec::new();
     if let Some(service) = registry.service(&key) {
         let instances = service.instances();
-        let matching: Vec<_> =
+        let mut matching: Vec<_> =
             instances.values().filter(|instance| is_match(query, &selector, instance)).collect();
+        if let Some(max_age_ms) = query.max_age_ms {
+            matching = not_older(registry, query, matching, max_age_ms)?;
+        }
         let grades = matching.iter().map(|instance| instance.grade());
         let offered = Grade::offered(grades, query.strict);
         let shows_all = query.all && !query.strict;
@@ -34,14 +44,47 @@ pub(crate) fn resolve(registry: &Registry, query: &Query) -> Result<Instances<Sh
                 continue;
             }
             let instance = registry.show(instance, offered);
-            if !length.add(&instance) {
-                let remedy = "ask for a part of them with a selector, or watch the service";
+            if !is_paged && !length.add(&instance) {
+                let remedy = "ask for it in pages, or for a part with a selector, or watch the service";
                 return Err(too_long(&format!("all instances of `{}`", key.service), remedy));
             }
             shown.push(instance);
         }
     }
     Ok(Instances { revision, isolated: registry.is_isolated(), instances: shown })
+}
+
+/// The instances that are not older than the query allows.
+///
+/// # Errors
+/// None of them would be offered, and without the limit one would be.
+fn not_older<'a>(
+    registry: &Registry,
+    query: &Query,
+    matching: Vec<&'a Arc<Entry>>,
+    max_age_ms: u64,
+) -> Result<Vec<&'a Arc<Entry>>, ApiError> {
+    let offered = |entries: &[&Arc<Entry>]| {
+        Grade::offered(entries.iter().map(|entry| entry.grade()), query.strict)
+    };
+    let before = offered(&matching);
+    let age = |entry: &Arc<Entry>| millis(registry.age(entry));
+    let (young, old): (Vec<_>, Vec<_>) =
+        matching.into_iter().partition(|entry| age(entry) <= max_age_ms);
+    if before.is_some() && offered(&young).is_none() {
+        let youngest = old.iter().filter(|entry| entry.grade().is_some()).map(|entry| age(entry));
+        return Err(too_old(&query.service, youngest.min().unwrap_or_default(), max_age_ms));
+    }
+    Ok(young)
+}
+
+/// The refusal of an answer that rests on older news than the request allows.
+pub(crate) fn too_old(service: &str, age_ms: u64, max_age_ms: u64) -> ApiError {
+    let message = format!(
+        "what is known of the instances of `{service}` that could be offered is {age_ms} ms old or older, and {max_age_ms} ms \
+         were allowed"
+    );
+    ApiError::new(ErrorCode::AnswerTooOld, message)
 }
 
 fn is_match(query: &Query, selector: &Selector, instance: &Instance) -> bool {
@@ -52,18 +95,34 @@ fn is_match(query: &Query, selector: &Selector, instance: &Instance) -> bool {
         && matches(selector, &query.datacenter, instance)
 }
 
-/// The services of a namespace, or all.
-pub(crate) fn services(registry: &Registry, namespace: Option<&str>) -> Services {
-    let revision = registry.revision();
+/// A service at one moment.
+pub(crate) struct Snapshot {
+    key: ServiceKey,
+    service: Arc<Service>,
+    instances: services::Instances,
+}
+
+/// The services of a namespace, or all, at this moment, by namespace and name.
+pub(crate) fn snapshots(registry: &Registry, namespace: Option<&str>) -> Vec<Snapshot> {
     let services = registry.services();
     let is_asked = |key: &ServiceKey| namespace.is_none_or(|namespace| key.namespace == namespace);
     let asked = services.iter().filter(|(key, _)| is_asked(key));
-    let services = asked.map(|(key, service)| summary(key, service)).collect();
+    let snapshot = |(key, service): (&ServiceKey, &Arc<Service>)| Snapshot {
+        key: key.clone(),
+        service: service.clone(),
+        instances: service.instances(),
+    };
+    asked.map(snapshot).collect()
+}
+
+/// The services of a namespace, or all.
+pub(crate) fn services(registry: &Registry, namespace: Option<&str>) -> Services {
+    let revision = registry.revision();
+    let services = snapshots(registry, namespace).iter().map(summary).collect();
     Services { revision, isolated: registry.is_isolated(), services }
 }
 
-fn summary(key: &ServiceKey, service: &Service) -> ServiceSummary {
-    let instances = service.instances();
+pub(super) fn summary(Snapshot { key, service, instances }: &Snapshot) -> ServiceSummary {
     let healthy = instances.values().filter(|instance| instance.is_healthy()).count();
     let tags: BTreeSet<String> = instances
         .values()
@@ -98,7 +157,7 @@ mod tests {
     /// The ids of the answer, each with whether it is offered.
     fn found(registry: &Registry, query: Value) -> Vec<(String, bool)> {
         let query = serde_json::from_value(query).expect("a query");
-        let answer = resolve(registry, &query).expect("no error");
+        let answer = resolve(registry, &query, false).expect("no error");
         let shown = answer.instances.iter();
         shown.map(|shown| (shown.entry().id.to_string(), shown.is_offered())).collect()
     }

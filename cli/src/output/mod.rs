@@ -19,7 +19,7 @@ use crate::logging;
 
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
-pub(crate) use format::{age, endpoint, watch_line};
+pub(crate) use format::{age, endpoint, member_line, service_of, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use settings::settings;
 pub(crate) use table::{

@@ -27,6 +27,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Follower {
     socket: PathBuf,
     query: WatchQuery,
+    /// The run of the agent that told what is known.
+    run: Option<String>,
     known: Known,
     scope: Scope,
     /// Whether picks depend on where the agent is.
@@ -47,6 +49,7 @@ impl Follower {
         Self {
             socket,
             query: WatchQuery { namespace, ..WatchQuery::new(service) },
+            run: None,
             known: Known::default(),
             scope: Scope { selector, datacenter, strict, nearness, locality: Locality::default() },
             needs_locality: prefer != Prefer::Any,
@@ -83,11 +86,17 @@ impl Follower {
         {
             self.scope.locality = Locality { datacenter: info.datacenter, zone: info.zone };
         }
-        let query = WatchQuery { since: self.known.revision(), ..self.query.clone() };
+        let (since, run) = (self.known.revision(), self.run.clone());
+        let run = run.filter(|_| since.is_some());
+        let query = WatchQuery { since, run, ..self.query.clone() };
         let mut watch = client.watch(query).await?;
         loop {
             match watch.next().await {
-                Some(event) => self.take(event?),
+                Some(event) => {
+                    let event = event?;
+                    self.run = watch.run().map(str::to_owned);
+                    self.take(event);
+                }
                 None => return Err(ClientError::Closed { path: self.socket.clone() }),
             }
             backoff.reset();

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
-    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery,
-    Picked, Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
-    SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members,
+    PickQuery, Picked, Pruned, Query, Registration, Reloaded, Reset, RevokedNow, Rotated, Services,
+    Settings, Signed, SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery, WatchQuery,
+    is_default,
 };
 use crate::ApiError;
 
@@ -20,8 +21,20 @@ pub struct Call {
     /// The version of the API that the client expects. An agent that speaks another one refuses the call.
     #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
+    /// Whether an answer that is too long for one reply may come in pages: replies with [`Reply::more`], then one without.
+    /// Else it is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pages: bool,
     /// The request.
     pub request: Request,
+}
+
+impl Call {
+    /// A call without extras.
+    #[must_use]
+    pub fn new(id: u64, request: Request) -> Self {
+        Self { id, api: None, pages: false, request }
+    }
 }
 
 /// A response to the call with the same number. `I` is the form of its instances: an [`Instance`] for who reads it, and
@@ -33,8 +46,40 @@ pub struct Reply<I = Instance> {
     /// The version of the API that the agent speaks. Given in the first reply of a connection.
     #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
+    /// The run of the agent: a word that no other run of any agent has. A revision means something within its run only. Given
+    /// in the first reply of a connection.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub run: Option<String>,
+    /// The time at which the agent told an event of a watch, as in RFC 3339, in UTC.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub time: Option<String>,
+    /// The reason for which a watch tells the whole picture although its client knew one before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reset: Option<Reset>,
+    /// Whether further replies belong to the same answer, or to the same event of a watch. They follow in order.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub more: bool,
+    /// Whether a question that was to [wait](super::Query::wait) was answered at its time limit, without a change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unchanged: bool,
     /// The answer. A `watch` is answered many times.
     pub response: Response<I>,
+}
+
+impl<I> Reply<I> {
+    /// A reply that is a whole answer.
+    pub fn new(id: u64, response: Response<I>) -> Self {
+        Self {
+            id,
+            api: None,
+            run: None,
+            time: None,
+            reset: None,
+            more: false,
+            unchanged: false,
+            response,
+        }
+    }
 }
 
 /// A request of a client.
@@ -130,6 +175,11 @@ pub enum Request {
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),
+    /// Follow all services: all instances now, then every change. Answered as [`Request::Watch`] is.
+    WatchAll(WatchAllQuery),
+    /// Follow the members: those that are not gone now, then every change. Answered by [`Response::Members`], then by
+    /// [`Response::MemberChanges`] until the connection ends.
+    WatchMembers(WatchMembersQuery),
     /// Join the cluster through members at these gossip addresses. Answered by [`Response::Joined`] when one of them
     /// answers; the agent goes on trying for some time, and for as long as it is alone.
     Join {
@@ -247,6 +297,8 @@ impl Request {
         "reload",
         "maintenance",
         "drain",
+        "watch_all",
+        "watch_members",
     ];
 
     /// Its name, as JSON has it.
@@ -264,6 +316,8 @@ impl Request {
             Self::Isolate { .. } => "isolate",
             Self::Rejoin { .. } => "rejoin",
             Self::Watch(_) => "watch",
+            Self::WatchAll(_) => "watch_all",
+            Self::WatchMembers(_) => "watch_members",
             Self::Join { .. } => "join",
             Self::Leave {} => "leave",
             Self::ForceLeave { .. } => "force_leave",
@@ -315,6 +369,8 @@ impl Request {
             | Self::Members { .. }
             | Self::Datacenters {}
             | Self::Watch(_)
+            | Self::WatchAll(_)
+            | Self::WatchMembers(_)
             | Self::Keys {}
             | Self::Info {}
             | Self::Settings {}
@@ -399,8 +455,10 @@ pub enum Response<I = Instance> {
     Datacenters(DatacenterList),
     /// The datacenter that was isolated, or is not any more.
     Isolation(Isolation),
-    /// Changes of a watched service, in order.
+    /// Changes of a watched service, or of all, in order.
     Changes(Changes<I>),
+    /// Changes of the members, in order.
+    MemberChanges(MemberChanges),
     /// The agent joined.
     Joined {
         /// The gossip address of the member that answered.
@@ -433,6 +491,40 @@ pub enum Response<I = Instance> {
     Reloaded(Box<Reloaded>),
     /// The filter of the agent's log.
     LogLevel(LogLevel),
+}
+
+impl Response {
+    /// Adds the next page of the same answer.
+    ///
+    /// # Errors
+    /// The reason why it is none.
+    pub(crate) fn append(&mut self, next: Self) -> Result<(), String> {
+        match (self, next) {
+            (Self::Instances(all), Self::Instances(next)) => all.instances.extend(next.instances),
+            // A later page is no reset, so the pages of a watch after the first are changes.
+            (Self::Instances(all), Self::Changes(next)) => {
+                all.revision = next.revision;
+                all.instances.extend(next.instances);
+            }
+            (Self::Changes(all), Self::Changes(next)) => {
+                all.revision = next.revision;
+                all.instances.extend(next.instances);
+            }
+            (Self::Services(all), Self::Services(next)) => all.services.extend(next.services),
+            (Self::Members(all), Self::Members(next)) => all.members.extend(next.members),
+            (Self::Members(all), Self::MemberChanges(next)) => {
+                all.revision = next.revision;
+                all.members.extend(next.changes.into_iter().map(|change| change.member));
+            }
+            (Self::MemberChanges(all), Self::MemberChanges(next)) => {
+                all.revision = next.revision;
+                all.changes.extend(next.changes);
+                all.lost_together.extend(next.lost_together);
+            }
+            _ => return Err("a page of another answer".to_owned()),
+        }
+        Ok(())
+    }
 }
 
 /// The effect of a registration.

@@ -21,6 +21,7 @@ mod registration;
 mod scope;
 mod settings;
 mod upkeep;
+mod watching;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -41,6 +42,7 @@ pub use registration::*;
 pub use scope::InstanceScope;
 pub use settings::*;
 pub use upkeep::*;
+pub use watching::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

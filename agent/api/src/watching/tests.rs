@@ -1,0 +1,1 @@
+//! Watches, against an agent of the test.
