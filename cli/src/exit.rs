@@ -4,8 +4,8 @@ use std::io;
 use std::process::ExitCode;
 
 use hobnob_agent::StartError;
-use hobnob_api::{ErrorCode, ErrorKind};
 use hobnob_api::client::ClientError;
+use hobnob_api::{ErrorCode, ErrorKind};
 
 use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::KeysError;

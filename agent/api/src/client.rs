@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use crate::ApiError;
-use crate::codec::{BinaryCodec, CodecError};
 use crate::ErrorCode;
+use crate::codec::{BinaryCodec, CodecError};
 use crate::types::{
     API_VERSION, Call, Reply, Request, Response, WatchAllQuery, WatchMembersQuery, WatchQuery,
 };

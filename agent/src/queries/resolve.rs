@@ -45,7 +45,8 @@ pub(crate) fn resolve(
             }
             let instance = registry.show(instance, offered);
             if !is_paged && !length.add(&instance) {
-                let remedy = "ask for it in pages, or for a part with a selector, or watch the service";
+                let remedy =
+                    "ask for it in pages, or for a part with a selector, or watch the service";
                 return Err(too_long(&format!("all instances of `{}`", key.service), remedy));
             }
             shown.push(instance);

@@ -45,6 +45,8 @@ struct Log {
     services: BTreeMap<Arc<ServiceKey>, ServiceLog>,
     /// Each kept change with its service, the oldest change first.
     kept: VecDeque<Kept>,
+    /// The most changes that are kept.
+    limit: usize,
     /// The latest change that was dropped, of any service.
     dropped_to: u64,
 }
@@ -68,8 +70,12 @@ struct ServiceLog {
 
 impl ChangeLog {
     pub(super) fn new(first_revision: u64) -> Arc<Self> {
-        let log =
-            Log { services: BTreeMap::new(), kept: VecDeque::new(), dropped_to: first_revision };
+        let log = Log {
+            services: BTreeMap::new(),
+            kept: VecDeque::new(),
+            limit: MAX_CHANGES,
+            dropped_to: first_revision,
+        };
         Arc::new(Self {
             log: Mutex::new(log),
             revision: AtomicU64::new(first_revision),
@@ -179,6 +185,12 @@ impl ChangeLog {
         Subscription { changes: self.clone(), key: Some(key), woken }
     }
 
+    /// Keeps no more than so many changes from now on.
+    #[cfg(test)]
+    pub(super) fn keep(&self, limit: usize) {
+        self.lock().limit = limit;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,7 +210,7 @@ impl Log {
             service.regraded_at = revision;
         }
         self.kept.push_back(Kept { revision, key, entry });
-        if self.kept.len() > MAX_CHANGES
+        if self.kept.len() > self.limit
             && let Some(oldest) = self.kept.pop_front()
         {
             self.drop_oldest_of(&oldest.key);

@@ -44,6 +44,8 @@ pub(super) struct MemberLog {
 struct State {
     members: KnownMembers,
     kept: VecDeque<(u64, MemberNews)>,
+    /// The most changes that are kept.
+    limit: usize,
     /// The latest change, kept or not.
     latest: u64,
     /// The latest change that was dropped.
@@ -62,6 +64,7 @@ impl MemberLog {
         let state = State {
             members: KnownMembers::new(),
             kept: VecDeque::new(),
+            limit: MAX_MEMBER_CHANGES,
             latest: first_revision,
             dropped_to: first_revision,
         };
@@ -139,6 +142,12 @@ impl MemberLog {
         self.wake.subscribe()
     }
 
+    /// Keeps no more than so many changes from now on.
+    #[cfg(test)]
+    pub(super) fn keep_changes(&self, limit: usize) {
+        self.lock().limit = limit;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,7 +157,7 @@ impl State {
     fn keep(&mut self, revision: u64, news: MemberNews) {
         self.latest = revision;
         self.kept.push_back((revision, news));
-        if self.kept.len() > MAX_MEMBER_CHANGES
+        if self.kept.len() > self.limit
             && let Some((oldest, _)) = self.kept.pop_front()
         {
             self.dropped_to = oldest;
@@ -231,7 +240,10 @@ mod tests {
             });
             let told = kinds(&log, before).expect("kept");
             assert_eq!(told, Vec::from_iter(expected), "{status:?}");
-            assert_eq!(log.all().0.is_empty(), expected.is_none_or(Event::is_gone) && status != Alive);
+            assert_eq!(
+                log.all().0.is_empty(),
+                expected.is_none_or(Event::is_gone) && status != Alive
+            );
         }
     }
 

@@ -189,6 +189,13 @@ impl Registry {
         self.members.subscribe()
     }
 
+    /// Keeps no more than so many changes from now on.
+    #[cfg(test)]
+    pub(crate) fn keep_changes(&self, limit: usize) {
+        self.changes.keep(limit);
+        self.members.keep_changes(limit);
+    }
+
     /// The time on the agent's clock.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()

@@ -110,9 +110,15 @@ mod tests {
 
     #[test]
     fn a_watch_follows_one_service_or_all_or_the_members() {
-        assert!(matches!(watched("web"), Ok(Watched::Service(query)) if query == WatchQuery::new("web")));
-        assert!(matches!(watched("--all"), Ok(Watched::All(query)) if query == WatchAllQuery::default()));
-        let Ok(Watched::Members(query)) = watched("--members --since ab:12") else { panic!("members") };
+        assert!(
+            matches!(watched("web"), Ok(Watched::Service(query)) if query == WatchQuery::new("web"))
+        );
+        assert!(
+            matches!(watched("--all"), Ok(Watched::All(query)) if query == WatchAllQuery::default())
+        );
+        let Ok(Watched::Members(query)) = watched("--members --since ab:12") else {
+            panic!("members")
+        };
         assert_eq!((query.since, query.run.as_deref()), (Some(12), Some("ab")));
         let Ok(Watched::Service(query)) = watched("web --since 12 --strict") else { panic!("web") };
         assert_eq!((query.since, query.run, query.strict), (Some(12), None, true));

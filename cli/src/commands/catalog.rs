@@ -60,8 +60,7 @@ pub(super) struct Nothing {
 
 impl Nothing {
     pub(super) async fn of(client: &mut Client, query: &Query) -> anyhow::Result<Self> {
-        let all =
-            Query { all: true, strict: false, max_age_ms: None, wait: None, ..query.clone() };
+        let all = Query { all: true, strict: false, max_age_ms: None, wait: None, ..query.clone() };
         let whole = Query {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),

@@ -11,3 +11,4 @@ mod packaging;
 mod support;
 mod terminal;
 mod usage;
+mod watching;

@@ -30,4 +30,5 @@ mod sockets;
 mod stall;
 mod upkeep;
 mod walk;
+mod watching;
 mod web;

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::backoff::Backoff;
 use super::known::{Known, Locality, Scope};
 use super::{DiscoveryConfig, View};
+use crate::ErrorCode;
 use crate::client::{Client, ClientError, WatchEvent};
 use crate::clock::Moment;
 use crate::types::{Instance, Request, Response, WatchQuery};
@@ -68,7 +69,12 @@ impl Follower {
         let mut backoff = Backoff::new();
         loop {
             // The error says why the agent is away. The view says that it is.
-            let Err(_) = self.watch(&mut backoff).await;
+            let Err(error) = self.watch(&mut backoff).await;
+            if matches!(&error, ClientError::Api(refusal) if refusal.code == ErrorCode::RequestMalformed)
+            {
+                // An agent of an earlier version knows no runs, and recognises most revisions of others all the same.
+                self.run = None;
+            }
             self.publish.send_if_modified(|view| {
                 let was_there = view.away_since.is_none();
                 view.away_since.get_or_insert_with(Moment::now);

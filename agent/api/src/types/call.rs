@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
-    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members,
-    PickQuery, Picked, Pruned, Query, Registration, Reloaded, Reset, RevokedNow, Rotated, Services,
-    Settings, Signed, SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery, WatchQuery,
-    is_default,
+    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, MemberChanges,
+    Members, PickQuery, Picked, Pruned, Query, Registration, Reloaded, Reset, RevokedNow, Rotated,
+    Services, Settings, Signed, SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery,
+    WatchQuery, is_default,
 };
 use crate::ApiError;
 

@@ -105,6 +105,12 @@ impl<S: Subject> Follow<S> {
                     self.run.clone_from(&told.run);
                     return Ok(Followed::Event(event, told));
                 }
+                // An agent of an earlier version knows no runs, and recognises most revisions of others all the same.
+                Err(ClientError::Api(refusal))
+                    if refusal.code == ErrorCode::RequestMalformed && self.run.is_some() =>
+                {
+                    (self.watch, self.run) = (None, None);
+                }
                 Err(ClientError::Api(refusal)) if is_final(&refusal) => {
                     return Err(ClientError::Api(refusal));
                 }

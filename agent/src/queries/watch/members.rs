@@ -59,9 +59,8 @@ impl MembersWatch {
     ) -> Result<Self, ApiError> {
         check_datacenters(&query.datacenter)?;
         let held = allowance.hold(WATCH_BYTES)?;
-        let is_of_other_run = query
-            .since
-            .is_some_and(|since| !registry.is_of_this_run(since, query.run.as_deref()));
+        let is_of_other_run =
+            query.since.is_some_and(|since| !registry.is_of_this_run(since, query.run.as_deref()));
         let woken = registry.subscribe_to_members();
         Ok(Self {
             registry,
@@ -110,8 +109,7 @@ impl MembersWatch {
                         }
                         MemberNews::LostTogether(_) => true,
                     };
-                    let news: Vec<_> =
-                        news.into_iter().filter(is_asked).map(News::News).collect();
+                    let news: Vec<_> = news.into_iter().filter(is_asked).map(News::News).collect();
                     if is_first || !news.is_empty() {
                         self.prepare(news, revision, seen, None)?;
                     }

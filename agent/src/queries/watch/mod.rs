@@ -1,5 +1,7 @@
 //! Watches: a service now, or all services, then their changes.
 
+#[cfg(test)]
+mod law;
 mod members;
 #[cfg(test)]
 mod tests;
@@ -91,6 +93,8 @@ pub(crate) struct Watch {
     allowance: Arc<Budget>,
     /// The event that is not told to its end.
     rest: Option<Rest>,
+    /// The most bytes of a part.
+    part_bytes: usize,
     /// When it last looked for an event. The next look has to wait for a change.
     looked_at: Option<Instant>,
 }
@@ -148,9 +152,8 @@ impl Watch {
     ) -> Result<Self, ApiError> {
         check_datacenters(&query.datacenter)?;
         let held = allowance.hold(WATCH_BYTES)?;
-        let is_of_other_run = query
-            .since
-            .is_some_and(|since| !registry.is_of_this_run(since, query.run.as_deref()));
+        let is_of_other_run =
+            query.since.is_some_and(|since| !registry.is_of_this_run(since, query.run.as_deref()));
         Ok(Self {
             registry,
             subject,
@@ -164,6 +167,7 @@ impl Watch {
             held,
             allowance,
             rest: None,
+            part_bytes: MAX_PART_BYTES,
             looked_at: None,
         })
     }
@@ -259,8 +263,9 @@ impl Watch {
                     // The memory leaves out those that look as before.
                     let regraded = regraded.contains(&key) || !self.datacenters.is_all();
                     let these = self.shown(entries, &all, offered, regraded, is_first);
-                    let (gone, there): (Vec<_>, Vec<_>) =
-                        these.into_iter().partition(|one| one.entry().status == InstanceStatus::Gone);
+                    let (gone, there): (Vec<_>, Vec<_>) = these
+                        .into_iter()
+                        .partition(|one| one.entry().status == InstanceStatus::Gone);
                     shown.extend(gone);
                     come.extend(there);
                 }
@@ -357,7 +362,7 @@ impl Watch {
         let (mut instances, mut bytes) = (Vec::new(), 0);
         while let Some(shown) = rest.instances.as_slice().first() {
             let more = shown.answer_bytes();
-            if bytes + more > MAX_PART_BYTES && !instances.is_empty() {
+            if bytes + more > self.part_bytes && !instances.is_empty() {
                 break;
             }
             bytes += more;

@@ -219,6 +219,7 @@ async fn all_parts(watch: &mut Watch) -> (Vec<String>, Vec<u64>) {
                 (revision, instances)
             }
             Event::Changes(Changes { revision, instances, .. }) => (revision, instances),
+            event => panic!("{event:?}"),
         };
         let bytes: usize = instances.iter().map(Shown::answer_bytes).sum();
         assert!(bytes <= MAX_PART_BYTES);

@@ -22,8 +22,9 @@ use crate::services::Shown;
 use conversation::{Conversation, Outgoing};
 use stream::{Buffered, Output};
 
-/// Replies of watches that wait to be written. A watch waits when they are full, and catches up afterwards.
-const MAX_WAITING_REPLIES: usize = 4;
+/// Replies of watches that wait to be written, one for each watch that a connection may have. A watch waits when they are full,
+/// and catches up afterwards.
+const MAX_WAITING_REPLIES: usize = 64;
 /// Calls are answered for this long before other connections have a turn.
 const TURN: Duration = Duration::from_millis(1);
 
@@ -163,7 +164,15 @@ where
                 active_at = tokio::time::Instant::now();
             }
             Some(event) = waiting.recv() => {
-                if add_event(&mut output, &mut codec, event)? {
+                let mut has_ended = add_event(&mut output, &mut codec, event)?;
+                // A change of a service concerns all watches of it: their events share a write.
+                while !has_ended
+                    && !output.is_long()
+                    && let Ok(event) = waiting.try_recv()
+                {
+                    has_ended = add_event(&mut output, &mut codec, event)?;
+                }
+                if has_ended {
                     return buffered.write(&mut output).await;
                 }
             }
