@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
     Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, MemberChanges,
-    Members, PickQuery, Picked, Pruned, Query, Registration, Reloaded, Reset, RevokedNow, Rotated,
-    Services, Settings, Signed, SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery,
-    WatchQuery, is_default,
+    Members, PickQuery, Picked, Pruned, Query, RegisterOutcome, Registration, Reloaded, Reset,
+    RevokedNow, Rotated, Services, Settings, Signed, SignedRevocation, TrustedNow, WatchAllQuery,
+    WatchMembersQuery, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -491,51 +491,4 @@ pub enum Response<I = Instance> {
     Reloaded(Box<Reloaded>),
     /// The filter of the agent's log.
     LogLevel(LogLevel),
-}
-
-impl Response {
-    /// Adds the next page of the same answer.
-    ///
-    /// # Errors
-    /// The reason why it is none.
-    pub(crate) fn append(&mut self, next: Self) -> Result<(), String> {
-        match (self, next) {
-            (Self::Instances(all), Self::Instances(next)) => all.instances.extend(next.instances),
-            // A later page is no reset, so the pages of a watch after the first are changes.
-            (Self::Instances(all), Self::Changes(next)) => {
-                all.revision = next.revision;
-                all.instances.extend(next.instances);
-            }
-            (Self::Changes(all), Self::Changes(next)) => {
-                all.revision = next.revision;
-                all.instances.extend(next.instances);
-            }
-            (Self::Services(all), Self::Services(next)) => all.services.extend(next.services),
-            (Self::Members(all), Self::Members(next)) => all.members.extend(next.members),
-            (Self::Members(all), Self::MemberChanges(next)) => {
-                all.revision = next.revision;
-                all.members.extend(next.changes.into_iter().map(|change| change.member));
-            }
-            (Self::MemberChanges(all), Self::MemberChanges(next)) => {
-                all.revision = next.revision;
-                all.changes.extend(next.changes);
-                all.lost_together.extend(next.lost_together);
-            }
-            _ => return Err("a page of another answer".to_owned()),
-        }
-        Ok(())
-    }
-}
-
-/// The effect of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RegisterOutcome {
-    /// There is one more instance.
-    Added,
-    /// It took the place of an instance with its id.
-    Replaced,
-    /// Nothing: it was registered in just this way. An outcome of a newer agent reads as this one.
-    #[serde(other)]
-    Unchanged,
 }

@@ -1,6 +1,7 @@
 //! Watches: their events, put together of their parts, and a follower that connects again.
 
 mod follow;
+mod parts;
 mod picture;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod law;
 mod members;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +18,14 @@ use hobnob_membership::NodeId;
 use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::asked::{check, check_datacenters, service_key};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::services::{
     AllSince, Entry, Instances, Registry, Service, ServiceKey, Shown, Since, Subscription,
 };
+
+use memory::Memory;
 
 pub(crate) use members::MembersWatch;
 
@@ -393,52 +395,4 @@ fn is_within(datacenters: &Datacenters, entry: &Entry) -> bool {
 fn gone(entry: &Entry) -> Arc<Entry> {
     let instance = Instance { status: InstanceStatus::Gone, ..Instance::clone(entry) };
     Arc::new(Entry::new(Arc::new(instance), false))
-}
-
-/// The looks of each instance when it was told last, as hashes that all watchers share. A change of something that no
-/// answer shows is no news.
-struct Memory {
-    looks: BTreeMap<u64, u64>,
-    /// Nobody can make up two instances with one hash.
-    seed: u64,
-}
-
-impl Memory {
-    fn new() -> Self {
-        Self { looks: BTreeMap::new(), seed: rand::random() }
-    }
-
-    fn len(&self) -> usize {
-        self.looks.len()
-    }
-
-    fn clear(&mut self) {
-        self.looks.clear();
-    }
-
-    /// Whether an instance was told, and has not gone since.
-    fn knows(&self, entry: &Entry) -> bool {
-        self.looks.contains_key(&self.key(entry))
-    }
-
-    fn key(&self, entry: &Entry) -> u64 {
-        xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0)
-    }
-
-    /// Whether an instance looks different from when it was told last, or is not known to have been told.
-    fn may_be_news(&self, shown: &Shown) -> bool {
-        let entry = shown.entry();
-        let is_gone = entry.status == InstanceStatus::Gone;
-        is_gone || self.looks.get(&self.key(entry)) != Some(&shown.looks())
-    }
-
-    fn remember(&mut self, shown: &Shown) {
-        let entry = shown.entry();
-        let key = self.key(entry);
-        if entry.status == InstanceStatus::Gone {
-            self.looks.remove(&key);
-        } else {
-            self.looks.insert(key, shown.looks());
-        }
-    }
 }

@@ -8,9 +8,10 @@ use hobnob_api::{API_VERSION, ApiError, Call, ErrorCode, Reply, Request, Respons
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::super::answer::Answer;
 use super::super::counters::Watching as Counted;
 use super::super::door::Accepted;
-use super::super::handler::{Answer, Handler};
+use super::super::handler::Handler;
 use super::super::places::Place;
 use crate::budget::{Budget, Exhausted, Held};
 use crate::clock::rfc3339;

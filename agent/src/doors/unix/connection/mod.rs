@@ -15,8 +15,9 @@ use hobnob_api::{ApiError, Call, ErrorCode, Reply, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use super::answer::{Answer, Body};
 use super::door::Accepted;
-use super::handler::{Answer, Body, Handler};
+use super::handler::Handler;
 use crate::budget::MAX_CONNECTION_BYTES;
 use crate::services::Shown;
 use conversation::{Conversation, Outgoing};

@@ -1,5 +1,8 @@
 //! Lists of services, and of the instances of a service.
 
+pub(crate) mod pages;
+pub(crate) mod waiting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,8 +11,8 @@ use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
 
-use super::asked::{Length, check_scope, service_key, too_long};
 use crate::clock::millis;
+use crate::queries::asked::{Length, check_scope, service_key, too_long};
 use crate::services::{self, Entry, Registry, Scope, Service, ServiceKey, Shown, matches};
 
 /// The instances of a service that match a query: those that are offered among them, or all. With `is_paged` there may be more

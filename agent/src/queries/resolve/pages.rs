@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 
 use hobnob_api::{Instances, Member, Members, Response, Services};
 
-use super::resolve::{Snapshot, summary};
+use super::{Snapshot, summary};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::services::Shown;
 
