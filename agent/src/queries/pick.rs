@@ -276,6 +276,30 @@ mod tests {
         assert_eq!(error.code, ErrorCode::KeyMissing);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_pick_that_may_not_be_old_is_drawn_again_or_refused() {
+        let (registry, mut writer) = registry();
+        let mut picks = picks();
+        writer.apply(instance(OTHER, "far", InstanceStatus::Healthy));
+        writer.apply(instance(OWN, "near", InstanceStatus::Healthy));
+        writer.publish();
+        writer.set_last_alive(vec![(OTHER, hobnob_membership::Time::ZERO)]);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let young =
+            || query(json!({ "service": "web", "count": 3, "max_age_ms": 2_000, "report": true }));
+        let picked = picks.pick(&registry, young()).expect("no error");
+        assert_eq!(ids(&picked), ["near", "near", "near"]);
+        let service = registry.services().values().next().cloned().expect("one");
+        let in_flight = || -> u32 {
+            service.whole().report().targets.iter().map(|target| target.in_flight).sum()
+        };
+        assert_eq!(in_flight(), 3, "the draws that were refused are no calls");
+        writer.apply(instance(OWN, "near", InstanceStatus::Gone));
+        writer.publish();
+        let refused = picks.pick(&registry, young()).expect_err("too old");
+        assert_eq!(refused.code, ErrorCode::AnswerTooOld);
+    }
+
     #[tokio::test]
     async fn a_strict_pick_chooses_what_is_healthy_or_nothing_and_counts_no_call_then() {
         let (registry, mut writer) = registry();

@@ -142,11 +142,13 @@ async fn instances<S: Subject<Event = WatchEvent>>(
     while let Some((event, told)) = source.next().await? {
         explain(told.reset);
         let vanished = picture.take(&event);
-        if let (WatchEvent::Instances(now), Some(service)) = (&event, &service) {
+        if let WatchEvent::Instances(now) = &event {
             output::warn_if_isolated(now.isolated);
-            output::warn_if_not_healthy(now.instances.iter().filter(|one| one.offered));
-            if now.instances.is_empty() {
-                output::say(&format!("no instance of `{service}` yet: waiting for one"));
+            if let Some(service) = &service {
+                output::warn_if_not_healthy(now.instances.iter().filter(|one| one.offered));
+                if now.instances.is_empty() {
+                    output::say(&format!("no instance of `{service}` yet: waiting for one"));
+                }
             }
         }
         if json {

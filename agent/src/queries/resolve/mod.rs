@@ -133,7 +133,7 @@ pub(super) fn summary(Snapshot { key, service, instances }: &Snapshot) -> Servic
         .flat_map(|instance| instance.service.tags.iter())
         .map(Text::to_string)
         .collect();
-    let report = service.whole().report_of_nearest();
+    let report = service.report_of_nearest();
     ServiceSummary {
         service: key.service.clone(),
         namespace: key.namespace.clone(),
@@ -152,11 +152,14 @@ pub(crate) fn bad_selector(error: &SelectorError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hobnob_membership::Time;
     use hobnob_membership::view::InstanceStatus;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::services::testing::{OTHER, instance, placed, registry};
+    use crate::services::testing::{OTHER, OWN, instance, placed, registry};
 
     /// The ids of the answer, each with whether it is offered.
     fn found(registry: &Registry, query: Value) -> Vec<(String, bool)> {
@@ -190,5 +193,32 @@ mod tests {
         writer.apply(instance(OTHER, "healthy", InstanceStatus::Gone));
         writer.publish();
         assert_eq!(found(&registry, json!({ "service": "web" })), [one("lost", true)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_rests_on_nothing_older_than_was_allowed() {
+        let (registry, mut writer) = registry();
+        writer.apply(instance(OTHER, "far", InstanceStatus::Healthy));
+        writer.apply(instance(OWN, "near", InstanceStatus::Healthy));
+        writer.publish();
+        writer.set_last_alive(vec![(OTHER, Time::ZERO)]);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let young = |max_age_ms: u64| json!({ "service": "web", "max_age_ms": max_age_ms });
+        let one = |id: &str| (id.to_owned(), true);
+        assert_eq!(found(&registry, young(2_000)), [one("near")]);
+        assert_eq!(found(&registry, young(5_000)), [one("far"), one("near")]);
+        writer.apply(instance(OWN, "near", InstanceStatus::Gone));
+        writer.publish();
+        for more in ["all", "strict"] {
+            let mut query = young(4_999);
+            query[more] = json!(true);
+            let query = serde_json::from_value(query).expect("a query");
+            let refused = resolve(&registry, &query, false).expect_err("too old");
+            assert_eq!(refused.code, ErrorCode::AnswerTooOld);
+            assert!(refused.message.contains("5000 ms old or older"), "{refused}");
+        }
+        writer.apply(instance(OTHER, "far", InstanceStatus::Unhealthy));
+        writer.publish();
+        assert_eq!(found(&registry, young(1)), [], "there is nothing to offer at any age");
     }
 }

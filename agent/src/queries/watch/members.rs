@@ -8,7 +8,7 @@ use hobnob_api::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{COALESCE, Event, MAX_PART_BYTES, Told, UNFINISHED, WATCH_BYTES};
+use super::{Event, MAX_PART_BYTES, Told, UNFINISHED, WATCH_BYTES, collect};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::queries::asked::check_datacenters;
 use crate::services::{MemberNews, MembersSince, Registry};
@@ -29,6 +29,8 @@ pub(crate) struct MembersWatch {
     /// The event that is not told to its end.
     rest: Option<Rest>,
     looked_at: Option<Instant>,
+    /// A change woke it, and it has not looked since.
+    is_woken: bool,
 }
 
 /// The part of an event that is not told yet.
@@ -72,6 +74,7 @@ impl MembersWatch {
             allowance,
             rest: None,
             looked_at: None,
+            is_woken: false,
         })
     }
 
@@ -85,10 +88,14 @@ impl MembersWatch {
                 return Ok(self.tell_part(rest));
             }
             if let Some(looked_at) = self.looked_at {
-                tokio::time::sleep_until(looked_at + COALESCE).await;
-                // The sender lives as long as the registry.
-                let _ = self.woken.changed().await;
+                if !self.is_woken {
+                    // The sender lives as long as the registry.
+                    let _ = self.woken.changed().await;
+                    self.is_woken = true;
+                }
+                collect(looked_at).await;
             }
+            self.is_woken = false;
             let is_first = self.looked_at.is_none();
             self.looked_at = Some(Instant::now());
             self.woken.mark_unchanged();

@@ -99,6 +99,8 @@ pub(crate) struct Watch {
     part_bytes: usize,
     /// When it last looked for an event. The next look has to wait for a change.
     looked_at: Option<Instant>,
+    /// A change woke it, and it has not looked since.
+    is_woken: bool,
 }
 
 /// The part of an event that is not told yet.
@@ -171,6 +173,7 @@ impl Watch {
             rest: None,
             part_bytes: MAX_PART_BYTES,
             looked_at: None,
+            is_woken: false,
         })
     }
 
@@ -184,9 +187,13 @@ impl Watch {
                 return self.tell_part(rest);
             }
             if let Some(looked_at) = self.looked_at {
-                tokio::time::sleep_until(looked_at + COALESCE).await;
-                self.subscription.changed().await;
+                if !self.is_woken {
+                    self.subscription.changed().await;
+                    self.is_woken = true;
+                }
+                collect(looked_at).await;
             }
+            self.is_woken = false;
             let is_first = self.looked_at.is_none();
             self.looked_at = Some(Instant::now());
             self.subscription.mark_seen();
@@ -384,6 +391,15 @@ impl Watch {
         };
         self.rest = more.then_some(rest);
         Ok(Told { event, reset, more, held })
+    }
+}
+
+/// Waits until changes soon after the last look have been collected. After a quiet time there is nothing to wait for, and no
+/// timer is set.
+async fn collect(looked_at: Instant) {
+    let until = looked_at + COALESCE;
+    if Instant::now() < until {
+        tokio::time::sleep_until(until).await;
     }
 }
 

@@ -107,8 +107,9 @@ fn measure(
     let ends = AtomicBool::new(false);
     let (before, since) = (Usage::of(pid)?, Instant::now());
     let changes = thread::scope(|scope| {
+        let counted = &events;
         for connection in &connections {
-            scope.spawn(|| count_lines(connection, &events));
+            scope.spawn(move || count_lines(connection, counted));
         }
         let changing = scope.spawn(|| {
             let mut changes = 0;
