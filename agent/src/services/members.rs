@@ -11,13 +11,23 @@ use tokio::sync::watch;
 pub(super) const MAX_MEMBER_CHANGES: usize = 4_096;
 
 /// A member, with the time at which it went down. Its age in an answer counts from there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct KnownMember {
     pub(crate) member: Member,
     pub(crate) down_since: Option<Time>,
 }
 
 impl KnownMember {
+    /// Whether another one is told as the same. Ages are no news.
+    fn is_told_as(&self, other: &Self) -> bool {
+        let told = |known: &Self| {
+            let Member { name, gossip_address, status, datacenter, zone, epoch, .. } =
+                known.member.clone();
+            (name, gossip_address, status, datacenter, zone, epoch, known.down_since)
+        };
+        told(self) == told(other)
+    }
+
     /// The member for an answer at `now`.
     pub(crate) fn shown(&self, now: Time) -> Member {
         let ago = self.down_since.map(|since| crate::clock::millis(now.since(since)));
@@ -75,7 +85,7 @@ impl MemberLog {
     pub(super) fn apply(&self, node: NodeId, now: KnownMember, number: impl FnOnce() -> u64) {
         let mut state = self.lock();
         let before = state.members.get(&node);
-        if before.is_some_and(|before| **before == now) {
+        if before.is_some_and(|before| before.is_told_as(&now)) {
             return;
         }
         let Some(kind) = kind(before.map(|before| before.member.status), now.member.status) else {
@@ -186,19 +196,10 @@ fn kind(before: Option<MemberStatus>, now: MemberStatus) -> Option<MemberEventKi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::testing;
 
     fn member(node: u64, status: MemberStatus) -> KnownMember {
-        let member = Member {
-            name: format!("a{node}"),
-            node_id: hobnob_api::NodeId(node),
-            gossip_address: "127.0.0.1:7946".to_owned(),
-            status,
-            datacenter: "dc1".to_owned(),
-            zone: String::new(),
-            epoch: 1,
-            down_ago_ms: None,
-            name_conflict: false,
-        };
+        let member = testing::member(&format!("a{node}"), node, status);
         KnownMember { member, down_since: None }
     }
 

@@ -121,19 +121,11 @@ fn page<T, U>(rest: &mut IntoIter<T>, mut show: impl FnMut(T) -> (U, usize)) -> 
 mod tests {
     use super::*;
     use crate::budget::MAX_CONNECTION_BYTES;
+    use crate::services::testing;
 
     fn member(number: usize) -> Member {
-        Member {
-            name: format!("{number:05}").repeat(20),
-            node_id: hobnob_api::NodeId(number as u64),
-            gossip_address: "127.0.0.1:7946".to_owned(),
-            status: hobnob_api::MemberStatus::Alive,
-            datacenter: "dc1".to_owned(),
-            zone: String::new(),
-            epoch: 1,
-            down_ago_ms: None,
-            name_conflict: false,
-        }
+        let name = format!("{number:05}").repeat(20);
+        testing::member(&name, number as u64, hobnob_api::MemberStatus::Alive)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::budget::MAX_CONNECTION_BYTES;
-use crate::services::testing::{OTHER, OWN, instance, registry};
+use crate::services::testing::{OTHER, OWN, instance, member, registry};
 use crate::services::{KnownMember, Writer};
 
 /// Longer than anything that a watch waits for by itself.
@@ -103,17 +103,7 @@ impl Agent {
                 return self.writer.reconcile_members(all.collect());
             }
         };
-        let member = hobnob_api::Member {
-            name: format!("a{node}"),
-            node_id: hobnob_api::NodeId(node.into()),
-            gossip_address: "127.0.0.1:7946".to_owned(),
-            status,
-            datacenter: "dc1".to_owned(),
-            zone: String::new(),
-            epoch: 1,
-            down_ago_ms: None,
-            name_conflict: false,
-        };
+        let member = member(&format!("a{node}"), node.into(), status);
         let known = KnownMember { member, down_since: None };
         self.writer.apply_member(NodeId(node.into()), known.clone());
         if status == MemberStatus::Left {
