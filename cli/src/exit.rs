@@ -4,8 +4,8 @@ use std::io;
 use std::process::ExitCode;
 
 use hobnob_agent::StartError;
-use hobnob_api::ErrorKind;
 use hobnob_api::client::ClientError;
+use hobnob_api::{ErrorCode, ErrorKind};
 
 use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::KeysError;
@@ -31,6 +31,9 @@ impl Exit {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(ClientError::Api(refusal)) = cause.downcast_ref() {
+                if refusal.code == ErrorCode::AnswerTooOld {
+                    return Self::NothingMatched;
+                }
                 return match refusal.kind {
                     ErrorKind::Invalid => Self::Usage,
                     ErrorKind::NotFound => Self::NothingMatched,
@@ -78,7 +81,7 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
-    use hobnob_api::{ApiError, ErrorCode};
+    use hobnob_api::ApiError;
 
     fn refusal(code: ErrorCode) -> anyhow::Error {
         ClientError::Api(ApiError::new(code, "no")).into()
@@ -89,6 +92,7 @@ mod tests {
         assert_eq!(Exit::of(&refusal(ErrorCode::NameInvalid)), Exit::Usage);
         assert_eq!(Exit::of(&refusal(ErrorCode::InstanceNotFound)), Exit::NothingMatched);
         assert_eq!(Exit::of(&refusal(ErrorCode::AgentStopping)), Exit::Failed);
+        assert_eq!(Exit::of(&refusal(ErrorCode::AnswerTooOld)), Exit::NothingMatched);
         assert_eq!(Exit::of(&anyhow!("else")), Exit::Failed);
     }
 

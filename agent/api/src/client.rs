@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use crate::ApiError;
+use crate::ErrorCode;
 use crate::codec::{BinaryCodec, CodecError};
-use crate::types::{API_VERSION, Call, Changes, Instances, Reply, Request, Response, WatchQuery};
+use crate::types::{
+    API_VERSION, Call, Reply, Request, Response, WatchAllQuery, WatchMembersQuery, WatchQuery,
+};
+
+pub use crate::watching::{
+    Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject, Told, Watch, WatchEvent,
+};
 
 /// The time limit for the answer to a call, unless [`Client::answer_within`] says otherwise. Answers come from
 /// memory; only a registration waits for a disk.
@@ -119,6 +125,8 @@ pub struct Client {
     path: PathBuf,
     last_id: u64,
     within: Duration,
+    run: Option<String>,
+    was_unchanged: bool,
 }
 
 impl Client {
@@ -137,7 +145,8 @@ impl Client {
         match UnixStream::connect(&path).await {
             Ok(stream) => {
                 let framed = Framed::new(stream, BinaryCodec::client());
-                Ok(Self { framed, path, last_id: 0, within: RESPONSE_TIMEOUT })
+                let within = RESPONSE_TIMEOUT;
+                Ok(Self { framed, path, last_id: 0, within, run: None, was_unchanged: false })
             }
             Err(cause) => Err(match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -149,28 +158,94 @@ impl Client {
         }
     }
 
-    /// Asks, and waits for the answer. Takes one answer only: use [`Client::watch`] to follow a service.
+    /// Asks, and waits for the answer. An answer that is too long for one reply comes in pages, of one moment, and is put
+    /// together here. Use [`Client::watch`] to follow a service.
     ///
     /// # Errors
     /// [`ClientError::Api`] when the agent refuses; the connection can go on. After any other it cannot.
     pub async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
+        // An agent of an earlier version knows no pages, so they are asked for only when they are needed.
+        let may_page = matches!(
+            request,
+            Request::Resolve(_) | Request::Services { .. } | Request::Members { .. }
+        );
+        let again = may_page.then(|| request.clone());
         let id = self.send(request).await?;
-        self.receive_in_time(id).await
+        match (self.receive_in_time(id).await, again) {
+            (Err(ClientError::Api(refusal)), Some(request))
+                if refusal.code == ErrorCode::AnswerTooLarge =>
+            {
+                let id = self.send_paged(request, true).await?;
+                self.receive_in_time(id).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// The run of the agent that answers on this connection, once it has answered. An agent of an earlier version tells none.
+    #[must_use]
+    pub fn run(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+
+    /// Whether the last answer came at the time limit of its [wait](crate::Query::wait), without a change.
+    #[must_use]
+    pub fn was_unchanged(&self) -> bool {
+        self.was_unchanged
     }
 
     /// Follows a service on this connection: its instances now, then its changes.
     ///
     /// # Errors
     /// When the request cannot be sent. A refusal comes as the first event.
-    pub async fn watch(mut self, query: WatchQuery) -> Result<Watch, ClientError> {
-        let id = self.send(Request::Watch(query)).await?;
-        Ok(Watch { client: self, id, begun: false, ended: false, asked: false })
+    pub async fn watch(self, query: WatchQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
     }
 
-    async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
+    /// Follows all services on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_all(self, query: WatchAllQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows the members on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_members(
+        self,
+        query: WatchMembersQuery,
+    ) -> Result<Watch<MembersEvent>, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows anything that can be followed, on this connection. A [`Follow`] connects again.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn follow<S: Subject>(mut self, subject: &S) -> Result<Watch<S::Event>, ClientError> {
+        let id = self.send(subject.request()).await?;
+        Ok(Watch::new(self, id))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn within(&self) -> Duration {
+        self.within
+    }
+
+    pub(crate) async fn send(&mut self, request: Request) -> Result<u64, ClientError> {
+        self.send_paged(request, false).await
+    }
+
+    async fn send_paged(&mut self, request: Request, pages: bool) -> Result<u64, ClientError> {
         self.last_id += 1;
         let api = (self.last_id == 1).then_some(API_VERSION);
-        let call = Call { id: self.last_id, api, request };
+        let call = Call { api, pages, ..Call::new(self.last_id, request) };
         match self.framed.send(&call).await {
             Ok(()) => Ok(call.id),
             Err(CodecError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -186,20 +261,44 @@ impl Client {
         received.unwrap_or(Err(ClientError::Timeout { path, within }))
     }
 
-    /// The next response to call `id`. An error that carries the id 0 is about the connection, so about this call.
+    /// The response to call `id`, put together of its pages. An error that carries the id 0 is about the connection, so about
+    /// this call.
     async fn receive(&mut self, id: u64) -> Result<Response, ClientError> {
+        let mut pages: Option<Response> = None;
         loop {
             let reply = self.receive_any().await?;
             if reply.id == id || (reply.id == 0 && matches!(reply.response, Response::Error(_))) {
-                return answer(reply);
+                let (more, unchanged) = (reply.more, reply.unchanged);
+                let next = answer(reply)?;
+                let whole = match pages.take() {
+                    None => next,
+                    Some(mut first) => {
+                        first.append(next).map_err(|reason| self.unreadable(reason))?;
+                        first
+                    }
+                };
+                if !more {
+                    self.was_unchanged = unchanged;
+                    return Ok(whole);
+                }
+                pages = Some(whole);
             }
         }
     }
 
+    pub(crate) fn unreadable(&self, reason: impl Into<String>) -> ClientError {
+        ClientError::Unreadable { path: self.path.clone(), reason: reason.into() }
+    }
+
     /// The next reply, to whichever call.
-    async fn receive_any(&mut self) -> Result<Reply, ClientError> {
+    pub(crate) async fn receive_any(&mut self) -> Result<Reply, ClientError> {
         match self.framed.next().await {
-            Some(Ok(Ok(reply))) => Ok(reply),
+            Some(Ok(Ok(reply))) => {
+                if reply.run.is_some() {
+                    self.run.clone_from(&reply.run);
+                }
+                Ok(reply)
+            }
             Some(Ok(Err(malformed))) => {
                 Err(ClientError::Unreadable { path: self.path.clone(), reason: malformed.reason })
             }
@@ -212,92 +311,17 @@ impl Client {
     }
 }
 
-fn answer(reply: Reply) -> Result<Response, ClientError> {
+pub(crate) fn answer(reply: Reply) -> Result<Response, ClientError> {
     match reply.response {
         Response::Error(error) => Err(ClientError::Api(error)),
         response => Ok(response),
     }
 }
 
-/// An event of a watch. In JSON it is the response that it came as.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WatchEvent {
-    /// All instances of the service now: the first event, unless the watch resumes, and again when the agent starts the
-    /// watch over.
-    Instances(Instances),
-    /// The instances that changed since the last event.
-    Changes(Changes),
-}
-
-impl WatchEvent {
-    /// The revision that the watch has reached. Another watch can go on from it.
-    #[must_use]
-    pub fn revision(&self) -> u64 {
-        match self {
-            Self::Instances(instances) => instances.revision,
-            Self::Changes(changes) => changes.revision,
-        }
-    }
-}
-
-/// The events of a watched service.
-#[derive(Debug)]
-pub struct Watch {
-    client: Client,
-    id: u64,
-    begun: bool,
-    ended: bool,
-    /// Whether the agent was asked for a sign of life, and has said nothing since.
-    asked: bool,
-}
-
-impl Watch {
-    /// The next event, as soon as there is one; none after an error. The first event has to come in time, also that of a
-    /// watch that resumes. Later an agent that says nothing for this time is asked for a sign of life, which has to come
-    /// in time as well. Cancelling the wait loses no event.
-    pub async fn next(&mut self) -> Option<Result<WatchEvent, ClientError>> {
-        if self.ended {
-            return None;
-        }
-        let event = match self.receive().await {
-            Ok(Response::Instances(instances)) => Ok(WatchEvent::Instances(instances)),
-            Ok(Response::Changes(changes)) => Ok(WatchEvent::Changes(changes)),
-            Ok(other) => Err(ClientError::Unreadable {
-                path: self.client.path.clone(),
-                reason: format!("{other:?} answers no watch"),
-            }),
-            Err(error) => Err(error),
-        };
-        self.ended = event.is_err();
-        Some(event)
-    }
-
-    async fn receive(&mut self) -> Result<Response, ClientError> {
-        loop {
-            let Ok(reply) = timeout(self.client.within, self.client.receive_any()).await else {
-                if self.asked || !self.begun {
-                    let (path, within) = (self.client.path.clone(), self.client.within);
-                    return Err(ClientError::Timeout { path, within });
-                }
-                self.client.send(Request::Info {}).await?;
-                self.asked = true;
-                continue;
-            };
-            let reply = reply?;
-            self.asked = false;
-            if reply.id == self.id || reply.id == 0 {
-                self.begun = true;
-                return answer(reply);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Datacenters, Members};
+    use crate::types::{Changes, Datacenters, Instances, Members};
     use crate::{ErrorCode, ErrorKind};
     use tokio::net::UnixListener;
 
@@ -313,7 +337,7 @@ mod tests {
     }
 
     async fn answer(server: &mut Server, id: u64, response: Response) {
-        server.send(&Reply { id, api: None, response }).await.unwrap();
+        server.send(&Reply::new(id, response)).await.unwrap();
     }
 
     fn nobody() -> Response {

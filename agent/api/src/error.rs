@@ -104,6 +104,8 @@ error_codes! {
     TooManyCallsInFlight => Invalid,
     /// The answer would be longer than the limit.
     AnswerTooLarge => Invalid,
+    /// Everything that would be answered is older than the request allows.
+    AnswerTooOld => Failed,
     /// Several members have that name.
     MemberAmbiguous => Invalid,
     /// The member is this agent itself.

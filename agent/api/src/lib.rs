@@ -20,6 +20,7 @@ mod node_id;
 #[cfg(test)]
 mod testing;
 mod types;
+mod watching;
 
 pub use error::{ApiError, ErrorCode, ErrorKind};
 pub use hobnob_balancer as balancer;

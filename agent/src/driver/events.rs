@@ -1,11 +1,19 @@
 //! The events of the node: they are persisted for the next start, shown to clients, and logged.
 
+use std::time::Duration;
+
+use hobnob_api::LostTogether;
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
 
 use super::losses::HeldLoss;
 use super::{Driver, Persist, words};
 use crate::elsewhere::Requested;
+use crate::services::KnownMember;
+use crate::translate;
+
+/// Time between two looks for members that the node forgot without an event.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) fn take_event(&mut self, event: Event) {
@@ -14,6 +22,7 @@ impl Driver {
             Event::Instance(change) => self.writer.apply(change),
             Event::Member(change) => {
                 self.note_member(&change.member);
+                self.show_member(&change.member);
                 self.members_changed = true;
                 self.peers.changed();
                 self.note_gone(&change.member);
@@ -38,6 +47,7 @@ impl Driver {
                 let held = self.losses.take();
                 let lost = nodes.len();
                 if is_probably_a_cut(lost, of) {
+                    self.writer.note_lost_together(LostTogether { lost, of });
                     let members = words::names(&self.node, nodes.iter().copied());
                     let exited = nodes.iter().filter(|id| self.has_exited(**id)).count();
                     let cause = words::likely_cause(lost, exited);
@@ -151,6 +161,39 @@ impl Driver {
         }
     }
 
+    /// Shows a member that changed.
+    pub(super) fn show_member(&self, member: &Member) {
+        self.writer.apply_member(member.identity.node_id, self.known_member(member));
+    }
+
+    /// Shows all members, if it is time.
+    pub(super) fn show_members_if_due(&mut self, now: Time) {
+        if now >= self.members_due {
+            self.members_due = now + RECONCILE_EVERY;
+            self.show_members();
+        }
+    }
+
+    /// Shows all members that are not gone.
+    pub(super) fn show_members(&self) {
+        let present = self.node.members().into_iter().filter(|member| !member.status.is_gone());
+        let known = present.map(|member| (member.identity.node_id, self.known_member(&member)));
+        self.writer.reconcile_members(known.collect());
+    }
+
+    fn known_member(&self, member: &Member) -> KnownMember {
+        let down_since = self.node.down_since(member.identity.node_id);
+        let mut member = member.clone();
+        // A suspicion is told to nobody: it ends within seconds, one way or the other.
+        if member.status == MemberStatus::Suspect {
+            member.status = MemberStatus::Alive;
+        }
+        let shown = translate::member(&self.node, &member, self.clock.now());
+        // Times that go on change all the time, and are no news.
+        let member = hobnob_api::Member { down_ago_ms: None, link_silent_ms: None, ..shown };
+        KnownMember { member, down_since }
+    }
+
     /// Shows whether this agent, which hears no other member, is cut off, and returns that. It is not when all others
     /// left on purpose or were forced to leave. Then nobody is expected at their addresses, after a restart either.
     fn review_isolation(&mut self) -> bool {
@@ -169,6 +212,7 @@ impl Driver {
             return;
         }
         tracing::info!(count, "an operator dropped members from the memory of this agent");
+        self.show_members();
         if self.is_alone() {
             self.review_isolation();
         }

@@ -116,6 +116,7 @@ pub(crate) struct Driver {
     keep_verdicts_at: Option<Instant>,
     persist_dropped: u64,
     ages_due: Time,
+    members_due: Time,
     /// The transport does not know yet which members came and went.
     members_changed: bool,
     /// The generations that the transport knows, each with whether it is in use.
@@ -160,6 +161,7 @@ impl Driver {
             keep_verdicts_at: None,
             persist_dropped: 0,
             ages_due: Time::ZERO,
+            members_due: Time::ZERO,
             members_changed: false,
             told_generations: Vec::new(),
             told_revoked: 0,
@@ -374,6 +376,7 @@ impl Driver {
             self.show_unanswered(now);
             self.log_held_losses(now);
             self.show_datacenters(now);
+            self.show_members_if_due(now);
         }
         self.writer.publish();
     }

@@ -175,6 +175,9 @@ pub(super) const OWN: &[Row] = rows! {
     Counter hobnob_scopes_evicted_total []
         "Balancers that were dropped for others."
         alert "A steady rate: clients use too many selectors";
+    Counter hobnob_watch_resets_total []
+        "Watches that told everything again, because their clients read too slowly or came back too late."
+        alert "A steady rate: clients read too slowly, or lose their connections";
     Counter hobnob_storage_persist_dropped_total []
         "Things to keep for the next start that were dropped because the disk was busy. They are saved again later."
         alert "A steady rate: the disk is slow";

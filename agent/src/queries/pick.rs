@@ -11,12 +11,15 @@ use hobnob_api::{ApiError, ErrorCode, PickQuery, Picked};
 use hobnob_balancer::{Pick, Selector, Strategy};
 
 use super::asked::{Length, check_scope, service_key, too_long};
-use super::resolve::bad_selector;
+use super::resolve::{bad_selector, too_old};
 use crate::budget::{Budget, Exhausted, Held};
+use crate::clock::millis;
 use crate::services::{Entry, Registry, Scope, Scoped, ScopedPicker, Service, ServiceKey, Shown};
 
 /// Picks, and reports, in one call: the answer must fit a frame.
 pub(crate) const MAX_PICKS: u32 = 10_000;
+/// Draws for one pick that may not be old. A keyed strategy draws the same instance each time.
+const MAX_DRAWS: usize = 64;
 /// Pickers of one caller. Beyond it they are made anew.
 const MAX_PICKERS: usize = 256;
 /// With this many pickers, those of balancers that are no longer updated go when a further one comes.
@@ -51,6 +54,11 @@ impl Picks {
         Self { allowance, pickers: HashMap::new(), in_flight: Vec::new(), in_flight_held: None }
     }
 
+    /// The budget of the caller.
+    pub(crate) fn allowance(&self) -> &Arc<Budget> {
+        &self.allowance
+    }
+
     /// Picks as often as the query says, as far as there is an instance to pick.
     ///
     /// # Errors
@@ -77,6 +85,7 @@ impl Picks {
             picks: Vec::new(),
         };
         let service = service_key(query.namespace, query.service)?;
+        let service_name = service.service.clone();
         let scope =
             Scope { selector: query.selector, datacenter: query.datacenter, prefer: query.prefer };
         check_scope(&scope)?;
@@ -100,7 +109,19 @@ impl Picks {
         let (mut picks, mut length) = (Vec::new(), Length::new());
         // All targets of a scope have one grade, so the first unhealthy pick ends a strict call.
         let is_enough = |pick: &Pick<Arc<Entry>>| !strict || pick.item().is_healthy();
-        let mut next = || known.picker.pick(strategy, key).filter(is_enough);
+        let mut youngest_old: Option<u64> = None;
+        let mut next = || {
+            for _ in 0..MAX_DRAWS {
+                let pick = known.picker.pick(strategy, key).filter(is_enough)?;
+                let age_ms = query.max_age_ms.map_or(0, |_| millis(registry.age(pick.item())));
+                if query.max_age_ms.is_none_or(|most| age_ms <= most) {
+                    return Some(pick);
+                }
+                youngest_old = Some(youngest_old.map_or(age_ms, |age| age.min(age_ms)));
+                pick.end_unreported();
+            }
+            None
+        };
         for pick in (0..count).map_while(|_| next()) {
             let instance = registry.show_picked(pick.item());
             if !length.add(&instance) {
@@ -108,6 +129,10 @@ impl Picks {
                 return Err(too_long(&format!("the answer with {count} picks"), &remedy));
             }
             picks.push((pick, instance));
+        }
+        if let (true, Some(age_ms), Some(most)) = (picks.is_empty(), youngest_old, query.max_age_ms)
+        {
+            return Err(too_old(&service_name, age_ms, most));
         }
         if is_kept {
             let bytes = (in_flight.len() + picks.len()) * IN_FLIGHT_BYTES;
@@ -249,6 +274,30 @@ mod tests {
         let keyless = query(json!({ "service": "web", "strategy": "consistent-hash" }));
         let error = picks().pick(&registry, keyless).expect_err("refused");
         assert_eq!(error.code, ErrorCode::KeyMissing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pick_that_may_not_be_old_is_drawn_again_or_refused() {
+        let (registry, mut writer) = registry();
+        let mut picks = picks();
+        writer.apply(instance(OTHER, "far", InstanceStatus::Healthy));
+        writer.apply(instance(OWN, "near", InstanceStatus::Healthy));
+        writer.publish();
+        writer.set_last_alive(vec![(OTHER, hobnob_membership::Time::ZERO)]);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let young =
+            || query(json!({ "service": "web", "count": 3, "max_age_ms": 2_000, "report": true }));
+        let picked = picks.pick(&registry, young()).expect("no error");
+        assert_eq!(ids(&picked), ["near", "near", "near"]);
+        let service = registry.services().values().next().cloned().expect("one");
+        let in_flight = || -> u32 {
+            service.whole().report().targets.iter().map(|target| target.in_flight).sum()
+        };
+        assert_eq!(in_flight(), 3, "the draws that were refused are no calls");
+        writer.apply(instance(OWN, "near", InstanceStatus::Gone));
+        writer.publish();
+        let refused = picks.pick(&registry, young()).expect_err("too old");
+        assert_eq!(refused.code, ErrorCode::AnswerTooOld);
     }
 
     #[tokio::test]

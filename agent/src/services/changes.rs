@@ -21,19 +21,40 @@ pub(crate) enum Since {
     Forgotten,
 }
 
+/// The changes of all services since a revision.
+pub(crate) enum AllSince {
+    /// These instances, as they are at `revision`; the latest state of each. Of the `regraded` services, another grade is
+    /// offered since then.
+    Changes { revision: u64, instances: Vec<Arc<Entry>>, regraded: BTreeSet<ServiceKey> },
+    /// The changes since then are no longer kept.
+    Forgotten,
+}
+
 /// Numbers the changes of all services and keeps the latest [`MAX_CHANGES`] of them. No pick comes here.
 pub(super) struct ChangeLog {
     log: Mutex<Log>,
     /// The number of the latest change.
     revision: AtomicU64,
+    /// The number of the first change of this run, less one.
+    first: u64,
+    /// Wakes those who follow all services.
+    wake: watch::Sender<()>,
 }
 
 struct Log {
     services: BTreeMap<Arc<ServiceKey>, ServiceLog>,
-    /// The service of each kept change, the oldest change first.
-    kept: VecDeque<Arc<ServiceKey>>,
+    /// Each kept change with its service, the oldest change first.
+    kept: VecDeque<Kept>,
+    /// The most changes that are kept.
+    limit: usize,
     /// The latest change that was dropped, of any service.
     dropped_to: u64,
+}
+
+struct Kept {
+    revision: u64,
+    key: Arc<ServiceKey>,
+    entry: Arc<Entry>,
 }
 
 /// Exists while a change of the service is kept, or while somebody is subscribed to it.
@@ -49,9 +70,29 @@ struct ServiceLog {
 
 impl ChangeLog {
     pub(super) fn new(first_revision: u64) -> Arc<Self> {
-        let log =
-            Log { services: BTreeMap::new(), kept: VecDeque::new(), dropped_to: first_revision };
-        Arc::new(Self { log: Mutex::new(log), revision: AtomicU64::new(first_revision) })
+        let log = Log {
+            services: BTreeMap::new(),
+            kept: VecDeque::new(),
+            limit: MAX_CHANGES,
+            dropped_to: first_revision,
+        };
+        Arc::new(Self {
+            log: Mutex::new(log),
+            revision: AtomicU64::new(first_revision),
+            first: first_revision,
+            wake: watch::Sender::new(()),
+        })
+    }
+
+    /// Whether a revision can be of this run of the agent.
+    pub(super) fn is_of_this_run(&self, revision: u64) -> bool {
+        (self.first..=self.revision()).contains(&revision)
+    }
+
+    /// Numbers a change that is kept elsewhere. Only the writer of the registry numbers changes.
+    pub(super) fn number(&self) -> u64 {
+        let _log = self.lock();
+        self.revision.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -77,6 +118,7 @@ impl ChangeLog {
             }
         }
         self.revision.store(revision, Ordering::Release);
+        self.wake.send_replace(());
         for key in &woken {
             if let Some(wake) = log.services.get(key).and_then(|service| service.wake.as_ref()) {
                 wake.send_replace(());
@@ -106,6 +148,33 @@ impl ChangeLog {
         Since::Changes { revision: now, instances, regraded }
     }
 
+    pub(super) fn all_since(&self, revision: u64) -> AllSince {
+        let log = self.lock();
+        let now = self.revision();
+        if revision < log.dropped_to || revision > now {
+            return AllSince::Forgotten;
+        }
+        let start = log.kept.partition_point(|kept| kept.revision <= revision);
+        let mut latest: BTreeMap<(&ServiceKey, NodeId, &str), &Kept> = BTreeMap::new();
+        for kept in log.kept.range(start..) {
+            latest.insert((&kept.key, kept.entry.origin, &kept.entry.id), kept);
+        }
+        let mut latest: Vec<&Kept> = latest.into_values().collect();
+        latest.sort_unstable_by_key(|kept| kept.revision);
+        let was_regraded = |key: &&Arc<ServiceKey>| {
+            log.services.get(&***key).is_some_and(|service| service.regraded_at > revision)
+        };
+        let regraded = latest.iter().map(|kept| &kept.key).filter(was_regraded);
+        let regraded = regraded.map(|key| ServiceKey::clone(key)).collect();
+        let instances = latest.iter().map(|kept| kept.entry.clone()).collect();
+        AllSince::Changes { revision: now, instances, regraded }
+    }
+
+    /// Wakes for each change of any service from now on.
+    pub(super) fn subscribe_to_all(self: &Arc<Self>) -> Subscription {
+        Subscription { changes: self.clone(), key: None, woken: self.wake.subscribe() }
+    }
+
     /// Wakes for each change of a service from now on, whether or not the service exists yet.
     pub(super) fn subscribe(self: &Arc<Self>, key: ServiceKey) -> Subscription {
         let mut log = self.lock();
@@ -113,7 +182,13 @@ impl ChangeLog {
         let wake = log.service(key.clone()).wake.get_or_insert_with(|| watch::Sender::new(()));
         let woken = wake.subscribe();
         drop(log);
-        Subscription { changes: self.clone(), key, woken }
+        Subscription { changes: self.clone(), key: Some(key), woken }
+    }
+
+    /// Keeps no more than so many changes from now on.
+    #[cfg(test)]
+    pub(super) fn keep(&self, limit: usize) {
+        self.lock().limit = limit;
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -130,15 +205,15 @@ impl Log {
         is_regraded: bool,
     ) {
         let service = self.service(key.clone());
-        service.changes.push_back((revision, entry));
+        service.changes.push_back((revision, entry.clone()));
         if is_regraded {
             service.regraded_at = revision;
         }
-        self.kept.push_back(key);
-        if self.kept.len() > MAX_CHANGES
+        self.kept.push_back(Kept { revision, key, entry });
+        if self.kept.len() > self.limit
             && let Some(oldest) = self.kept.pop_front()
         {
-            self.drop_oldest_of(&oldest);
+            self.drop_oldest_of(&oldest.key);
         }
     }
 
@@ -166,10 +241,10 @@ impl Log {
     }
 }
 
-/// Wakes a watcher for the changes of one service.
+/// Wakes a watcher for the changes of one service, or of all.
 pub(crate) struct Subscription {
     changes: Arc<ChangeLog>,
-    key: Arc<ServiceKey>,
+    key: Option<Arc<ServiceKey>>,
     woken: watch::Receiver<()>,
 }
 
@@ -188,13 +263,14 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        let Some(key) = &self.key else { return };
         let mut log = self.changes.lock();
         // This receiver still counts.
-        if let Some(service) = log.services.get_mut(&self.key)
+        if let Some(service) = log.services.get_mut(key)
             && service.wake.as_ref().is_some_and(|wake| wake.receiver_count() <= 1)
         {
             service.wake = None;
         }
-        log.prune(&self.key);
+        log.prune(key);
     }
 }

@@ -6,6 +6,7 @@ mod changes;
 mod entry;
 mod ledger;
 mod locality;
+mod members;
 mod scope;
 mod service;
 mod settings;
@@ -28,16 +29,18 @@ use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 use hobnob_membership::{DatacenterId, NodeId, Time};
 use imbl::OrdMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::budget::{Budget, Exhausted, MAX_BALANCER_BYTES};
 use crate::clock::{Clock, millis};
 
 use changes::ChangeLog;
-pub(crate) use changes::{Since, Subscription};
+pub(crate) use changes::{AllSince, Since, Subscription};
 pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use locality::Locality;
+use members::MemberLog;
+pub(crate) use members::{KnownMember, KnownMembers, MemberNews, MembersSince};
 pub(crate) use scope::{Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Instances, Service, ServiceKey};
 use service::{ScopeCounters, ScopeError};
@@ -61,6 +64,11 @@ pub(crate) struct Registry {
     /// Bytes a second to and from each other datacenter.
     traffic: ArcSwap<BTreeMap<DatacenterId, [u64; 2]>>,
     changes: Arc<ChangeLog>,
+    members: MemberLog,
+    /// The word for this run of the agent.
+    run: String,
+    /// Watches that started over, because their client read too slowly or named changes that are no longer kept.
+    watch_resets: AtomicU64,
     scopes: ScopeCounters,
     /// The budget of the balancers of scopes and of the tables of strategies.
     balancers: Arc<Budget>,
@@ -91,6 +99,9 @@ impl Registry {
             last_alive: ArcSwap::default(),
             traffic: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
+            members: MemberLog::new(first_revision),
+            run: format!("{:016x}", rand::random::<u64>()),
+            watch_resets: AtomicU64::new(0),
             scopes: ScopeCounters::default(),
             balancers: Budget::new(MAX_BALANCER_BYTES),
         });
@@ -143,6 +154,58 @@ impl Registry {
         self.changes.since(key, revision)
     }
 
+    /// Wakes for each change of any service from now on.
+    pub(crate) fn subscribe_to_all(&self) -> Subscription {
+        self.changes.subscribe_to_all()
+    }
+
+    /// The changes of all services after a revision.
+    pub(crate) fn all_changes_since(&self, revision: u64) -> AllSince {
+        self.changes.all_since(revision)
+    }
+
+    /// The word for this run of the agent. No other run of any agent has it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Whether a revision can be of this run, which its asker may know by name.
+    pub(crate) fn is_of_this_run(&self, revision: u64, run: Option<&str>) -> bool {
+        run.is_none_or(|run| run == self.run) && self.changes.is_of_this_run(revision)
+    }
+
+    /// All members that are not gone, with the revision up to which they are known.
+    pub(crate) fn members(&self) -> (KnownMembers, u64) {
+        self.members.all()
+    }
+
+    /// The changes of members after a revision, and the revision up to which they are known.
+    pub(crate) fn members_since(&self, revision: u64) -> (MembersSince, u64) {
+        self.members.since(revision)
+    }
+
+    /// Wakes for each change of the members from now on.
+    pub(crate) fn subscribe_to_members(&self) -> watch::Receiver<()> {
+        self.members.subscribe()
+    }
+
+    /// Keeps no more than so many changes from now on.
+    #[cfg(test)]
+    pub(crate) fn keep_changes(&self, limit: usize) {
+        self.changes.keep(limit);
+        self.members.keep_changes(limit);
+    }
+
+    /// The time on the agent's clock.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Counts a watch that starts over.
+    pub(crate) fn count_watch_reset(&self) {
+        self.watch_resets.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The balancer of a scope of a service.
     pub(crate) fn scoped(
         &self,
@@ -192,12 +255,13 @@ impl Registry {
     }
 
     /// Counters, by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
         [
             ("balancer_bytes", self.balancers.held() as u64),
             ("balancer_bytes_refused", self.balancers.refused()),
             ("scopes_built", self.scopes.built.load(Ordering::Relaxed)),
             ("scopes_evicted", self.scopes.evicted.load(Ordering::Relaxed)),
+            ("watch_resets", self.watch_resets.load(Ordering::Relaxed)),
         ]
     }
 
@@ -262,7 +326,7 @@ impl Registry {
 
     /// Time since the instance's node was last known to be alive. For a node that is newer than the published ages, it
     /// is the time since any member was heard.
-    fn age(&self, instance: &Instance) -> Duration {
+    pub(crate) fn age(&self, instance: &Instance) -> Duration {
         if instance.origin == self.own {
             return Duration::ZERO;
         }

@@ -180,6 +180,11 @@ impl Scoped {
         matches(&self.selector, &self.datacenter, instance)
     }
 
+    /// Whether it has followed anything yet.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.generation.load(Ordering::Acquire) > 0
+    }
+
     /// Catches up with what was published, at the cost of the asker. If no change concerns the scope, that is the cost of the
     /// changes; else that of the service. An asker does not wait for another one that does the same, and a large balancer
     /// rests between two updates, except that nobody picks without what is urgent.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_api::{ApiError, ErrorCode, Grade};
-use hobnob_balancer::{Config, Selector, SelectorError, Strategy};
+use hobnob_balancer::{Config, Report, Selector, SelectorError, Strategy};
 use hobnob_membership::NodeId;
 use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::Instance;
@@ -149,6 +149,14 @@ impl Service {
     pub(crate) fn whole(&self) -> &Arc<Scoped> {
         self.refresh(&self.whole);
         &self.whole
+    }
+
+    /// How the picks spread over the nearest instances so far. A balancer that nobody picked from is not built for this.
+    pub(crate) fn report_of_nearest(&self) -> Report {
+        if self.whole.is_in_use() {
+            self.refresh(&self.whole);
+        }
+        self.whole.report_of_nearest()
     }
 
     /// Brings one of its balancers up to date. Each pick begins with it: the writer leaves the work to the threads that pick.

@@ -184,7 +184,7 @@ mod tests {
         let owned = hobnob_api::Instance::from(&shown);
         assert_eq!((owned.zone.as_str(), owned.meta["tier"].as_str()), ("z1", "z1"));
         let changes = Changes { revision: 3, isolated: false, instances: vec![shown] };
-        let reply = Reply { id: 1, api: None, response: Response::Changes(changes) };
+        let reply = Reply::new(1, Response::Changes(changes));
         let expected = Changes { revision: 3, isolated: false, instances: vec![owned] };
 
         let mut buffer = BytesMut::new();
@@ -206,7 +206,7 @@ mod tests {
             isolated: false,
             picks: vec![hobnob_api::Pick { token: u64::MAX, instance }; 100],
         };
-        let reply = Reply { id: 1, api: None, response: Response::Picked(picked) };
+        let reply = Reply::new(1, Response::Picked(picked));
         let mut buffer = BytesMut::new();
         JsonCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");
         assert!(buffer.len() <= 100 * bytes + 100, "{} {bytes}", buffer.len());

@@ -76,3 +76,16 @@ pub(crate) fn of_service(name: &str, id: &str) -> Change {
 pub(crate) fn key(name: &str) -> ServiceKey {
     ServiceKey { service: name.into(), ..web() }
 }
+
+/// A member, with what every version of the API says of one.
+pub(crate) fn member(
+    name: &str,
+    node_id: u64,
+    status: hobnob_api::MemberStatus,
+) -> hobnob_api::Member {
+    let member = serde_json::json!({
+        "name": name, "node_id": hobnob_api::NodeId(node_id), "gossip_address": "127.0.0.1:7946",
+        "status": status, "datacenter": "dc1", "zone": "", "epoch": 1,
+    });
+    serde_json::from_value(member).expect("a member")
+}

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hobnob_api::Grade;
+use hobnob_api::{Grade, LostTogether};
 use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{DatacenterId, NodeId, Time};
 
 use super::service::Instances;
-use super::{Entry, Registry, ServiceKey};
+use super::{Entry, KnownMember, Registry, ServiceKey};
 
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once. A change costs
 /// the logarithm of the instances of its service: the balancers follow when somebody picks.
@@ -154,6 +154,21 @@ impl Writer {
     /// Shows when each origin last lived, in the order of their ids.
     pub(crate) fn set_last_alive(&self, origins: Vec<(NodeId, Time)>) {
         self.registry.last_alive.store(Arc::new(origins));
+    }
+
+    /// Takes a member as it is now.
+    pub(crate) fn apply_member(&self, node: NodeId, member: KnownMember) {
+        self.registry.members.apply(node, member, || self.registry.changes.number());
+    }
+
+    /// Takes all members that are not gone.
+    pub(crate) fn reconcile_members(&self, members: BTreeMap<NodeId, KnownMember>) {
+        self.registry.members.reconcile(members, || self.registry.changes.number());
+    }
+
+    /// Notes that members were lost together.
+    pub(crate) fn note_lost_together(&self, lost: LostTogether) {
+        self.registry.members.lost_together(lost, || self.registry.changes.number());
     }
 
     /// Shows the applied changes.

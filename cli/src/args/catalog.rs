@@ -1,10 +1,16 @@
 //! The arguments of the commands that read the catalog.
 
+use std::time::Duration;
+
 use clap::Args;
 
-use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query};
+use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query, Wait};
 
-use super::{TableArgs, values};
+use super::TableArgs;
+use super::values::{self, Since};
+
+/// The longest wait of an agent that is told none.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 
 const RESOLVE_HELP: &str = "\
 Examples:
@@ -13,6 +19,8 @@ Examples:
   hobnob resolve web --tag v2 --meta region=eu
   hobnob resolve web --selector 'tier in (gold,silver),!canary' --dc eu
   hobnob resolve web --dc eu,us
+  hobnob resolve web --strict --max-age 2s
+  hobnob resolve web --json --wait 1796041926000017
 
 AGE is the time since the agent of the instance was last known to live. This
 agent counts from when it heard that agent itself. It takes an agent that only
@@ -105,9 +113,29 @@ pub(crate) struct ResolveArgs {
     #[command(flatten)]
     pub(crate) table: TableArgs,
 
+    /// Refuse instances whose AGE is above this, with exit code 3 when none is left
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    max_age: Option<Duration>,
+
+    /// Answer only when the service has changed since this revision, of an earlier answer
+    #[arg(long, value_name = "[RUN:]REVISION", value_parser = values::since)]
+    wait: Option<Since>,
+
+    /// The longest wait, up to 5m; then the answer is that of now, and says that nothing changed [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, requires = "wait")]
+    wait_timeout: Option<Duration>,
+
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl ResolveArgs {
+    /// The time for which the agent is to wait for a change.
+    pub(crate) fn waits_for(&self) -> Duration {
+        let longest = self.wait_timeout.unwrap_or(DEFAULT_WAIT);
+        self.wait.as_ref().map_or(Duration::ZERO, |_| longest)
+    }
 }
 
 /// `hobnob services`.
@@ -145,6 +173,12 @@ impl From<&ResolveArgs> for Query {
             meta: args.meta.iter().cloned().collect(),
             selector: args.scope.selector.clone(),
             datacenter: (&args.scope.datacenters).into(),
+            max_age_ms: args.max_age.map(values::millis),
+            wait: args.wait.clone().map(|Since { run, revision: since }| Wait {
+                since,
+                run,
+                timeout_ms: args.wait_timeout.map(values::millis),
+            }),
         }
     }
 }

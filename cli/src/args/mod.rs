@@ -65,7 +65,7 @@ pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
 pub(crate) use values::millis;
-pub(crate) use watch::WatchArgs;
+pub(crate) use watch::{WatchArgs, Watched};
 
 const ABOUT: &str = "\
 Service discovery without a server: one agent on every host, no leader, every answer from local memory";

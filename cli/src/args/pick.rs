@@ -16,6 +16,7 @@ Examples:
   hobnob pick web --strategy consistent-hash --key user-42
   hobnob pick web --prefer zone --selector 'tier=gold,!canary'
   hobnob pick web --dc eu,us
+  hobnob pick web --strict --max-age 2s
   hobnob pick web -n 100000 --strategy random --summary
   curl http://$(hobnob pick web | cut -d' ' -f1)/
 
@@ -62,6 +63,10 @@ pub(crate) struct PickArgs {
     /// Pick healthy instances only, also when none is left
     #[arg(long)]
     pub(crate) strict: bool,
+
+    /// Refuse instances whose age is above this, with exit code 3 when no other is found
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    max_age: Option<Duration>,
 
     /// Announce a report of how the call went: prints a token for it
     #[arg(long, conflicts_with = "summary")]
@@ -113,6 +118,7 @@ impl From<&PickArgs> for PickQuery {
             prefer: args.prefer,
             strict: args.strict,
             report: args.report,
+            max_age_ms: args.max_age.map(values::millis),
         }
     }
 }

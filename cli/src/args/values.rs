@@ -186,6 +186,25 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// A revision of an agent, with the run that it is of, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) run: Option<String>,
+    pub(crate) revision: u64,
+}
+
+/// Reads `REVISION` or `RUN:REVISION`.
+pub(crate) fn since(text: &str) -> Result<Since, String> {
+    let (run, revision) = match text.split_once(':') {
+        Some((run, revision)) => (Some(run.to_owned()), revision),
+        None => (None, text),
+    };
+    let revision = revision.parse().map_err(|_| {
+        format!("`{revision}` is no revision: it is the number `revision` of an earlier answer")
+    })?;
+    Ok(Since { run, revision })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

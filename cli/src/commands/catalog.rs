@@ -19,6 +19,13 @@ use crate::output::{self, Output};
 pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::Result<Exit> {
     let query = Query::from(args);
     let answer = ask(client, query.clone()).await?;
+    if client.was_unchanged() {
+        output::say(&format!(
+            "`{}` has not changed within {:?}: this is the answer of now",
+            query.service,
+            args.waits_for()
+        ));
+    }
     output::warn_if_isolated(answer.isolated);
     output::warn_if_not_healthy(answer.instances.iter().filter(|one| one.offered));
     let mut out = Output::new().wide(args.table.wide);
@@ -58,7 +65,7 @@ pub(super) struct Nothing {
 
 impl Nothing {
     pub(super) async fn of(client: &mut Client, query: &Query) -> anyhow::Result<Self> {
-        let all = Query { all: true, strict: false, ..query.clone() };
+        let all = Query { all: true, strict: false, max_age_ms: None, wait: None, ..query.clone() };
         let whole = Query {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
@@ -255,6 +262,8 @@ mod tests {
             meta: BTreeMap::new(),
             selector: None,
             datacenter: Datacenters::All,
+            max_age_ms: None,
+            wait: None,
         };
         let told = |query: &Query, instances, matching, healthy| {
             let meant = Some("`web`".to_owned());

@@ -75,6 +75,9 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
 }
 
 async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
+    if let Command::Watch(args) = &command {
+        return watch::run(socket, within, args).await;
+    }
     let mut client = Client::connect(socket).await?.answer_within(within);
     match command {
         Command::Register(args) => register::register(&mut client, args).await,
@@ -82,11 +85,13 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         Command::Maintenance(args) => upkeep::maintenance(&mut client, args).await,
         Command::Drain(args) => upkeep::drain(&mut client, &args).await,
         Command::Check(args) => register::check(&mut client, args).await,
-        Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
+        Command::Resolve(args) => {
+            let mut client = client.answer_within(within + args.waits_for());
+            catalog::resolve(&mut client, &args).await
+        }
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,
         Command::Report(args) => pick::report(&mut client, &args).await,
-        Command::Watch(args) => watch::run(client, &args).await,
         Command::Members(args) => cluster::members(&mut client, &args).await,
         Command::Datacenters(args) => cluster::datacenters(&mut client, &args).await,
         Command::ForceLeave(args) => cluster::force_leave(&mut client, &args).await,
@@ -106,6 +111,7 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         | Command::Init(_)
         | Command::Token(_)
         | Command::Validate(_)
+        | Command::Watch(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Metrics => Err(anyhow!("this command asks no agent")),

@@ -81,6 +81,8 @@ fn asked(query: &PickQuery) -> Query {
         meta: BTreeMap::new(),
         selector: query.selector.clone(),
         datacenter: query.datacenter.clone(),
+        max_age_ms: query.max_age_ms,
+        wait: None,
     }
 }
 

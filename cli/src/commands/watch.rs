@@ -1,22 +1,69 @@
 //! `hobnob watch`.
 
-use std::io;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use hobnob_api::client::{Client, WatchEvent};
+use anyhow::anyhow;
+use hobnob_api::client::{
+    Client, ClientError, Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject,
+    Told, Watch, WatchEvent,
+};
 use hobnob_api::names::printable;
-use hobnob_api::{Changes, Datacenters, Instances, Request, Response, WatchQuery};
+use hobnob_api::{Datacenters, Instance, InstanceStatus, Request, Reset, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::unexpected;
-use crate::args::WatchArgs;
+use crate::args::{WatchArgs, Watched};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
+/// Prints what is there, then every change, until the agent stops or the reader closes the output; with --retry, over
+/// restarts of the agent.
+pub(super) async fn run(
+    socket: PathBuf,
+    within: Duration,
+    args: &WatchArgs,
+) -> anyhow::Result<Exit> {
+    let watched = Watched::from(args);
+    let datacenter = match &watched {
+        Watched::Service(query) => &query.datacenter,
+        Watched::All(query) => &query.datacenter,
+        Watched::Members(query) => &query.datacenter,
+    };
+    match warn_of_unknown(&socket, within, datacenter).await {
+        // With --retry the agent may be away.
+        Err(error) if !args.retry => return Err(error),
+        _ => {}
+    }
+    let json = args.json;
+    match watched {
+        Watched::Service(query) => {
+            let service = Some(query.service.clone());
+            let source = Source::begin(socket, within, args.retry, query).await?;
+            instances(source, service, json).await
+        }
+        Watched::All(query) => {
+            let source = Source::begin(socket, within, args.retry, query).await?;
+            instances(source, None, json).await
+        }
+        Watched::Members(query) => {
+            let source = Source::begin(socket, within, args.retry, query).await?;
+            members(source, json).await
+        }
+    }
+}
+
 /// Warns of datacenters that the query names and the agent does not know.
-async fn warn_of_unknown(client: &mut Client, asked: &Datacenters) -> anyhow::Result<()> {
+async fn warn_of_unknown(
+    socket: &Path,
+    within: Duration,
+    asked: &Datacenters,
+) -> anyhow::Result<()> {
     if asked.is_all() {
         return Ok(());
     }
+    let mut client = Client::connect(socket).await?.answer_within(within);
     let known = match client.call(Request::Datacenters {}).await? {
         Response::Datacenters(list) => list.datacenters,
         other => return Err(unexpected(&other)),
@@ -30,36 +77,166 @@ async fn warn_of_unknown(client: &mut Client, asked: &Datacenters) -> anyhow::Re
     Ok(())
 }
 
-/// Prints the instances of a service, then every change, until the agent stops or the reader closes the output.
-pub(super) async fn run(mut client: Client, args: &WatchArgs) -> anyhow::Result<Exit> {
-    let query = WatchQuery::from(args);
-    let service = query.service.clone();
-    warn_of_unknown(&mut client, &query.datacenter).await?;
-    let mut watch = client.watch(query).await?;
+/// Events of one connection, or of as many as it takes.
+enum Source<S: Subject> {
+    Once(Box<Watch<S::Event>>),
+    Retried(Box<Follow<S>>),
+}
+
+impl<S: Subject> Source<S> {
+    async fn begin(
+        socket: PathBuf,
+        within: Duration,
+        retry: bool,
+        subject: S,
+    ) -> Result<Self, ClientError> {
+        if retry {
+            return Ok(Self::Retried(Box::new(Follow::new(socket, within, subject))));
+        }
+        let client = Client::connect(socket).await?.answer_within(within);
+        Ok(Self::Once(Box::new(client.follow(&subject).await?)))
+    }
+
+    /// The next event; `None` at the end.
+    async fn next(&mut self) -> anyhow::Result<Option<(S::Event, Told)>> {
+        match self {
+            Self::Once(watch) => match watch.next().await {
+                Some(event) => Ok(Some((event?, watch.told().clone()))),
+                None => Ok(None),
+            },
+            Self::Retried(follow) => loop {
+                match follow.next().await? {
+                    Followed::Event(event, told) => return Ok(Some((event, told))),
+                    Followed::Away(error) => {
+                        output::say(&format!("{error}: trying again until one answers"));
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Says why everything is told again.
+fn explain(reset: Option<Reset>) {
+    let why = match reset {
+        None => return,
+        Some(Reset::OtherRun) => "the agent restarted; whole picture again",
+        Some(Reset::TooOld) => {
+            "the agent no longer holds the changes since that revision; whole picture again"
+        }
+        Some(Reset::FellBehind) => {
+            "this watch fell behind the changes that the agent holds; whole picture again"
+        }
+        Some(Reset::Unknown) => "the agent cannot go on where the watch was; whole picture again",
+    };
+    output::say(why);
+}
+
+async fn instances<S: Subject<Event = WatchEvent>>(
+    mut source: Source<S>,
+    service: Option<String>,
+    json: bool,
+) -> anyhow::Result<Exit> {
     let mut out = Output::new();
-    while let Some(event) = watch.next().await {
-        let event = event?;
+    let mut picture = Picture::default();
+    while let Some((event, told)) = source.next().await? {
+        explain(told.reset);
+        let vanished = picture.take(&event);
         if let WatchEvent::Instances(now) = &event {
             output::warn_if_isolated(now.isolated);
-            output::warn_if_not_healthy(now.instances.iter().filter(|one| one.offered));
-            if now.instances.is_empty() {
-                output::say(&format!("no instance of `{service}` yet: waiting for one"));
+            if let Some(service) = &service {
+                output::warn_if_not_healthy(now.instances.iter().filter(|one| one.offered));
+                if now.instances.is_empty() {
+                    output::say(&format!("no instance of `{service}` yet: waiting for one"));
+                }
             }
         }
-        print(&mut out, &event, args.json)?;
+        if json {
+            out.json(&in_json(&event, &told, &vanished)?)?;
+            continue;
+        }
+        let told = match &event {
+            WatchEvent::Instances(now) => &now.instances,
+            WatchEvent::Changes(changes) => &changes.instances,
+        };
+        let gone = vanished.into_iter().map(|instance| Instance {
+            status: InstanceStatus::Gone,
+            offered: false,
+            ..instance
+        });
+        for instance in gone.collect::<Vec<_>>().iter().chain(told) {
+            let line = output::watch_line(instance, SystemTime::now(), out.style());
+            match &service {
+                Some(_) => out.line(&line)?,
+                None => out.line(&format!("{line}  {}", output::service_of(instance)))?,
+            }
+        }
     }
     Ok(Exit::Done)
 }
 
-fn print(out: &mut Output, event: &WatchEvent, json: bool) -> io::Result<()> {
-    if json {
-        return out.json(event);
+async fn members<S: Subject<Event = MembersEvent>>(
+    mut source: Source<S>,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let mut out = Output::new();
+    let mut picture = MemberPicture::default();
+    while let Some((event, told)) = source.next().await? {
+        explain(told.reset);
+        let vanished = picture.take(&event);
+        if let MembersEvent::Members(now) = &event {
+            output::warn_if_isolated(now.isolated);
+        }
+        if json {
+            out.json(&in_json(&event, &told, &vanished)?)?;
+            continue;
+        }
+        let now = SystemTime::now();
+        for member in &vanished {
+            out.line(&output::member_line("gone", member, now, out.style()))?;
+        }
+        match &event {
+            MembersEvent::Members(all) => {
+                for member in &all.members {
+                    let (status, _) = output::member_status(member.status);
+                    out.line(&output::member_line(status, member, now, out.style()))?;
+                }
+            }
+            MembersEvent::MemberChanges(changes) => {
+                for change in &changes.changes {
+                    let event = serde_json::to_value(change.event)?;
+                    let word = event.as_str().unwrap_or_default();
+                    out.line(&output::member_line(word, &change.member, now, out.style()))?;
+                }
+                for together in &changes.lost_together {
+                    out.line(&format!(
+                        "{}  lost {} of {} at once: probably a cut",
+                        humantime::format_rfc3339_seconds(now),
+                        together.lost,
+                        together.of
+                    ))?;
+                }
+            }
+        }
     }
-    let (WatchEvent::Instances(Instances { instances, .. })
-    | WatchEvent::Changes(Changes { instances, .. })) = event;
-    for instance in instances {
-        let line = output::watch_line(instance, SystemTime::now(), out.style());
-        out.line(&line)?;
+    Ok(Exit::Done)
+}
+
+/// The event as a JSON object: the response of the agent, with what it said beside it and what vanished.
+fn in_json<E: Event + Serialize, I: Serialize>(
+    event: &E,
+    told: &Told,
+    vanished: &[I],
+) -> anyhow::Result<Value> {
+    let mut object = serde_json::to_value(event)?;
+    let fields = object.as_object_mut().and_then(|event| event.values_mut().next());
+    let fields = fields.and_then(Value::as_object_mut);
+    let fields = fields.ok_or_else(|| anyhow!("an event is an object"))?;
+    if let Value::Object(more) = serde_json::to_value(told)? {
+        fields.extend(more);
     }
-    Ok(())
+    if !vanished.is_empty() {
+        fields.insert("vanished".to_owned(), json!(vanished));
+    }
+    Ok(object)
 }

@@ -4,9 +4,9 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Basis, Instance, InstanceStatus};
+use hobnob_api::{Basis, DEFAULT_NAMESPACE, Instance, InstanceStatus, Member};
 
-use super::{Style, offer_word, status_style, status_word};
+use super::{Style, member_status, offer_word, status_style, status_word};
 
 /// `address:port`, with brackets around an IPv6 address.
 pub(crate) fn endpoint(address: &str, port: u16) -> String {
@@ -51,6 +51,27 @@ pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> S
         printable(&instance.id),
         printable(&endpoint(&instance.address, instance.port)),
         printable(&instance.node),
+    )
+}
+
+/// The service of an instance, with its namespace unless that is the default one.
+pub(crate) fn service_of(instance: &Instance) -> String {
+    if instance.namespace == DEFAULT_NAMESPACE {
+        return printable(&instance.service).to_string();
+    }
+    format!("{}/{}", printable(&instance.namespace), printable(&instance.service))
+}
+
+/// One line of `watch --members`: time, what happened, name, address, datacenter.
+pub(crate) fn member_line(word: &str, member: &Member, at: SystemTime, style: Style) -> String {
+    let (_, paint) = member_status(member.status);
+    format!(
+        "{}  {}  {:<16} {:<21} {}",
+        humantime::format_rfc3339_seconds(at),
+        style.paint(&format!("{word:<11}"), paint),
+        printable(&member.name),
+        printable(&member.gossip_address),
+        printable(&member.datacenter),
     )
 }
 

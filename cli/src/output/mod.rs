@@ -27,7 +27,7 @@ pub(crate) use colour::{Style, choose, colours_wanted, member_status, status_sty
 pub(crate) use columns::unfitted;
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
-pub(crate) use format::{age, endpoint, watch_line};
+pub(crate) use format::{age, endpoint, member_line, service_of, watch_line};
 pub(crate) use history::history;
 pub(crate) use keys::key_holders;
 pub(crate) use registrations::{agent_maintenance, registrations};

@@ -56,7 +56,7 @@ async fn serve(
         requests.push(call.request);
         for response in responses {
             // A command that ended before the script does is the point of some tests.
-            let _ = connection.send(&Reply { id: call.id, api: None, response }).await;
+            let _ = connection.send(&Reply::new(call.id, response)).await;
         }
     }
     requests

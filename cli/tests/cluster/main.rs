@@ -33,4 +33,5 @@ mod stall;
 mod unit;
 mod upkeep;
 mod walk;
+mod watching;
 mod web;

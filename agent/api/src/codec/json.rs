@@ -157,7 +157,7 @@ mod tests {
         let request =
             Request::Deregister { id: "x".repeat(MAX_REQUEST_BYTES), ack: None, datacenter: None };
         let mut buffer = BytesMut::from("before");
-        let encoded = JsonCodec::client().encode(&Call { id: 1, api: None, request }, &mut buffer);
+        let encoded = JsonCodec::client().encode(&Call::new(1, request), &mut buffer);
         assert!(matches!(encoded, Err(CodecError::Unencodable { .. })));
         assert_eq!(buffer, "before");
     }

@@ -109,16 +109,13 @@ mod tests {
     use crate::{ApiError, Call, ErrorCode, Reply, Request, Response};
 
     pub(super) fn call(id: u64) -> Call {
-        Call {
-            id,
-            api: None,
-            request: Request::Deregister { id: "web-1".to_owned(), ack: None, datacenter: None },
-        }
+        let request = Request::Deregister { id: "web-1".to_owned(), ack: None, datacenter: None };
+        Call::new(id, request)
     }
 
     pub(super) fn reply(message: &str) -> Reply {
         let error = ApiError::new(ErrorCode::AgentStopping, message);
-        Reply { id: 7, api: None, response: Response::Error(error) }
+        Reply::new(7, Response::Error(error))
     }
 
     #[test]

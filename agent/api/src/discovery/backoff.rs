@@ -11,24 +11,24 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Waits that double, each drawn from the upper half of its range, so that the clients of a restarted agent do not
 /// return all at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     longest: Duration,
     random: RandomState,
     draws: u64,
 }
 
 impl Backoff {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { longest: FIRST, random: RandomState::new(), draws: 0 }
     }
 
     /// Starts over with the first wait.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.longest = FIRST;
     }
 
     /// The next wait.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let longest = self.longest;
         self.longest = (longest * 2).min(LONGEST);
         self.draws += 1;

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::backoff::Backoff;
 use super::known::{Known, Locality, Scope};
 use super::{DiscoveryConfig, View};
+use crate::ErrorCode;
 use crate::client::{Client, ClientError, WatchEvent};
 use crate::clock::Moment;
 use crate::types::{Instance, Request, Response, WatchQuery};
@@ -27,6 +28,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Follower {
     socket: PathBuf,
     query: WatchQuery,
+    /// The run of the agent that told what is known.
+    run: Option<String>,
     known: Known,
     scope: Scope,
     /// Whether picks depend on where the agent is.
@@ -47,6 +50,7 @@ impl Follower {
         Self {
             socket,
             query: WatchQuery { namespace, ..WatchQuery::new(service) },
+            run: None,
             known: Known::default(),
             scope: Scope { selector, datacenter, strict, nearness, locality: Locality::default() },
             needs_locality: prefer != Prefer::Any,
@@ -65,7 +69,12 @@ impl Follower {
         let mut backoff = Backoff::new();
         loop {
             // The error says why the agent is away. The view says that it is.
-            let Err(_) = self.watch(&mut backoff).await;
+            let Err(error) = self.watch(&mut backoff).await;
+            if matches!(&error, ClientError::Api(refusal) if refusal.code == ErrorCode::RequestMalformed)
+            {
+                // An agent of an earlier version knows no runs, and recognises most revisions of others all the same.
+                self.run = None;
+            }
             self.publish.send_if_modified(|view| {
                 let was_there = view.away_since.is_none();
                 view.away_since.get_or_insert_with(Moment::now);
@@ -83,11 +92,17 @@ impl Follower {
         {
             self.scope.locality = Locality { datacenter: info.datacenter, zone: info.zone };
         }
-        let query = WatchQuery { since: self.known.revision(), ..self.query.clone() };
+        let (since, run) = (self.known.revision(), self.run.clone());
+        let run = run.filter(|_| since.is_some());
+        let query = WatchQuery { since, run, ..self.query.clone() };
         let mut watch = client.watch(query).await?;
         loop {
             match watch.next().await {
-                Some(event) => self.take(event?),
+                Some(event) => {
+                    let event = event?;
+                    self.run = watch.run().map(str::to_owned);
+                    self.take(event);
+                }
                 None => return Err(ClientError::Closed { path: self.socket.clone() }),
             }
             backoff.reset();

@@ -24,7 +24,7 @@
 //! # }
 //! ```
 
-mod backoff;
+pub(crate) mod backoff;
 mod follow;
 mod known;
 #[cfg(test)]

@@ -44,7 +44,8 @@ impl FakeAgent {
         let call: Call = framed.next().await.unwrap().unwrap().unwrap();
         assert_eq!(call.request, Request::Info {});
         let info = Response::Info(Box::new(info()));
-        framed.send(&Reply { id: call.id, api: Some(API_VERSION), response: info }).await.unwrap();
+        let greeting = Reply { api: Some(API_VERSION), ..Reply::new(call.id, info) };
+        framed.send(&greeting).await.unwrap();
         let call: Call = framed.next().await.unwrap().unwrap().unwrap();
         let Request::Watch(query) = call.request else { panic!("{call:?}") };
         assert_eq!(query.service, "web");
@@ -54,7 +55,7 @@ impl FakeAgent {
 
 impl FakeConnection {
     async fn tell(&mut self, response: Response) {
-        self.framed.send(&Reply { id: self.watch, api: None, response }).await.unwrap();
+        self.framed.send(&Reply::new(self.watch, response)).await.unwrap();
     }
 }
 

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
     Explained, ForceLeft, History, HistoryQuery, Info, Instance, Instances, Isolation, Keys,
-    LogLevel, Members, PickQuery, Picked, Pruned, Query, Registration, Registrations, Reloaded,
-    RevokedNow, Rotated, Services, Settings, Signed, SignedRevocation, TrustedNow, WatchQuery,
-    is_default,
+    LogLevel, MemberChanges, Members, PickQuery, Picked, Pruned, Query, RegisterOutcome,
+    Registration, Registrations, Reloaded, Reset, RevokedNow, Rotated, Services, Settings, Signed,
+    SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -21,8 +21,20 @@ pub struct Call {
     /// The version of the API that the client expects. An agent that speaks another one refuses the call.
     #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
+    /// Whether an answer that is too long for one reply may come in pages: replies with [`Reply::more`], then one without.
+    /// Else it is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pages: bool,
     /// The request.
     pub request: Request,
+}
+
+impl Call {
+    /// A call without extras.
+    #[must_use]
+    pub fn new(id: u64, request: Request) -> Self {
+        Self { id, api: None, pages: false, request }
+    }
 }
 
 /// A response to the call with the same number. `I` is the form of its instances: an [`Instance`] for who reads it, and
@@ -34,8 +46,40 @@ pub struct Reply<I = Instance> {
     /// The version of the API that the agent speaks. Given in the first reply of a connection.
     #[serde(default, skip_serializing_if = "is_default")]
     pub api: Option<u32>,
+    /// The run of the agent: a word that no other run of any agent has. A revision means something within its run only. Given
+    /// in the first reply of a connection.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub run: Option<String>,
+    /// The time at which the agent told an event of a watch, as in RFC 3339, in UTC.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub time: Option<String>,
+    /// The reason for which a watch tells the whole picture although its client knew one before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reset: Option<Reset>,
+    /// Whether further replies belong to the same answer, or to the same event of a watch. They follow in order.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub more: bool,
+    /// Whether a question that was to [wait](super::Query::wait) was answered at its time limit, without a change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unchanged: bool,
     /// The answer. A `watch` is answered many times.
     pub response: Response<I>,
+}
+
+impl<I> Reply<I> {
+    /// A reply that is a whole answer.
+    pub fn new(id: u64, response: Response<I>) -> Self {
+        Self {
+            id,
+            api: None,
+            run: None,
+            time: None,
+            reset: None,
+            more: false,
+            unchanged: false,
+            response,
+        }
+    }
 }
 
 /// A request of a client.
@@ -131,6 +175,11 @@ pub enum Request {
     /// Follow a service: its instances now, then every change. Answered by [`Response::Instances`], then by
     /// [`Response::Changes`] until the connection ends.
     Watch(WatchQuery),
+    /// Follow all services: all instances now, then every change. Answered as [`Request::Watch`] is.
+    WatchAll(WatchAllQuery),
+    /// Follow the members: those that are not gone now, then every change. Answered by [`Response::Members`], then by
+    /// [`Response::MemberChanges`] until the connection ends.
+    WatchMembers(WatchMembersQuery),
     /// Join the cluster through members at these gossip addresses. Answered by [`Response::Joined`] when one of them
     /// answers; the agent goes on trying for some time, and for as long as it is alone.
     Join {
@@ -261,6 +310,8 @@ impl Request {
         "drain",
         "registrations",
         "history",
+        "watch_all",
+        "watch_members",
     ];
 
     /// Its name, as JSON has it.
@@ -278,6 +329,8 @@ impl Request {
             Self::Isolate { .. } => "isolate",
             Self::Rejoin { .. } => "rejoin",
             Self::Watch(_) => "watch",
+            Self::WatchAll(_) => "watch_all",
+            Self::WatchMembers(_) => "watch_members",
             Self::Join { .. } => "join",
             Self::Leave {} => "leave",
             Self::ForceLeave { .. } => "force_leave",
@@ -331,6 +384,8 @@ impl Request {
             | Self::Members { .. }
             | Self::Datacenters {}
             | Self::Watch(_)
+            | Self::WatchAll(_)
+            | Self::WatchMembers(_)
             | Self::Keys {}
             | Self::Info {}
             | Self::Settings {}
@@ -417,8 +472,10 @@ pub enum Response<I = Instance> {
     Datacenters(DatacenterList),
     /// The datacenter that was isolated, or is not any more.
     Isolation(Isolation),
-    /// Changes of a watched service, in order.
+    /// Changes of a watched service, or of all, in order.
     Changes(Changes<I>),
+    /// Changes of the members, in order.
+    MemberChanges(MemberChanges),
     /// The agent joined.
     Joined {
         /// The gossip address of the member that answered.
@@ -455,17 +512,4 @@ pub enum Response<I = Instance> {
     Registrations(Box<Registrations>),
     /// What this agent saw and did.
     History(Box<History>),
-}
-
-/// The effect of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RegisterOutcome {
-    /// There is one more instance.
-    Added,
-    /// It took the place of an instance with its id.
-    Replaced,
-    /// Nothing: it was registered in just this way. An outcome of a newer agent reads as this one.
-    #[serde(other)]
-    Unchanged,
 }

@@ -23,6 +23,7 @@ mod registrations;
 mod scope;
 mod settings;
 mod upkeep;
+mod watching;
 
 pub(crate) use crate::node_id::NodeId;
 
@@ -45,6 +46,7 @@ pub use registrations::*;
 pub use scope::InstanceScope;
 pub use settings::*;
 pub use upkeep::*;
+pub use watching::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.
 pub const API_VERSION: u32 = 1;

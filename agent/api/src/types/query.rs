@@ -38,6 +38,27 @@ pub struct Query {
     /// Only instances of these datacenters.
     #[serde(default, skip_serializing_if = "is_default")]
     pub datacenter: Datacenters,
+    /// Only instances whose [age](super::Instance::age_ms) is not above this; when that leaves none of those that would be
+    /// offered, the answer is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_age_ms: Option<u64>,
+    /// Answer only when the service has changed since a revision.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wait: Option<Wait>,
+}
+
+/// Asks that an answer waits for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// The revision of an earlier answer. When the agent no longer knows what came since, it answers at once.
+    pub since: u64,
+    /// The run of the agent that the revision is of. An agent in another run answers at once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub run: Option<String>,
+    /// Milliseconds after which it answers in any case: 60,000 when absent, 300,000 at most.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timeout_ms: Option<u64>,
 }
 
 impl Query {
@@ -54,6 +75,8 @@ impl Query {
             meta: BTreeMap::new(),
             selector: None,
             datacenter: Datacenters::All,
+            max_age_ms: None,
+            wait: None,
         }
     }
 }
@@ -92,6 +115,9 @@ pub struct PickQuery {
     /// as in flight until it is reported, for a minute at most.
     #[serde(default, skip_serializing_if = "is_default")]
     pub report: bool,
+    /// Pick only instances whose [age](super::Instance::age_ms) is not above this; when none is found, the call is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_age_ms: Option<u64>,
 }
 
 impl PickQuery {
@@ -109,6 +135,7 @@ impl PickQuery {
             prefer: Prefer::default(),
             strict: false,
             report: false,
+            max_age_ms: None,
         }
     }
 }
@@ -125,35 +152,4 @@ pub struct CallReport {
     /// Microseconds from the call to its end; not used for a cancelled one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub latency_us: u64,
-}
-
-/// Asks to follow a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WatchQuery {
-    /// The service.
-    pub service: String,
-    /// Its namespace.
-    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
-    pub namespace: String,
-    /// Go on after this revision, of an earlier watch on the same agent. When the agent no longer knows what came
-    /// since, the watch starts over with the instances now.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub since: Option<u64>,
-    /// Only instances of these datacenters. Of these, the best are offered.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub datacenter: Datacenters,
-}
-
-impl WatchQuery {
-    /// A watch of a service in the default namespace, from its instances now on.
-    #[must_use]
-    pub fn new(service: impl Into<String>) -> Self {
-        Self {
-            service: service.into(),
-            namespace: DEFAULT_NAMESPACE.to_owned(),
-            since: None,
-            datacenter: Datacenters::All,
-        }
-    }
 }

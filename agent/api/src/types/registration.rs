@@ -121,3 +121,16 @@ impl Registration {
         self.id.as_deref().unwrap_or(&self.service)
     }
 }
+
+/// The effect of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegisterOutcome {
+    /// There is one more instance.
+    Added,
+    /// It took the place of an instance with its id.
+    Replaced,
+    /// Nothing: it was registered in just this way. An outcome of a newer agent reads as this one.
+    #[serde(other)]
+    Unchanged,
+}

@@ -108,20 +108,8 @@ impl Handler {
         &self.registry
     }
 
-    /// Answers any call but a watch, which the connection follows itself.
-    pub(super) async fn answer(
-        &self,
-        request: Request,
-        caller: Caller,
-        picks: &mut Picks,
-    ) -> Response<Shown> {
-        let (name, began) = (request.name(), Instant::now());
-        let answered = self.try_answer(request, caller, picks).await;
-        self.calls.count_call(name, began.elapsed());
-        answered.unwrap_or_else(Response::Error)
-    }
-
-    async fn try_answer(
+    /// Answers any call but a watch, in one reply.
+    pub(super) async fn try_answer(
         &self,
         request: Request,
         caller: Caller,
@@ -197,7 +185,7 @@ impl Handler {
                 let report = SelfReport { status, note };
                 Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
-            Request::Resolve(query) => Response::Instances(resolve(registry, &query)?),
+            Request::Resolve(query) => Response::Instances(resolve(registry, &query, false)?),
             Request::Pick(query) => {
                 let began = Instant::now();
                 let picked = picks.pick(registry, query)?;
@@ -220,7 +208,7 @@ impl Handler {
             Request::Rejoin { datacenter, signed } => {
                 self.isolate(datacenter, IsolationOrder::Rejoin, signed, caller).await?
             }
-            Request::Watch(_) => {
+            Request::Watch(_) | Request::WatchAll(_) | Request::WatchMembers(_) => {
                 let message = "a watch has many answers";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
             }

@@ -1,5 +1,6 @@
 //! The unix sockets, with JSON lines and binary frames: the full one, and one that answers questions only.
 
+mod answer;
 mod connection;
 mod counters;
 pub(crate) mod door;

@@ -90,8 +90,13 @@ impl Place {
     pub(super) fn check(&self, request: &Request) -> Result<(), ApiError> {
         let is_ordinary = matches!(
             request,
-            Request::Register(_) | Request::Pick(_) | Request::Report { .. } | Request::Watch(_)
-        );
+            Request::Register(_)
+                | Request::Pick(_)
+                | Request::Report { .. }
+                | Request::Watch(_)
+                | Request::WatchAll(_)
+                | Request::WatchMembers(_)
+        ) || matches!(request, Request::Resolve(query) if query.wait.is_some());
         if !self.is_for_operator || !is_ordinary {
             return Ok(());
         }

@@ -1,20 +1,33 @@
-//! Watches: a service now, then its changes.
+//! Watches: a service now, or all services, then their changes.
 
+#[cfg(test)]
+mod law;
+mod members;
+mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hobnob_api::{ApiError, Changes, Datacenters, Grade, WatchQuery};
+use hobnob_api::{
+    ApiError, Changes, Datacenters, Grade, MemberChanges, Reset, WatchAllQuery, WatchQuery,
+};
+use hobnob_membership::NodeId;
+use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::asked::{check_datacenters, service_key};
+use super::asked::{check, check_datacenters, service_key};
 use crate::budget::{Budget, Exhausted, Held};
-use crate::services::{Entry, Instances, Registry, ServiceKey, Shown, Since, Subscription};
+use crate::services::{
+    AllSince, Entry, Instances, Registry, Service, ServiceKey, Shown, Since, Subscription,
+};
+
+use memory::Memory;
+
+pub(crate) use members::MembersWatch;
 
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -27,45 +40,83 @@ const WATCH_BYTES: usize = 2 << 10;
 /// Bytes that a watch keeps of each instance that it told.
 const TOLD_BYTES: usize = 32;
 
-/// An event of a watch.
+/// An event of a watch, or a part of one.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// All instances of the service, or as many as fit a part: [`Event::Changes`] tell the others.
+    /// All instances, or as many as fit a part: [`Event::Changes`] tell the others.
     Instances(hobnob_api::Instances<Shown>),
     /// The instances that changed since the last event.
     Changes(Changes<Shown>),
+    /// All members that are not gone.
+    Members(hobnob_api::Members),
+    /// The members that changed since the last event.
+    MemberChanges(MemberChanges),
 }
 
 /// An event, with what it takes while it waits to be written.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) event: Event,
+    /// The reason why it is the whole picture, although its client knew one before.
+    pub(crate) reset: Option<Reset>,
+    /// Whether further parts of the same event follow.
+    pub(crate) more: bool,
     pub(crate) held: Arc<Held>,
 }
 
-/// Follows a service, whether or not it exists. It sleeps until its service changes.
+/// The instances that a watch follows.
+#[derive(Clone, Debug)]
+enum Subject {
+    Service(ServiceKey),
+    All {
+        /// Only services of this namespace.
+        namespace: Option<String>,
+    },
+}
+
+/// Follows a service, whether or not it exists, or all services. It sleeps until one of them changes.
 pub(crate) struct Watch {
     registry: Arc<Registry>,
-    key: ServiceKey,
+    subject: Subject,
     /// Only instances of these datacenters are told.
     datacenters: Datacenters,
+    /// Only healthy instances are offered.
+    strict: bool,
     subscription: Subscription,
-    /// The grade that was offered among them when it was told last.
+    /// The grade that was offered among them when it was told last, of a watch of one service.
     offered: Option<Grade>,
     /// The revision that the last event was taken from.
     seen: Option<u64>,
+    /// Whether `seen` is of another run of the agent.
+    is_of_other_run: bool,
     memory: Memory,
     /// The budget of the memory.
     held: Held,
     allowance: Arc<Budget>,
-    /// Parts that are not told yet.
-    parts: VecDeque<Told>,
+    /// The event that is not told to its end.
+    rest: Option<Rest>,
+    /// The most bytes of a part.
+    part_bytes: usize,
     /// When it last looked for an event. The next look has to wait for a change.
     looked_at: Option<Instant>,
+    /// A change woke it, and it has not looked since.
+    is_woken: bool,
+}
+
+/// The part of an event that is not told yet.
+struct Rest {
+    instances: std::vec::IntoIter<Shown>,
+    revision: u64,
+    /// The revision of parts that others follow: where a watch that breaks off between them has to go on.
+    unfinished: u64,
+    /// The whole picture begins with it.
+    starts_over: bool,
+    reset: Option<Reset>,
+    held: Arc<Held>,
 }
 
 impl Watch {
-    /// A watch whose memory and events count in `allowance`.
+    /// A watch of a service whose memory and events count in `allowance`.
     ///
     /// # Errors
     /// A name breaks a rule, or there is no room for the watch.
@@ -75,37 +126,74 @@ impl Watch {
         allowance: Arc<Budget>,
     ) -> Result<Self, ApiError> {
         let key = service_key(query.namespace, query.service)?;
+        let subscription = registry.subscribe(key.clone());
+        let WatchQuery { since, run, datacenter, strict, .. } = query;
+        let query = WatchAllQuery { namespace: None, since, run, datacenter, strict };
+        Self::of(registry, Subject::Service(key), query, subscription, allowance)
+    }
+
+    /// A watch of all services.
+    ///
+    /// # Errors
+    /// As [`Watch::new`].
+    pub(crate) fn all(
+        registry: Arc<Registry>,
+        query: WatchAllQuery,
+        allowance: Arc<Budget>,
+    ) -> Result<Self, ApiError> {
+        query.namespace.iter().try_for_each(|namespace| check("namespace", namespace))?;
+        let subscription = registry.subscribe_to_all();
+        let subject = Subject::All { namespace: query.namespace.clone() };
+        Self::of(registry, subject, query, subscription, allowance)
+    }
+
+    fn of(
+        registry: Arc<Registry>,
+        subject: Subject,
+        query: WatchAllQuery,
+        subscription: Subscription,
+        allowance: Arc<Budget>,
+    ) -> Result<Self, ApiError> {
         check_datacenters(&query.datacenter)?;
         let held = allowance.hold(WATCH_BYTES)?;
-        let subscription = registry.subscribe(key.clone());
+        let is_of_other_run =
+            query.since.is_some_and(|since| !registry.is_of_this_run(since, query.run.as_deref()));
         Ok(Self {
             registry,
-            key,
+            subject,
             datacenters: query.datacenter,
+            strict: query.strict,
             subscription,
             offered: None,
             seen: query.since,
+            is_of_other_run,
             memory: Memory::new(),
             held,
             allowance,
-            parts: VecDeque::new(),
+            rest: None,
+            part_bytes: MAX_PART_BYTES,
             looked_at: None,
+            is_woken: false,
         })
     }
 
-    /// The next event, as soon as there is one. Dropping the future before it is ready loses nothing.
+    /// The next event or part of one, as soon as there is one. Dropping the future before it is ready loses nothing.
     ///
     /// # Errors
     /// There is no room for the event, or to remember it. The watch has ended.
     pub(crate) async fn next(&mut self) -> Result<Told, Exhausted> {
         loop {
-            if let Some(part) = self.parts.pop_front() {
-                return Ok(part);
+            if let Some(rest) = self.rest.take() {
+                return self.tell_part(rest);
             }
             if let Some(looked_at) = self.looked_at {
-                tokio::time::sleep_until(looked_at + COALESCE).await;
-                self.subscription.changed().await;
+                if !self.is_woken {
+                    self.subscription.changed().await;
+                    self.is_woken = true;
+                }
+                collect(looked_at).await;
             }
+            self.is_woken = false;
             let is_first = self.looked_at.is_none();
             self.looked_at = Some(Instant::now());
             self.subscription.mark_seen();
@@ -113,96 +201,205 @@ impl Watch {
         }
     }
 
-    /// Adds the event that brings the watcher up to date, in parts; none when it would see no difference. When another grade
+    /// Prepares the event that brings the watcher up to date; none when it would see no difference. When another grade
     /// is offered, instances that did not change themselves are told too. The first look of a resumed watch has an event in
     /// any case, so that its client knows that it is up to date.
     fn look(&mut self, is_first: bool) -> Result<(), Exhausted> {
-        match self.seen.map(|revision| (revision, self.registry.changes_since(&self.key, revision)))
-        {
-            Some((seen, Since::Changes { revision, instances: mut entries, regraded })) => {
-                self.seen = Some(revision);
-                let (all, offered) = self.offer();
+        let reset = match self.seen {
+            None => None,
+            Some(_) if std::mem::take(&mut self.is_of_other_run) => Some(Reset::OtherRun),
+            Some(seen) => match self.changes_since(seen, is_first) {
+                Some((revision, shown)) => {
+                    self.seen = Some(revision);
+                    let news = shown.into_iter().filter(|shown| self.memory.may_be_news(shown));
+                    let instances: Vec<Shown> = news.collect();
+                    if is_first || !instances.is_empty() {
+                        self.prepare(instances, revision, seen, None)?;
+                    }
+                    return Ok(());
+                }
+                None if is_first => Some(Reset::TooOld),
+                None => Some(Reset::FellBehind),
+            },
+        };
+        if matches!(reset, Some(Reset::TooOld | Reset::FellBehind)) {
+            self.registry.count_watch_reset();
+        }
+        // Read before the instances: a change that comes between is told again, which does no harm.
+        let revision = self.registry.revision();
+        self.seen = Some(revision);
+        let instances = self.whole();
+        self.memory.clear();
+        self.prepare(instances, revision, UNFINISHED, Some(reset))
+    }
+
+    /// The instances that changed since a revision, or may look different since then; `None` when that is forgotten.
+    fn changes_since(&mut self, seen: u64, is_first: bool) -> Option<(u64, Vec<Shown>)> {
+        match self.subject.clone() {
+            Subject::Service(key) => {
+                let Since::Changes { revision, instances, regraded } =
+                    self.registry.changes_since(&key, seen)
+                else {
+                    return None;
+                };
+                let (all, offered) = self.offer(self.registry.service(&key).as_deref());
                 // The log knows of grades of the whole service. Of a part of it, a resumed watch has forgotten the last one.
                 let regraded = match self.datacenters.is_all() {
                     true => regraded,
                     false => is_first || offered != self.offered,
                 };
                 self.offered = offered;
-                if regraded {
-                    let may_differ = |entry: &&Arc<Entry>| {
-                        entry.grade().is_some() && is_within(&self.datacenters, entry)
-                    };
-                    entries.extend(all.values().filter(may_differ).cloned());
-                }
-                let mut instances = Vec::new();
-                for entry in entries {
-                    let shown = if is_within(&self.datacenters, &entry) {
-                        self.registry.show(&entry, offered)
-                    } else if is_first || self.memory.knows(&entry) {
-                        // Its node may have been in one of the datacenters before.
-                        self.registry.show(&gone(&entry), offered)
-                    } else {
-                        continue;
-                    };
-                    if self.memory.is_news(&shown) {
-                        instances.push(shown);
+                Some((revision, self.shown(instances, &all, offered, regraded, is_first)))
+            }
+            Subject::All { namespace } => {
+                let AllSince::Changes { revision, instances, regraded } =
+                    self.registry.all_changes_since(seen)
+                else {
+                    return None;
+                };
+                let mut of_service: BTreeMap<ServiceKey, Vec<Arc<Entry>>> = BTreeMap::new();
+                for entry in instances {
+                    let key = ServiceKey::of(&entry);
+                    if namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
+                        of_service.entry(key).or_default().push(entry);
                     }
                 }
-                if is_first || !instances.is_empty() {
-                    self.tell(instances, revision, seen, false)?;
+                let mut shown = Vec::new();
+                // An instance that moved to another service went from the first one: its end is told before.
+                let mut come = Vec::new();
+                for (key, entries) in of_service {
+                    let (all, offered) = self.offer(self.registry.service(&key).as_deref());
+                    // The memory leaves out those that look as before.
+                    let regraded = regraded.contains(&key) || !self.datacenters.is_all();
+                    let these = self.shown(entries, &all, offered, regraded, is_first);
+                    let (gone, there): (Vec<_>, Vec<_>) = these
+                        .into_iter()
+                        .partition(|one| one.entry().status == InstanceStatus::Gone);
+                    shown.extend(gone);
+                    come.extend(there);
                 }
-            }
-            Some((_, Since::Forgotten)) | None => {
-                // Read before the instances: a change that comes between is told again, which does no harm.
-                let revision = self.registry.revision();
-                self.seen = Some(revision);
-                let (all, offered) = self.offer();
-                self.offered = offered;
-                let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
-                let instances: Vec<_> =
-                    within.map(|entry| self.registry.show(entry, offered)).collect();
-                self.memory.start_over(&instances);
-                self.tell(instances, revision, UNFINISHED, true)?;
+                shown.extend(come);
+                Some((revision, shown))
             }
         }
-        self.held.resize(WATCH_BYTES + self.memory.len() * TOLD_BYTES)
     }
 
-    /// All instances of the service, with the grade that is offered among those of the datacenters.
-    fn offer(&self) -> (Instances, Option<Grade>) {
-        let service = self.registry.service(&self.key);
-        let (all, offered) = service.map(|service| service.offer()).unwrap_or_default();
+    /// The changed instances of a service as they are shown, and with `regraded` the others that may look different.
+    fn shown(
+        &self,
+        mut entries: Vec<Arc<Entry>>,
+        all: &Instances,
+        offered: Option<Grade>,
+        regraded: bool,
+        is_first: bool,
+    ) -> Vec<Shown> {
+        if regraded {
+            let told: BTreeSet<_> =
+                entries.iter().map(|entry| (entry.id.clone(), entry.origin)).collect();
+            let may_differ = |(id, entry): &(&(Text, NodeId), &Arc<Entry>)| {
+                entry.grade().is_some()
+                    && is_within(&self.datacenters, entry)
+                    && !told.contains(*id)
+            };
+            entries.extend(all.iter().filter(may_differ).map(|(_, entry)| entry.clone()));
+        }
+        let show = |entry: Arc<Entry>| {
+            if is_within(&self.datacenters, &entry) {
+                Some(self.registry.show(&entry, offered))
+            } else if is_first || self.memory.knows(&entry) {
+                // Its node may have been in one of the datacenters before.
+                Some(self.registry.show(&gone(&entry), offered))
+            } else {
+                None
+            }
+        };
+        entries.into_iter().filter_map(show).collect()
+    }
+
+    /// All instances as they are shown.
+    fn whole(&mut self) -> Vec<Shown> {
+        let mut shown = Vec::new();
+        let mut add = |(all, offered): (Instances, Option<Grade>)| {
+            let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
+            shown.extend(within.map(|entry| self.registry.show(entry, offered)));
+        };
+        match &self.subject {
+            Subject::Service(key) => {
+                let (all, offered) = self.offer(self.registry.service(key).as_deref());
+                add((all, offered));
+                self.offered = offered;
+            }
+            Subject::All { namespace } => {
+                for (key, service) in self.registry.services().iter() {
+                    if namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
+                        add(self.offer(Some(service)));
+                    }
+                }
+            }
+        }
+        shown
+    }
+
+    /// All instances of a service, with the grade that is offered among those of the datacenters.
+    fn offer(&self, service: Option<&Service>) -> (Instances, Option<Grade>) {
+        let (all, offered) = service.map(Service::offer).unwrap_or_default();
         if self.datacenters.is_all() {
-            return (all, offered);
+            return (all, offered.filter(|offered| offered.is_healthy() || !self.strict));
         }
         let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
-        let offered = Grade::offered(within.map(|entry| entry.grade()), false);
+        let offered = Grade::offered(within.map(|entry| entry.grade()), self.strict);
         (all, offered)
     }
 
-    /// Cuts an event into parts. Only the last one carries its revision; the others carry `unfinished`, which is where a
-    /// watch that breaks off between them has to go on.
-    fn tell(
+    /// Prepares an event. With `whole` it is the whole picture.
+    fn prepare(
         &mut self,
         instances: Vec<Shown>,
         revision: u64,
         unfinished: u64,
-        starts_over: bool,
+        whole: Option<Option<Reset>>,
     ) -> Result<(), Exhausted> {
-        let isolated = self.registry.is_isolated();
         let held = Arc::new(self.allowance.hold(instances.len() * size_of::<Shown>())?);
-        let mut parts = parts(instances).into_iter().peekable();
-        let mut starts_over = starts_over;
-        while let Some(instances) = parts.next() {
-            let revision = if parts.peek().is_some() { unfinished } else { revision };
-            let event = if std::mem::take(&mut starts_over) {
-                Event::Instances(hobnob_api::Instances { revision, isolated, instances })
-            } else {
-                Event::Changes(Changes { revision, isolated, instances })
-            };
-            self.parts.push_back(Told { event, held: held.clone() });
-        }
+        let (starts_over, reset) = (whole.is_some(), whole.flatten());
+        let instances = instances.into_iter();
+        self.rest = Some(Rest { instances, revision, unfinished, starts_over, reset, held });
         Ok(())
+    }
+
+    /// Tells as much of an event as fits a part, and remembers that.
+    fn tell_part(&mut self, mut rest: Rest) -> Result<Told, Exhausted> {
+        let (mut instances, mut bytes) = (Vec::new(), 0);
+        while let Some(shown) = rest.instances.as_slice().first() {
+            let more = shown.answer_bytes();
+            if bytes + more > self.part_bytes && !instances.is_empty() {
+                break;
+            }
+            bytes += more;
+            let Some(shown) = rest.instances.next() else { break };
+            self.memory.remember(&shown);
+            instances.push(shown);
+        }
+        self.held.resize(WATCH_BYTES + self.memory.len() * TOLD_BYTES)?;
+        let isolated = self.registry.is_isolated();
+        let more = !rest.instances.as_slice().is_empty();
+        let revision = if more { rest.unfinished } else { rest.revision };
+        let (held, reset) = (rest.held.clone(), rest.reset.take());
+        let event = if std::mem::take(&mut rest.starts_over) {
+            Event::Instances(hobnob_api::Instances { revision, isolated, instances })
+        } else {
+            Event::Changes(Changes { revision, isolated, instances })
+        };
+        self.rest = more.then_some(rest);
+        Ok(Told { event, reset, more, held })
+    }
+}
+
+/// Waits until changes soon after the last look have been collected. After a quiet time there is nothing to wait for, and no
+/// timer is set.
+async fn collect(looked_at: Instant) {
+    let until = looked_at + COALESCE;
+    if Instant::now() < until {
+        tokio::time::sleep_until(until).await;
     }
 }
 
@@ -214,65 +411,4 @@ fn is_within(datacenters: &Datacenters, entry: &Entry) -> bool {
 fn gone(entry: &Entry) -> Arc<Entry> {
     let instance = Instance { status: InstanceStatus::Gone, ..Instance::clone(entry) };
     Arc::new(Entry::new(Arc::new(instance), false))
-}
-
-/// The instances in their order, in at least one part.
-fn parts(instances: Vec<Shown>) -> Vec<Vec<Shown>> {
-    let (mut parts, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for shown in instances {
-        let more = shown.answer_bytes();
-        if bytes + more > MAX_PART_BYTES && !last.is_empty() {
-            parts.push(std::mem::take(&mut last));
-            bytes = 0;
-        }
-        bytes += more;
-        last.push(shown);
-    }
-    parts.push(last);
-    parts
-}
-
-/// The looks of each instance when it was told last, as hashes that all watchers share. A change of something that no
-/// answer shows is no news.
-struct Memory {
-    looks: BTreeMap<u64, u64>,
-    /// Nobody can make up two instances with one hash.
-    seed: u64,
-}
-
-impl Memory {
-    fn new() -> Self {
-        Self { looks: BTreeMap::new(), seed: rand::random() }
-    }
-
-    fn len(&self) -> usize {
-        self.looks.len()
-    }
-
-    fn start_over(&mut self, instances: &[Shown]) {
-        self.looks.clear();
-        for shown in instances {
-            self.is_news(shown);
-        }
-    }
-
-    /// Whether an instance was told, and has not gone since.
-    fn knows(&self, entry: &Entry) -> bool {
-        self.looks.contains_key(&self.key(entry))
-    }
-
-    fn key(&self, entry: &Entry) -> u64 {
-        xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0)
-    }
-
-    fn is_news(&mut self, shown: &Shown) -> bool {
-        let entry = shown.entry();
-        let key = self.key(entry);
-        if entry.status == InstanceStatus::Gone {
-            self.looks.remove(&key);
-            return true;
-        }
-        let looks = shown.looks();
-        self.looks.insert(key, looks) != Some(looks)
-    }
 }

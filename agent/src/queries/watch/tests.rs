@@ -219,6 +219,7 @@ async fn all_parts(watch: &mut Watch) -> (Vec<String>, Vec<u64>) {
                 (revision, instances)
             }
             Event::Changes(Changes { revision, instances, .. }) => (revision, instances),
+            event => panic!("{event:?}"),
         };
         let bytes: usize = instances.iter().map(Shown::answer_bytes).sum();
         assert!(bytes <= MAX_PART_BYTES);
@@ -258,4 +259,57 @@ async fn a_watch_that_may_hold_no_more_ends_and_gives_everything_back() {
     assert!(watch.next().await.is_err());
     drop(watch);
     assert_eq!(allowance.held(), 0);
+}
+
+async fn told(watch: &mut Watch) -> Told {
+    timeout(LONG, watch.next()).await.expect("an event").expect("room")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_picture_in_place_of_changes_says_why_and_is_counted() {
+    let (registry, mut writer) = registry();
+    registry.keep_changes(3);
+    let resets = || registry.counters()[4];
+    let watch = |since, run: Option<&str>| {
+        let run = run.map(str::to_owned);
+        let query = WatchAllQuery { since, run, ..WatchAllQuery::default() };
+        let allowance = Budget::new(MAX_CONNECTION_BYTES);
+        Watch::all(registry.clone(), query, allowance).expect("room")
+    };
+    let first = registry.revision();
+    let mut slow = watch(None, None);
+    assert_eq!(told(&mut slow).await.reset, None);
+    for id in ["a", "b", "c", "d"] {
+        writer.apply(instance(OWN, id, InstanceStatus::Healthy));
+    }
+    writer.publish();
+    assert_eq!(told(&mut slow).await.reset, Some(Reset::FellBehind));
+    assert_eq!(told(&mut watch(Some(first), None)).await.reset, Some(Reset::TooOld));
+    assert_eq!(resets(), ("watch_resets", 2));
+    let other = watch(Some(registry.revision()), Some("another run"));
+    assert_eq!(told(&mut { other }).await.reset, Some(Reset::OtherRun));
+    let kept = told(&mut watch(Some(first + 1), Some(registry.run()))).await;
+    assert!(
+        matches!(kept.event, Event::Changes(changes) if ids(&changes.instances) == ["b", "c", "d"])
+    );
+    assert_eq!(resets(), ("watch_resets", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_all_services_tells_the_end_of_an_instance_that_moved_before_it_comes() {
+    let (registry, mut writer) = registry();
+    writer.apply(of_service("zoo", "a"));
+    writer.publish();
+    let allowance = Budget::new(MAX_CONNECTION_BYTES);
+    let query = WatchAllQuery::default();
+    let mut watch = Watch::all(registry.clone(), query, allowance).expect("room");
+    instances(&mut watch).await;
+    let gone = gone(&Entry::new(of_service("zoo", "a").instance, false));
+    let gone = Instance { status: InstanceStatus::Gone, ..Instance::clone(&gone) };
+    writer.apply(Change { instance: Arc::new(gone) });
+    writer.apply(of_service("api", "a"));
+    writer.publish();
+    let told = changes(&mut watch).await.instances;
+    let services = told.iter().map(|shown| shown.entry().service.service.to_string());
+    assert_eq!(Vec::from_iter(services), ["zoo", "api"]);
 }

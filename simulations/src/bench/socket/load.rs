@@ -31,7 +31,7 @@ const WATCHERS: usize = 2_000;
 /// Services that they watch.
 const WATCHED_SERVICES: usize = 20;
 /// Watches that a connection may have.
-const WATCHES_PER_CONNECTION: usize = 64;
+pub(super) const WATCHES_PER_CONNECTION: usize = 64;
 /// Changes a second of a service that none of them watches.
 const CHANGES_PER_SECOND: u32 = 50;
 /// A watch that has no first answer within this time has none.
@@ -211,7 +211,7 @@ fn watch(socket: &Path) -> Result<Vec<UnixStream>, SocketBenchError> {
 }
 
 /// Does something at a steady rate, as far as it is fast enough.
-fn repeat_until<E>(
+pub(super) fn repeat_until<E>(
     ends: &AtomicBool,
     per_second: u32,
     mut once: impl FnMut(usize) -> Result<(), E>,

@@ -6,6 +6,7 @@
 mod calls;
 mod echo;
 mod load;
+mod watched;
 mod wire;
 
 use std::fs;
@@ -98,6 +99,8 @@ pub fn measure(
     load::scoped(&fleet, effort.load, &mut rows)?;
     told("idle watchers");
     load::watchers(&fleet, effort.load, &mut rows)?;
+    told("watches of what changes");
+    watched::watched(&fleet, effort.load, &mut rows)?;
     Ok(rows)
 }
 

@@ -33,7 +33,7 @@ impl Wire {
             }
             Self::Binary => {
                 let query: PickQuery = serde_json::from_value(pick).expect("a legal query");
-                let call = Call { id: 1, api: None, request: Request::Pick(query) };
+                let call = Call::new(1, Request::Pick(query));
                 let mut bytes = BytesMut::new();
                 BinaryCodec::client().encode(&call, &mut bytes).expect("a short call");
                 bytes.to_vec()

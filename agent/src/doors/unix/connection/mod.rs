@@ -15,6 +15,7 @@ use hobnob_api::{ApiError, Call, ErrorCode, Reply, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use super::answer::{Answer, Body};
 use super::door::Accepted;
 use super::handler::Handler;
 use crate::budget::MAX_CONNECTION_BYTES;
@@ -22,8 +23,9 @@ use crate::services::Shown;
 use conversation::{Conversation, Outgoing};
 use stream::{Buffered, Output};
 
-/// Replies of watches that wait to be written. A watch waits when they are full, and catches up afterwards.
-const MAX_WAITING_REPLIES: usize = 4;
+/// Replies of watches that wait to be written, one for each watch that a connection may have. A watch waits when they are full,
+/// and catches up afterwards.
+const MAX_WAITING_REPLIES: usize = 64;
 /// Calls are answered for this long before other connections have a turn.
 const TURN: Duration = Duration::from_millis(1);
 
@@ -48,15 +50,16 @@ where
         }
     }
     let Some(first) = buffered.received.first() else { return Ok(()) };
+    let output = Output::new(writing, handler.registry().run());
     let conversation = |replies| Conversation::new(handler, accepted, allowance, replies);
     match Dialect::of_first_byte(*first) {
         Dialect::Json => {
             let codec = JsonCodec::server().writing::<Reply<Shown>>();
-            converse(buffered, codec, Output::new(writing), conversation).await
+            converse(buffered, codec, output, conversation).await
         }
         Dialect::Binary => {
             let codec = BinaryCodec::server().writing::<Reply<Shown>>();
-            converse(buffered, codec, Output::new(writing), conversation).await
+            converse(buffered, codec, output, conversation).await
         }
     }
 }
@@ -86,6 +89,7 @@ where
         };
         match decoded {
             Ok(Some(call)) => {
+                let mut has_ended = false;
                 let answered = {
                     let mut answer = pin!(conversation.answer(call));
                     let mut answered = answer.as_mut().now_or_never();
@@ -93,20 +97,39 @@ where
                         buffered.write(&mut output).await?;
                         tokio::select! {
                             reply = &mut answer => answered = Some(reply),
-                            Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+                            Some(event) = waiting.recv(), if !has_ended => {
+                                has_ended = add_event(&mut output, &mut codec, event)?;
+                            }
                         }
                     }
                     answered.flatten()
                 };
-                if let Some(reply) = answered {
-                    let is_farewell = matches!(reply.response, Response::Leaving {});
-                    output.add(&mut codec, reply)?;
-                    if is_farewell {
-                        // The agent closes its connections when it stops, so it stops once the answer is written.
-                        let written = buffered.write(&mut output).await;
-                        conversation.leave();
-                        written?;
+                if let Some((id, Answer { body, unchanged })) = answered {
+                    match body {
+                        Body::Whole(response) => {
+                            let is_farewell = matches!(response, Response::Leaving {});
+                            let reply = Reply { unchanged, ..Reply::new(id, response) };
+                            output.add(&mut codec, reply)?;
+                            if is_farewell {
+                                // The agent closes its connections when it stops, so it stops once the answer is written.
+                                let written = buffered.write(&mut output).await;
+                                conversation.leave();
+                                written?;
+                            }
+                        }
+                        Body::Pages(mut pages) => loop {
+                            let (response, more) = pages.next();
+                            let reply = Reply { unchanged, more, ..Reply::new(id, response) };
+                            // An error ends the answer for its client.
+                            if !output.add(&mut codec, reply)? || !more {
+                                break;
+                            }
+                            buffered.write(&mut output).await?;
+                        },
                     }
+                }
+                if has_ended {
+                    return buffered.write(&mut output).await;
                 }
                 if output.is_long() {
                     buffered.write(&mut output).await?;
@@ -141,7 +164,19 @@ where
                 at_end = read? == 0;
                 active_at = tokio::time::Instant::now();
             }
-            Some(event) = waiting.recv() => output.add(&mut codec, event.reply)?,
+            Some(event) = waiting.recv() => {
+                let mut has_ended = add_event(&mut output, &mut codec, event)?;
+                // A change of a service concerns all watches of it: their events share a write.
+                while !has_ended
+                    && !output.is_long()
+                    && let Ok(event) = waiting.try_recv()
+                {
+                    has_ended = add_event(&mut output, &mut codec, event)?;
+                }
+                if has_ended {
+                    return buffered.write(&mut output).await;
+                }
+            }
             () = conversation.place().idle_since(active_at), if may_end => {
                 conversation.count_idle();
                 return Ok(());
@@ -151,7 +186,18 @@ where
     }
 }
 
+/// Adds an event of a watch. Returns whether the connection ends with it: its client may know half a picture, and must not go on
+/// with that.
+fn add_event<C>(output: &mut Output, codec: &mut C, event: Outgoing) -> Result<bool, CodecError>
+where
+    C: for<'a> tokio_util::codec::Encoder<&'a Reply<Shown>, Error = CodecError>,
+{
+    let ends = event.ends;
+    let is_whole = output.add(codec, event.reply)?;
+    Ok(ends || !is_whole)
+}
+
 /// A reply that answers no single call.
 fn about_the_connection(refusal: ApiError) -> Reply<Shown> {
-    Reply { id: 0, api: None, response: Response::Error(refusal) }
+    Reply::new(0, Response::Error(refusal))
 }

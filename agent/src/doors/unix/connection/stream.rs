@@ -73,13 +73,13 @@ pub(super) struct Output {
     bytes: BytesMut,
     /// The budget of the bytes.
     held: Held,
-    /// Whether a reply told the version of the API.
-    has_greeted: bool,
+    /// The run of the agent, until a reply told it with the version of the API.
+    greeting: Option<String>,
 }
 
 impl Output {
-    pub(super) fn new(held: Held) -> Self {
-        Self { bytes: BytesMut::new(), held, has_greeted: false }
+    pub(super) fn new(held: Held, run: &str) -> Self {
+        Self { bytes: BytesMut::new(), held, greeting: Some(run.to_owned()) }
     }
 
     /// Whether it should be written before more is added.
@@ -87,23 +87,24 @@ impl Output {
         self.bytes.len() >= WRITE_BYTES
     }
 
-    /// Adds a reply; the first of a connection tells the version of the API. A reply that is too large for the codec, or
-    /// for what the connection may hold, becomes an error of the same call.
+    /// Adds a reply; the first of a connection tells the version of the API and the run. A reply that is too large for the codec,
+    /// or for what the connection may hold, becomes an error of the same call. Returns whether it was added as it is.
     pub(super) fn add<C>(
         &mut self,
         codec: &mut C,
         mut reply: Reply<Shown>,
-    ) -> Result<(), CodecError>
+    ) -> Result<bool, CodecError>
     where
         C: for<'a> Encoder<&'a Reply<Shown>, Error = CodecError>,
     {
-        if !std::mem::replace(&mut self.has_greeted, true) {
+        if let Some(run) = self.greeting.take() {
             reply.api = Some(API_VERSION);
+            reply.run = Some(run);
         }
         let before = self.bytes.len();
         let refusal = match codec.encode(&reply, &mut self.bytes) {
             Ok(()) => match self.held.resize(self.bytes.len().saturating_sub(WRITE_BYTES)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(exhausted) => exhausted.into(),
             },
             Err(error @ CodecError::Unencodable { .. }) => {
@@ -112,7 +113,10 @@ impl Output {
             Err(error) => return Err(error),
         };
         self.bytes.truncate(before);
-        codec.encode(&Reply { response: Response::Error(refusal), ..reply }, &mut self.bytes)
+        let (more, unchanged, reset) = (false, false, None);
+        let response = Response::Error(refusal);
+        let refused = Reply { response, more, unchanged, reset, ..reply };
+        codec.encode(&refused, &mut self.bytes).map(|()| false)
     }
 
     fn clear(&mut self) {

@@ -349,3 +349,106 @@ async fn names_obey_their_rules_in_queries_too() {
         assert_eq!(reply["response"]["error"]["code"], "name_invalid");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_reply_names_the_run_and_an_event_its_time() {
+    let (mut client, _writer) = connect();
+    client.call(1, json!({ "watch_all": {} })).await;
+    let first = client.reply().await.expect("a reply");
+    assert_eq!(first["run"], client.registry.run());
+    assert!(first["time"].as_str().expect("a time").ends_with('Z'), "{first}");
+    assert!(first["reset"].is_null(), "{first}");
+    assert_eq!(first["response"]["instances"]["instances"][0]["id"], "a");
+    for (run, since, reset) in [
+        (client.registry.run().to_owned(), client.registry.revision(), json!(null)),
+        ("0123456789abcdef".to_owned(), client.registry.revision(), json!("other_run")),
+        (client.registry.run().to_owned(), 1, json!("other_run")),
+    ] {
+        client.call(2, json!({ "watch_all": { "since": since, "run": run } })).await;
+        let resumed = client.reply().await.expect("a reply");
+        assert_eq!(resumed["reset"], reset, "{resumed}");
+        assert_eq!(resumed["response"]["instances"].is_null(), reset.is_null(), "{resumed}");
+        assert!(resumed["run"].is_null(), "only the first reply names it");
+    }
+}
+
+/// Registers instances that take more than a page.
+fn fill(writer: &mut Writer, count: usize) {
+    for number in 0..count {
+        let change = instance(OWN, &format!("i{number:05}"), InstanceStatus::Healthy);
+        let mut large = (*change.instance).clone();
+        let value = "x".repeat(500);
+        Arc::make_mut(&mut large.service).meta = [("k", value.as_str())].into();
+        writer.apply(hobnob_membership::view::Change { instance: Arc::new(large) });
+    }
+    writer.publish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_answer_comes_in_pages_of_one_moment_or_is_refused() {
+    const COUNT: usize = 25_000;
+    let (mut client, mut writer) = connect();
+    fill(&mut writer, COUNT);
+    let resolve = json!({ "resolve": { "service": "web" } });
+    client.call(1, resolve.clone()).await;
+    let refused = client.reply().await.expect("a reply");
+    assert_eq!(refused["response"]["error"]["code"], "answer_too_large");
+    client.send(&format!("{}\n", json!({ "id": 2, "pages": true, "request": resolve }))).await;
+    let mut ids = Vec::new();
+    loop {
+        let page = client.reply().await.expect("a page");
+        assert_eq!(page["id"], 2);
+        if ids.is_empty() {
+            writer.apply(instance(OWN, "i00000", InstanceStatus::Gone));
+            writer.apply(instance(OWN, "zzz", InstanceStatus::Healthy));
+            writer.publish();
+        }
+        let instances = page["response"]["instances"]["instances"].as_array().expect("instances");
+        ids.extend(instances.iter().map(|one| one["id"].to_string()));
+        if page["more"] != true {
+            break;
+        }
+    }
+    assert_eq!(ids.len(), COUNT + 1, "the page of the view that the question met");
+    assert!(ids.is_sorted());
+    client.call(3, pick()).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 3, "the connection goes on");
+    client.send(&format!("{}\n", json!({ "id": 4, "pages": true, "request": pick() }))).await;
+    assert_eq!(client.reply().await.expect("a reply")["id"], 4);
+    drop(client.stream);
+    assert!(client.serving.await.expect("no panic").is_ok());
+    assert_eq!(client.budget.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_after_it_began_to_tell_ends_its_connection() {
+    let (mut client, mut writer) = connect_to(DriverHandle::stopped(), 3 << 20);
+    client.call(1, json!({ "watch": { "service": "web" } })).await;
+    assert!(client.reply().await.expect("a reply")["response"]["instances"].is_object());
+    fill(&mut writer, 60_000);
+    let mut last = Value::Null;
+    while let Some(reply) = client.reply().await {
+        last = reply;
+    }
+    assert_eq!(last["response"]["error"]["code"], "too_much_held", "{last:.200}");
+    assert!(client.serving.await.expect("no panic").is_ok());
+    assert_eq!(client.budget.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_waits_says_whether_something_changed() {
+    let (mut client, mut writer) = connect();
+    let wait = json!({ "since": client.registry.revision(), "timeout_ms": 10_000 });
+    let resolve = json!({ "resolve": { "service": "web", "wait": wait } });
+    client.call(1, resolve.clone()).await;
+    let unchanged = client.reply().await.expect("a reply");
+    assert_eq!(unchanged["unchanged"], true, "{unchanged}");
+    assert_eq!(unchanged["response"]["instances"]["instances"][0]["id"], "a");
+    client.call(2, resolve).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    writer.apply(instance(OWN, "b", InstanceStatus::Healthy));
+    writer.publish();
+    let changed = client.reply().await.expect("a reply");
+    assert!(changed["unchanged"].is_null(), "{changed}");
+    assert_eq!(changed["response"]["instances"]["instances"][1]["id"], "b");
+}

@@ -1,0 +1,214 @@
+//! Watches: their events, put together of their parts, and a follower that connects again.
+
+mod follow;
+mod parts;
+mod picture;
+#[cfg(test)]
+mod tests;
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::client::{Client, ClientError, answer};
+use crate::types::{Changes, Instances, MemberChanges, Members, Request, Reset, Response};
+
+pub use follow::{Follow, Followed, Subject};
+pub use picture::{MemberPicture, Picture};
+
+/// An event of a watch of instances. In JSON it is the response that it came as.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchEvent {
+    /// All instances now: the first event, unless the watch resumes, and again when the agent starts the watch over.
+    Instances(Instances),
+    /// The instances that changed since the last event.
+    Changes(Changes),
+}
+
+impl WatchEvent {
+    /// The revision that the watch has reached. Another watch can go on from it.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Instances(instances) => instances.revision,
+            Self::Changes(changes) => changes.revision,
+        }
+    }
+}
+
+/// An event of a watch of members. In JSON it is the response that it came as.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MembersEvent {
+    /// All members that are not gone: the first event, unless the watch resumes, and again when the agent starts the watch
+    /// over.
+    Members(Members),
+    /// What changed since the last event.
+    MemberChanges(MemberChanges),
+}
+
+/// Something that a watch tells.
+pub trait Event: Sized {
+    /// The event that a response is; `None` for another response.
+    fn of(response: Response) -> Option<Self>;
+
+    /// The revision that the watch has reached with it.
+    fn at(&self) -> u64;
+
+    /// Whether it is the whole picture.
+    fn is_whole(&self) -> bool;
+}
+
+impl Event for WatchEvent {
+    fn of(response: Response) -> Option<Self> {
+        match response {
+            Response::Instances(instances) => Some(Self::Instances(instances)),
+            Response::Changes(changes) => Some(Self::Changes(changes)),
+            _ => None,
+        }
+    }
+
+    fn at(&self) -> u64 {
+        self.revision()
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Instances(_))
+    }
+}
+
+impl Event for MembersEvent {
+    fn of(response: Response) -> Option<Self> {
+        match response {
+            Response::Members(members) => Some(Self::Members(members)),
+            Response::MemberChanges(changes) => Some(Self::MemberChanges(changes)),
+            _ => None,
+        }
+    }
+
+    fn at(&self) -> u64 {
+        match self {
+            Self::Members(members) => members.revision,
+            Self::MemberChanges(changes) => changes.revision,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Members(_))
+    }
+}
+
+/// What an agent says with an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The time at which the agent told it, as in RFC 3339; absent from an agent of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// The run of the agent that the revision is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The reason why the event is the whole picture, although the watch was to go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
+}
+
+/// The events of a watch.
+#[derive(Debug)]
+pub struct Watch<E = WatchEvent> {
+    client: Client,
+    id: u64,
+    begun: bool,
+    ended: bool,
+    /// Whether the agent was asked for a sign of life, and has said nothing since.
+    asked: bool,
+    /// The parts of an event that is not whole yet.
+    parts: Option<(Response, Told)>,
+    told: Told,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E> Watch<E> {
+    pub(crate) fn new(client: Client, id: u64) -> Self {
+        Self {
+            client,
+            id,
+            begun: false,
+            ended: false,
+            asked: false,
+            parts: None,
+            told: Told::default(),
+            events: PhantomData,
+        }
+    }
+
+    /// What the agent said with the last event.
+    #[must_use]
+    pub fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// The run of the agent, once it has told something. An agent of an earlier version tells none.
+    #[must_use]
+    pub fn run(&self) -> Option<&str> {
+        self.client.run()
+    }
+
+    /// The next whole event.
+    async fn receive(&mut self) -> Result<Response, ClientError> {
+        loop {
+            let within = self.client.within();
+            let Ok(reply) = timeout(within, self.client.receive_any()).await else {
+                if self.asked || !self.begun {
+                    let path = self.client.path().to_owned();
+                    return Err(ClientError::Timeout { path, within });
+                }
+                self.client.send(Request::Info {}).await?;
+                self.asked = true;
+                continue;
+            };
+            let reply = reply?;
+            self.asked = false;
+            if reply.id != self.id && reply.id != 0 {
+                continue;
+            }
+            self.begun = true;
+            let (more, time, reset) = (reply.more, reply.time.clone(), reply.reset);
+            let next = answer(reply)?;
+            let run = self.client.run().map(str::to_owned);
+            let (whole, told) = match self.parts.take() {
+                None => (next, Told { time, run, reset }),
+                Some((mut first, told)) => {
+                    first.append(next).map_err(|reason| self.client.unreadable(reason))?;
+                    (first, told)
+                }
+            };
+            if !more {
+                self.told = told;
+                return Ok(whole);
+            }
+            self.parts = Some((whole, told));
+        }
+    }
+}
+
+impl<E: Event> Watch<E> {
+    /// The next event, as soon as there is one; none after an error. The first event has to come in time, also that of a
+    /// watch that resumes. Later an agent that says nothing for this time is asked for a sign of life, which has to come
+    /// in time as well. Cancelling the wait loses no event.
+    pub async fn next(&mut self) -> Option<Result<E, ClientError>> {
+        if self.ended {
+            return None;
+        }
+        let event = match self.receive().await {
+            Ok(response) => {
+                let name = format!("{response:.60?} answers no such watch");
+                E::of(response).ok_or_else(|| self.client.unreadable(name))
+            }
+            Err(error) => Err(error),
+        };
+        self.ended = event.is_err();
+        Some(event)
+    }
+}
