@@ -71,6 +71,7 @@ pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_ap
         epoch,
         down_ago_ms,
         name_conflict: false,
+        link_silent_ms: node.unanswered_for(node_id, now).map(millis),
     }
 }
 

@@ -78,6 +78,7 @@ pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
         epoch: node.last_epoch(id).map_or(0, |epoch| epoch.0),
         down_ago_ms: Some(absent),
         name_conflict: false,
+        link_silent_ms: None,
     }
 }
 

@@ -398,6 +398,7 @@ fn a_credential_signs_a_force_leave_and_a_prune_of_one_life() {
         epoch: 77,
         down_ago_ms,
         name_conflict: false,
+        link_silent_ms: None,
     };
     let known = Members {
         revision: 1,

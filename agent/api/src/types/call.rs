@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
-    Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members, PickQuery,
-    Picked, Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services, Settings, Signed,
-    SignedRevocation, TrustedNow, WatchQuery, is_default,
+    Echoes, Explained, ForceLeft, Info, Instance, Instances, Isolation, Keys, LogLevel, Members,
+    PickQuery, Picked, Pruned, Query, Registration, Reloaded, RevokedNow, Rotated, Services,
+    Settings, Signed, SignedRevocation, TrustedNow, WatchQuery, is_default,
 };
 use crate::ApiError;
 
@@ -202,6 +202,13 @@ pub enum Request {
         /// The name or the node id of a member, or the id of an instance.
         subject: String,
     },
+    /// Ask a few living members, chosen at random, whether they answer this agent by datagram and by stream, and it them. It takes three
+    /// seconds at most; one such request is carried out at a time. Answered by [`Response::Echoes`].
+    Echoes {
+        /// The most members that are asked, at most 16; 5 when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        members: Option<u8>,
+    },
     /// Say how this agent is configured, and where each value comes from. Answered by [`Response::Settings`].
     Settings {},
     /// Read the configuration file and the service definitions again. Answered by [`Response::Reloaded`].
@@ -247,6 +254,7 @@ impl Request {
         "reload",
         "maintenance",
         "drain",
+        "echoes",
     ];
 
     /// Its name, as JSON has it.
@@ -280,6 +288,7 @@ impl Request {
             Self::Reload {} => "reload",
             Self::Maintenance { .. } => "maintenance",
             Self::Drain(_) => "drain",
+            Self::Echoes { .. } => "echoes",
         }
     }
 
@@ -318,6 +327,7 @@ impl Request {
             | Self::Keys {}
             | Self::Info {}
             | Self::Settings {}
+            | Self::Echoes { .. }
             | Self::Explain { .. }
             | Self::LogLevel { filter: None, .. } => None,
         }
@@ -427,6 +437,8 @@ pub enum Response<I = Instance> {
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.
     Explained(Box<Explained>),
+    /// How members answered.
+    Echoes(Box<Echoes>),
     /// The configuration of this agent.
     Settings(Box<Settings>),
     /// The effect of a reload.

@@ -40,6 +40,10 @@ pub struct Member {
     /// Whether another living member has its name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name_conflict: bool,
+    /// Milliseconds since it last answered the agent, while the agent's own link to it is broken: others hear it, so it
+    /// lives by their word. Absent while the link is not broken, and where other agents watch it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub link_silent_ms: Option<u64>,
 }
 
 /// Whether a member is believed to live.
