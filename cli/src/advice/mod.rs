@@ -14,6 +14,7 @@ use hobnob_keys::{CaFileError, TokenError};
 
 use crate::args::{NoQuerySocket, TwoTokens};
 use crate::commands::KeysError;
+use crate::top::NoTerminal;
 
 /// The advice for an error; `None` when there is none.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
@@ -26,6 +27,13 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         }
         if cause.is::<TwoTokens>() {
             return Some("unset one of them".to_owned());
+        }
+        if cause.is::<NoTerminal>() {
+            return Some(
+                "print one frame with `hobnob top --once`, or ask `hobnob members` and `hobnob services`; TERM names the kind of \
+                 a terminal"
+                    .to_owned(),
+            );
         }
         if cause.is::<NoQuerySocket>() {
             return Some(

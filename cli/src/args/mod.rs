@@ -11,6 +11,7 @@ mod dev;
 mod environment;
 mod explain;
 mod keys;
+mod live;
 mod orders;
 mod pick;
 mod protocol;
@@ -52,6 +53,7 @@ pub(crate) use explain::ExplainArgs;
 pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
 };
+pub(crate) use live::{DoctorArgs, TopArgs};
 pub(crate) use orders::{
     CredentialArgs, KeysArgs, KeysCommand, KeysRotateArgs, KeysStatusArgs, KeysTrustArgs,
     RevokeArgs, WaitArgs,
@@ -171,6 +173,10 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
+    /// Watch this agent live: members, services, rates and events
+    Top(TopArgs),
+    /// Look for what is wrong with this host, its agent, and the network between members
+    Doctor(DoctorArgs),
     /// Show the filter of the agent's log, or set it
     LogLevel(LogLevelArgs),
     /// Print the completions of a shell

@@ -22,8 +22,10 @@ use tokio::runtime;
 
 use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
+use crate::doctor;
 use crate::exit::Exit;
 use crate::texts;
+use crate::top;
 
 pub(crate) use keys::{KeysError, found};
 
@@ -53,6 +55,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
                 dev::serve(args).await
             }
             Command::Dev(args) => dev::run(args).await,
+            Command::Top(args) => top::run(&args, socket, within).await,
+            Command::Doctor(args) => doctor::run(&args, socket).await,
             Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
         }
@@ -90,8 +94,10 @@ async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Res
         Command::Agent(_)
         | Command::Config(_)
         | Command::Dev(_)
+        | Command::Doctor(_)
         | Command::Init(_)
         | Command::Token(_)
+        | Command::Top(_)
         | Command::Validate(_)
         | Command::Completions(_)
         | Command::Man(_)

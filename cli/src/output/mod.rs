@@ -23,7 +23,7 @@ pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use settings::settings;
 pub(crate) use table::{
-    Style, fields, info, instances, member_status, members, offer_word, or_dash, render, services,
+    Style, fields, info, instances, member_status, members, offer_word, or_dash, services,
     spread, status_style,
 };
 

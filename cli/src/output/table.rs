@@ -35,11 +35,6 @@ impl Style {
         };
         format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
     }
-
-    /// The text in bold letters, if styles are wanted.
-    pub(crate) fn bold(self, text: &str) -> String {
-        if self.colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
 }
 
 /// The colour of an instance's status.
@@ -368,6 +363,7 @@ pub(super) mod tests {
             epoch: 7,
             down_ago_ms: None,
             name_conflict: false,
+            link_silent_ms: None,
         }
     }
 
