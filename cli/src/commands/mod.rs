@@ -27,6 +27,7 @@ use crate::exit::Exit;
 use crate::texts;
 use crate::top;
 
+pub(crate) use configuration::settings_here;
 pub(crate) use keys::{KeysError, found};
 
 /// Runs a command. Returns its exit code.

@@ -28,7 +28,6 @@ struct Death {
 }
 
 impl Deaths {
-
     /// Notes that a process died at `began`. These agents are expected to notice. Returns a text if nobody is, or if all have.
     pub(super) fn note_death(
         &mut self,

@@ -117,7 +117,8 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     fn pause_or_resume(&mut self, part: &Part, notices: &mut Notices) {
         match self.cluster.pause_or_resume(part) {
             Some((began, true)) => {
-                notices.extend([format!("{part} stands still, as with kill -STOP; p lets it go on")]);
+                notices
+                    .extend([format!("{part} stands still, as with kill -STOP; p lets it go on")]);
                 self.lose(part, notices);
                 self.measure(part, "paused", began, notices);
             }
@@ -145,7 +146,9 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         if self.cluster.stop_or_start(part) {
             self.lose(part, notices);
             let text = match part {
-                Part::Agent(name) => format!("{name} is stopped, and stays away; s starts it again"),
+                Part::Agent(name) => {
+                    format!("{name} is stopped, and stays away; s starts it again")
+                }
                 Part::Server(id) => {
                     format!("{id} is stopped: its check is about to fail; s starts it again")
                 }

@@ -23,8 +23,8 @@ pub(crate) use format::{age, endpoint, watch_line};
 pub(crate) use keys::key_holders;
 pub(crate) use settings::settings;
 pub(crate) use table::{
-    Style, fields, info, instances, member_status, members, offer_word, or_dash, services,
-    spread, status_style,
+    Style, fields, info, instances, member_status, members, offer_word, or_dash, services, spread,
+    status_style,
 };
 
 /// Standard output, for one command.

@@ -67,9 +67,9 @@ impl Grid {
                 Cell::from(aligned(fit(text, *width), self.columns[*n].is_right)).style(*style)
             }))
         });
-        let widths = shown.iter().map(|(_, width)| {
-            Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX))
-        });
+        let widths = shown
+            .iter()
+            .map(|(_, width)| Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX)));
         let (selected, mark) = match has_focus {
             true => (look.selected(), look.accent()),
             false => (Style::new(), look.faint()),
@@ -114,7 +114,10 @@ impl Grid {
                 *width -= excess;
                 return shown;
             }
-            let last = shown.iter().enumerate().max_by_key(|(place, (n, _))| (self.columns[*n].rank, *place));
+            let last = shown
+                .iter()
+                .enumerate()
+                .max_by_key(|(place, (n, _))| (self.columns[*n].rank, *place));
             match last.filter(|(_, (n, _))| self.columns[*n].rank > 0) {
                 Some((place, _)) => drop(shown.remove(place)),
                 None => {

@@ -109,7 +109,11 @@ impl App {
                 self.now = at;
                 if self.lost.is_none() {
                     let wall = super::now().1;
-                    self.journal.add(wall, Tone::Bad, format!("the agent does not answer: {reason}"));
+                    self.journal.add(
+                        wall,
+                        Tone::Bad,
+                        format!("the agent does not answer: {reason}"),
+                    );
                     self.lost = Some((reason, at));
                 }
             }
@@ -216,10 +220,7 @@ impl App {
     pub(super) fn chosen(&self) -> Option<ServiceName> {
         let shown = self.shown_services();
         let chosen = shown.get(self.services.selected(shown.len())?)?;
-        Some(ServiceName {
-            service: chosen.service.clone(),
-            namespace: chosen.namespace.clone(),
-        })
+        Some(ServiceName { service: chosen.service.clone(), namespace: chosen.namespace.clone() })
     }
 
     /// The members that pass the filter, in order.
@@ -262,7 +263,8 @@ impl App {
         let mut shown: Vec<&ServiceSummary> = all
             .filter(|one| {
                 let tags = one.tags.iter().map(String::as_str);
-                let texts: Vec<&str> = [&*one.service, &*one.namespace].into_iter().chain(tags).collect();
+                let texts: Vec<&str> =
+                    [&*one.service, &*one.namespace].into_iter().chain(tags).collect();
                 self.passes(&texts)
             })
             .collect();
@@ -274,7 +276,8 @@ impl App {
                 3 => a.tags.cmp(&b.tags),
                 _ => Ordering::Equal,
             };
-            let order = order.then_with(|| (&a.service, &a.namespace).cmp(&(&b.service, &b.namespace)));
+            let order =
+                order.then_with(|| (&a.service, &a.namespace).cmp(&(&b.service, &b.namespace)));
             if self.services.is_reversed { order.reverse() } else { order }
         });
         shown

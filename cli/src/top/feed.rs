@@ -47,9 +47,13 @@ pub(super) async fn ask(
 }
 
 async fn read(client: &mut Client, chosen: Option<ServiceName>) -> Result<Reading, ClientError> {
-    let Response::Info(info) = client.call(Request::Info {}).await? else { return Err(unreadable()) };
+    let Response::Info(info) = client.call(Request::Info {}).await? else {
+        return Err(unreadable());
+    };
     let everybody = Request::Members { all: true, datacenter: Datacenters::All };
-    let Response::Members(members) = client.call(everybody).await? else { return Err(unreadable()) };
+    let Response::Members(members) = client.call(everybody).await? else {
+        return Err(unreadable());
+    };
     let services = client.call(Request::Services { namespace: None }).await?;
     let Response::Services(services) = services else { return Err(unreadable()) };
     let mut instances = None;

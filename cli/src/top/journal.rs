@@ -93,7 +93,8 @@ impl Journal {
             let ServiceSummary { service, healthy, instances, .. } = one;
             match old.get(&key(one)) {
                 None => {
-                    let text = format!("service {service} is new: {healthy} of {instances} healthy");
+                    let text =
+                        format!("service {service} is new: {healthy} of {instances} healthy");
                     changes.push((Tone::Good, text));
                 }
                 Some(then) if (then.healthy, then.instances) != (*healthy, *instances) => {
@@ -129,7 +130,9 @@ impl Journal {
             _ => {}
         }
         match (before.udp_blocked, now.udp_blocked) {
-            (false, true) => self.add(at, Tone::Bad, "UDP is blocked: members answer by QUIC alone"),
+            (false, true) => {
+                self.add(at, Tone::Bad, "UDP is blocked: members answer by QUIC alone")
+            }
             (true, false) => self.add(at, Tone::Good, "UDP is no longer blocked"),
             _ => {}
         }

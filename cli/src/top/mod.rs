@@ -77,7 +77,8 @@ async fn once(args: &TopArgs, socket: &std::path::Path, within: Duration) -> any
     app.update(Event::Read(Box::new(ask(socket, within, None).await?)));
     tokio::time::sleep(args.interval.min(Duration::from_secs(1))).await;
     app.update(Event::Read(Box::new(ask(socket, within, app.chosen()).await?)));
-    let terminal = crossterm::terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
+    let terminal =
+        crossterm::terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
     let (columns, rows) = terminal.unwrap_or(PLAIN_SIZE);
     let size = (args.columns.unwrap_or(columns), args.rows.unwrap_or(rows));
     let text = plain(size.0, size.1, |frame| view::draw(frame, &mut app));

@@ -20,8 +20,7 @@ pub(in crate::dev) fn hints(socket: &Path, logs: Option<&Path>, has_link: bool) 
     let socket = quote(socket);
     let tries = ["members", "resolve web", "pick web -n 5", "watch web", "top"];
     let tries = tries.iter().chain(has_link.then_some(&"datacenters"));
-    let mut short: Vec<_> =
-        tries.clone().map(|command| format!("{program} {command}")).collect();
+    let mut short: Vec<_> = tries.clone().map(|command| format!("{program} {command}")).collect();
     let mut commands: Vec<_> =
         tries.map(|command| format!("{program} --socket {socket} {command}")).collect();
     if let Some(folder) = logs {

@@ -20,14 +20,20 @@ const SPARK_SCALE: f64 = 100.0;
 pub(super) fn draw(frame: &mut Frame, area: Rect, app: &App) {
     let [first, second] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
     let look = app.look;
-    let mut name = vec![Span::styled(" hobnob top ", look.accent().add_modifier(ratatui::style::Modifier::BOLD))];
+    let mut name = vec![Span::styled(
+        " hobnob top ",
+        look.accent().add_modifier(ratatui::style::Modifier::BOLD),
+    )];
     let mut right = String::new();
     if let Some(reading) = &app.reading {
         let info = &reading.info;
         name.push(Span::styled(format!(" {}", fit(&info.name, 32)), look.strong()));
         let parts = [&info.cluster, &info.datacenter, &info.version];
         let parts = parts.map(|part| fit(part, 20));
-        name.push(Span::styled(format!("  {}  {}  {}", parts[0], parts[1], parts[2]), look.faint()));
+        name.push(Span::styled(
+            format!("  {}  {}  {}", parts[0], parts[1], parts[2]),
+            look.faint(),
+        ));
         let up = output::age(info.uptime_ms);
         right = format!("up {up}  {} UTC ", clock(reading.wall));
     }

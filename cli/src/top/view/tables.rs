@@ -137,7 +137,8 @@ fn service_cells(one: &ServiceSummary, look: Look) -> Cells {
 pub(super) fn instances(frame: &mut Frame, area: Rect, app: &App) {
     let look = app.look;
     let service = app.chosen().map(|chosen| chosen.service).unwrap_or_default();
-    let title = if service.is_empty() { "Instances".to_owned() } else { format!("Instances of {service}") };
+    let title =
+        if service.is_empty() { "Instances".to_owned() } else { format!("Instances of {service}") };
     let instances = app.instances().unwrap_or_default();
     let offered = instances.iter().filter(|instance| instance.offered).count();
     let note = if service.is_empty() { String::new() } else { format!("{offered} offered") };

@@ -38,12 +38,9 @@ impl Picture<'_> {
     /// Draws it.
     pub(in crate::dev) fn draw(&self, frame: &mut Frame, board: &mut Board) {
         let area = frame.area();
-        let [head, panes, keys] = Layout::vertical([
-            Constraint::Length(2),
-            Constraint::Min(0),
-            Constraint::Length(1),
-        ])
-        .areas(area);
+        let [head, panes, keys] =
+            Layout::vertical([Constraint::Length(2), Constraint::Min(0), Constraint::Length(1)])
+                .areas(area);
         self.head(frame, head);
         if area.width >= WIDE.0 && area.height >= WIDE.1 {
             self.wide(frame, panes, board);
@@ -73,8 +70,8 @@ impl Picture<'_> {
 
     /// Agents, servers and traffic on the left; events and commands on the right.
     fn wide(&self, frame: &mut Frame, area: Rect, board: &Board) {
-        let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Min(0)])
-            .areas(area);
+        let [left, right] =
+            Layout::horizontal([Constraint::Percentage(55), Constraint::Min(0)]).areas(area);
         let (agents, servers) = self.wanted();
         let room = left.height;
         let [agents, servers, traffic] = Layout::vertical([
@@ -122,7 +119,10 @@ impl Picture<'_> {
         let traffic = format!("{} picks ", rate(self.picks.per_second));
         let left = usize::from(second.width).saturating_sub(traffic.len() + 1);
         frame.render_widget(Line::styled(fit(&export, left), look.faint()), second);
-        frame.render_widget(Line::styled(traffic, look.strong()).alignment(Alignment::Right), second);
+        frame.render_widget(
+            Line::styled(traffic, look.strong()).alignment(Alignment::Right),
+            second,
+        );
     }
 
     /// How many agents answer, and how many instances are healthy on all of them.
@@ -134,7 +134,9 @@ impl Picture<'_> {
         };
         let healthy = instances.iter().filter(is_healthy).count();
         let (all, of) = (agents.len(), instances.len());
-        format!("{answering} of {all} agents answer, {healthy} of {of} instances healthy everywhere")
+        format!(
+            "{answering} of {all} agents answer, {healthy} of {of} instances healthy everywhere"
+        )
     }
 
     /// The picks of the whole load over time.
@@ -185,13 +187,8 @@ impl Picture<'_> {
             List::Agents => "stop agent",
             List::Servers => "stop server",
         };
-        let mut keys = vec![
-            ("↑↓", "select"),
-            ("k", "kill"),
-            ("p", "pause"),
-            ("r", "restart"),
-            ("s", stop),
-        ];
+        let mut keys =
+            vec![("↑↓", "select"), ("k", "kill"), ("p", "pause"), ("r", "restart"), ("s", stop)];
         if self.status.has_link {
             keys.push(("c", "cut or heal link"));
         }
@@ -202,11 +199,18 @@ impl Picture<'_> {
 
 /// Measured times stand out, and so does what went wrong.
 fn style_of(text: &str, look: Look) -> Style {
-    if text.contains(" know after ") || text.contains(" offers it after ") || text.contains(" knows after ") || text.contains("picks avoid") || text.contains("no pick went") {
+    if text.contains(" know after ")
+        || text.contains(" offers it after ")
+        || text.contains(" knows after ")
+        || text.contains("picks avoid")
+        || text.contains("no pick went")
+    {
         look.good()
-    } else if text.contains(" killed") || text.contains("ended: ") || text.contains("cannot start") {
+    } else if text.contains(" killed") || text.contains("ended: ") || text.contains("cannot start")
+    {
         look.bad()
-    } else if text.contains("started again") || text.contains("healed") || text.contains("goes on") {
+    } else if text.contains("started again") || text.contains("healed") || text.contains("goes on")
+    {
         Style::new()
     } else {
         look.warn()
