@@ -43,9 +43,9 @@ pub(super) fn look(findings: &mut Findings, echoes: Option<&Echoes>, synchronize
     let told = match farthest {
         None => format!("compared with no other member; {keeps}"),
         Some((offset, name)) => {
-            let side = if offset < 0 { "behind" } else { "ahead" };
+            let side = if offset < 0 { "behind" } else { "ahead of" };
             let ms = offset.unsigned_abs();
-            format!("{name} is {} {side} of this host; {keeps}", apart(ms))
+            format!("{name} is {} {side} this host; {keeps}", apart(ms))
         }
     };
     match farthest.map_or(0, |(offset, _)| offset.unsigned_abs()) {

@@ -11,9 +11,8 @@ use crate::terminal::bytes;
 
 /// The free bytes below which registrations are about to fail.
 const FAIL_BYTES: u64 = 16_000_000;
-/// The free bytes, and the share of the file system, below which somebody should look.
+/// The free bytes below which somebody should look.
 const WARN_BYTES: u64 = 256_000_000;
-const WARN_SHARE: f64 = 0.05;
 
 /// Looks at the data directory.
 pub(super) fn look(findings: &mut Findings, folder: Option<&Path>) {
@@ -60,7 +59,7 @@ pub(super) fn look(findings: &mut Findings, folder: Option<&Path>) {
     }
     if free < FAIL_BYTES {
         findings.fail("data", told, room);
-    } else if free < WARN_BYTES || share < WARN_SHARE {
+    } else if free < WARN_BYTES {
         findings.warn("data", told, room);
     } else {
         findings.ok("data", told);

@@ -2,6 +2,8 @@
 
 mod help;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use hobnob_api::MemberStatus;
 use ratatui::Frame;
