@@ -39,6 +39,13 @@ impl Notices {
         }
     }
 
+    /// Adds a message of another time.
+    #[cfg(test)]
+    pub(in crate::dev) fn add_after(&mut self, after: Duration, text: &str) {
+        self.last.push_back(Notice { after, text: text.to_owned() });
+        self.count += 1;
+    }
+
     /// The number of messages so far.
     pub(super) fn count(&self) -> usize {
         self.count

@@ -8,6 +8,7 @@ mod picture;
 
 use std::env;
 use std::io::{self, IsTerminal, Stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 
@@ -26,7 +27,8 @@ pub(crate) use picture::plain;
 
 /// A terminal that shows frames. Dropping this restores the old content and mode of the terminal.
 pub(crate) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: the end of it writes to stderr when the terminal is gone, and that panics.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     keyboard: Keyboard,
 }
 
@@ -40,7 +42,7 @@ impl Screen {
         let entered = execute!(io::stdout(), EnterAlternateScreen, cursor::Hide);
         let opened = entered.and_then(|()| {
             let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-            Ok(Self { terminal, keyboard: Keyboard::start()? })
+            Ok(Self { terminal: ManuallyDrop::new(terminal), keyboard: Keyboard::start()? })
         });
         opened.inspect_err(|_| restore()).ok()
     }

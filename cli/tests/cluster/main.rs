@@ -12,6 +12,8 @@ mod crash;
 mod datacenters;
 mod deletion;
 mod elsewhere;
+#[path = "../terminal/mod.rs"]
+mod emulator;
 mod exit;
 mod explain;
 mod garbage;
@@ -19,6 +21,7 @@ mod growth;
 mod hosts;
 mod languages;
 mod listeners;
+mod live;
 mod members;
 mod mistakes;
 mod networks;

@@ -129,7 +129,11 @@ fn draw_lag(frame: &mut Frame, area: Rect, app: &App) {
     let text = match lag.mean_ms {
         Some(mean) => {
             let mean = Duration::from_secs_f64(mean / 1e3);
-            format!("gaps ~{}", crate::terminal::millis(mean))
+            if mean < Duration::from_millis(1) {
+                "gaps <1 ms".to_owned()
+            } else {
+                format!("gaps ~{}", crate::terminal::millis(mean))
+            }
         }
         None => "no gaps".to_owned(),
     };

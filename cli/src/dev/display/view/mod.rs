@@ -25,6 +25,8 @@ const WIDE: (u16, u16) = (140, 30);
 const FRAME_ROWS: usize = 3;
 /// The fewest rows of the pane of events, with its border.
 const LEAST_EVENTS: u16 = 5;
+/// The rows of the pane of picks, with its border.
+const TRAFFIC: u16 = 10;
 /// The columns of the time before each event.
 const TIME: usize = 9;
 
@@ -74,12 +76,12 @@ impl Picture<'_> {
     fn wide(&self, frame: &mut Frame, area: Rect, board: &Board) {
         let [left, right] =
             Layout::horizontal([Constraint::Percentage(55), Constraint::Min(0)]).areas(area);
-        let (agents, servers) = self.wanted();
-        let room = left.height;
+        let (_, servers) = self.wanted();
+        let traffic = TRAFFIC.min(left.height / 3);
         let [agents, servers, traffic] = Layout::vertical([
-            Constraint::Length(agents.min(room / 2)),
-            Constraint::Length(servers),
             Constraint::Min(0),
+            Constraint::Length(servers),
+            Constraint::Length(traffic),
         ])
         .areas(left);
         tables::agents(frame, agents, self, board);

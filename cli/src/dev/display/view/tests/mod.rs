@@ -47,11 +47,13 @@ impl Shown {
             agent.members[agents - 1].status = MemberStatus::Down;
             agent.instances[1].status = hobnob_api::InstanceStatus::Unknown;
         }
-        shown.status.notices.extend([
-            "agent a3 is killed, as with kill -9".to_owned(),
-            "agent a3 killed: all 2 others know after 61 ms (first 48 ms)".to_owned(),
-            "agent a3 killed: picks avoid web-2 after 63 ms (4 went there)".to_owned(),
-        ]);
+        for (ms, text) in [
+            (8_700, "agent a3 is killed, as with kill -9"),
+            (8_800, "agent a3 killed: all 2 others know after 61 ms (first 48 ms)"),
+            (9_800, "agent a3 killed: picks avoid web-2 after 63 ms (4 went there)"),
+        ] {
+            shown.status.notices.add_after(Duration::from_millis(ms), text);
+        }
         shown
     }
 
