@@ -91,7 +91,8 @@ async fn start_and_show(
         }
         loop {
             tokio::select! {
-                _ = ticks.tick() => break,
+                // What has changed is taken note of before the next picture, however long that one took.
+                biased;
                 () = end_of(end) => break 'shown demonstration.snapshot(),
                 change = demonstration.next() => demonstration.take(change, &mut status.notices),
                 input = display.input() => {
@@ -103,6 +104,7 @@ async fn start_and_show(
                     }
                     break;
                 }
+                _ = ticks.tick() => break,
             }
         }
     };
