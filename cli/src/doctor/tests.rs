@@ -44,7 +44,7 @@ fn verdict(findings: &Findings, check: &str) -> Verdict {
     of[0].verdict
 }
 
-fn echoes(members: Value, versions: Value) -> Echoes {
+fn echoes(members: &Value, versions: &Value) -> Echoes {
     serde_json::from_value(json!({
         "isolated": false, "living": 2, "members": members, "versions": versions,
     }))
@@ -110,7 +110,7 @@ fn what_the_agent_says_of_itself_is_judged() {
 fn a_way_on_which_some_or_all_are_silent_is_told_with_their_names() {
     let judged = |members: Value| {
         let mut findings = Findings::default();
-        let echoes = echoes(members, json!({"0.1.0": 2}));
+        let echoes = echoes(&members, &json!({"0.1.0": 2}));
         network::look(&mut findings, &said(|_| {}, two(), &[]), Ok(&echoes));
         findings
     };
@@ -132,7 +132,7 @@ fn a_way_on_which_some_or_all_are_silent_is_told_with_their_names() {
 #[test]
 fn several_versions_and_clocks_that_differ_are_told() {
     let mut findings = Findings::default();
-    let mixed = echoes(json!([]), json!({"0.1.0": 2, "0.2.0": 1}));
+    let mixed = echoes(&json!([]), &json!({"0.1.0": 2, "0.2.0": 1}));
     network::look(&mut findings, &said(|_| {}, two(), &[]), Ok(&mixed));
     assert_eq!(verdict(&findings, "versions"), Verdict::Warn);
     for (offset, synchronized, expected) in [
@@ -146,7 +146,7 @@ fn several_versions_and_clocks_that_differ_are_told() {
             echo("a2", "answered", "answered", 1),
             echo("a3", "answered", "answered", offset)
         ]);
-        clock::look(&mut findings, Some(&echoes(members, json!({}))), synchronized);
+        clock::look(&mut findings, Some(&echoes(&members, &json!({}))), synchronized);
         assert_eq!(verdict(&findings, "clock"), expected, "{offset}");
     }
 }

@@ -131,7 +131,7 @@ impl Journal {
         }
         match (before.udp_blocked, now.udp_blocked) {
             (false, true) => {
-                self.add(at, Tone::Bad, "UDP is blocked: members answer by QUIC alone")
+                self.add(at, Tone::Bad, "UDP is blocked: members answer by QUIC alone");
             }
             (true, false) => self.add(at, Tone::Good, "UDP is no longer blocked"),
             _ => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::Liveness;
+use super::members::Peer;
 use crate::base::identity::NodeId;
 use crate::base::limits::MAX_ECHOES;
 use crate::base::time::Time;
@@ -54,7 +55,7 @@ impl Echoes {
 impl Liveness {
     /// Pings an active member for an echo. Returns whether a ping was sent.
     pub(crate) fn ask_for_echo(&mut self, node: NodeId, now: Time) -> bool {
-        let is_active = self.swim.members().get(node).is_some_and(|peer| peer.is_active());
+        let is_active = self.swim.members().get(node).is_some_and(Peer::is_active);
         let Some(addr) = self.address_of(node).filter(|_| is_active) else { return false };
         let [nonce @ .., _, _, _, _] = self.rng.next_u64().to_le_bytes();
         let sender = self.identity().node_id;

@@ -33,7 +33,7 @@ impl Node {
     }
 
     /// Pings active members of the own pool, to see whether datagrams pass both ways. [`Node::echo`] tells which of them answered.
-    /// Returns the members that were pinged: none while this node is silent or leaves.
+    /// Returns the members that were pinged: none while this node is silent.
     pub fn ask_for_echoes(&mut self, of: &[NodeId], now: Time) -> Vec<NodeId> {
         if self.liveness.is_silent() {
             return Vec::new();

@@ -176,7 +176,7 @@ async fn end_of(
 async fn kill_of(killed: &mut watch::Receiver<bool>) {
     if killed.wait_for(|killed| *killed).await.is_err() {
         // Nobody is left to ask for it. The process ends with its standard input.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
