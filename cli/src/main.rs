@@ -5,13 +5,16 @@ mod args;
 mod commands;
 mod config;
 mod dev;
+mod doctor;
 mod exit;
 mod logging;
 mod output;
 mod service_manager;
 mod signals;
 mod stdin;
+mod terminal;
 mod texts;
+mod top;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ use super::requesting::Answered;
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
 use crate::checks::{Followed, void_probes};
+use crate::clock::millis;
 use crate::log_writer::lost_lines;
 
 /// An instance of this agent, and a change of what decides its health.
@@ -86,6 +87,10 @@ pub(super) enum Command {
         bytes: Vec<u8>,
         within: Duration,
         reply: Reply<Answered>,
+    },
+    AskForEchoes {
+        of: Vec<NodeId>,
+        reply: Reply<Vec<NodeId>>,
     },
     Answer {
         request: RequestId,
@@ -208,6 +213,9 @@ impl Driver {
             Command::Request { to, bytes, within, reply } => {
                 self.request(to, bytes, within, reply);
             }
+            Command::AskForEchoes { of, reply } => {
+                reply.send(self.node.ask_for_echoes(&of, now));
+            }
             Command::Answer { request, bytes } => {
                 self.node.handle(Input::Answer { request, bytes }, now);
             }
@@ -243,7 +251,7 @@ impl Driver {
     }
 
     fn report(&self) -> Report {
-        let load = self.node.load();
+        let (load, gaps) = (self.node.load(), self.node.gaps_closed());
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
             ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
@@ -254,6 +262,9 @@ impl Driver {
             ("instances_hidden_now", load.instances_hidden_now as u64),
             ("record_bytes", load.record_bytes as u64),
             ("unvouched_origins", load.unvouched_origins as u64),
+            ("gaps_now", load.gaps as u64),
+            ("gaps_closed", gaps.buckets().map(|(_, count)| count).sum()),
+            ("gaps_closed_ms", millis(gaps.sum())),
         ];
         let udp = self.network.udp.counters();
         let tcp = self.network.tcp_counters.snapshot();

@@ -204,6 +204,11 @@ impl DriverHandle {
         ask(&self.commands, |reply| Command::Request { to, bytes, within, reply }).await
     }
 
+    /// Pings members of the own pool for echoes. Returns those that were pinged.
+    pub(crate) async fn ask_for_echoes(&self, of: Vec<NodeId>) -> Result<Vec<NodeId>, Stopping> {
+        ask(&self.commands, |reply| Command::AskForEchoes { of, reply }).await
+    }
+
     /// Answers the request of another agent, if that still waits.
     pub(crate) async fn answer(&self, request: RequestId, bytes: Vec<u8>) -> Result<(), Stopping> {
         tell(&self.commands, Command::Answer { request, bytes }).await

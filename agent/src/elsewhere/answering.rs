@@ -7,6 +7,7 @@ use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Hidden, Node, NodeId};
 use tokio::sync::mpsc;
 
+use super::echoing::echo;
 use super::message::{Asked, Change, Outcome};
 use super::{MAX_WAITING_REQUESTS, Requested};
 use crate::caller::Caller;
@@ -81,6 +82,7 @@ impl Answering {
                 let ack = acknowledged(&self.driver, ack, InstanceScope::Global).await?;
                 Ok(Outcome::Deregistered { ack })
             }
+            Change::Echo { back } => Ok(Outcome::Echoed(echo(&self.driver, from, back).await?)),
         }
     }
 

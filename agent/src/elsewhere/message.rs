@@ -37,6 +37,8 @@ pub(super) enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ack: Option<Ack>,
     },
+    /// Change nothing: say that this was heard, and try the way back if that is asked for.
+    Echo { back: bool },
 }
 
 /// What became of the change.
@@ -49,8 +51,23 @@ pub(super) enum Outcome {
     Deregistered { ack: Option<Acknowledged> },
     /// A process of the agent's own host registered an instance with this id. Nothing was changed.
     RegisteredThere {},
+    /// The echo.
+    Echoed(Echoed),
     /// The change was refused, or is not acknowledged.
     Refused(ApiError),
+}
+
+/// What an agent says to a question for an echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Echoed {
+    /// The time of its clock, in milliseconds since 1970, just before it answered.
+    pub(crate) wall_ms: u64,
+    /// Whether a ping of its own was answered by datagram.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) udp_back: Option<bool>,
+    /// Whether a request of its own was answered by stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quic_back: Option<bool>,
 }
 
 impl Asked {
@@ -115,6 +132,10 @@ mod tests {
                 Change::Deregister { id: "web".to_owned(), ack: None },
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"deregister":{"id":"web"}}}"#,
             ),
+            (
+                Change::Echo { back: true },
+                r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"echo":{"back":true}}}"#,
+            ),
         ] {
             let asked = Asked::new(by, change);
             assert_eq!(str::from_utf8(&asked.write().expect("written")), Ok(recorded));
@@ -127,6 +148,10 @@ mod tests {
                 r#"{"registered":{"outcome":"added","ack":null}}"#,
             ),
             (Outcome::Deregistered { ack: None }, r#"{"deregistered":{"ack":null}}"#),
+            (
+                Outcome::Echoed(Echoed { wall_ms: 7, udp_back: Some(true), quic_back: None }),
+                r#"{"echoed":{"wall_ms":7,"udp_back":true}}"#,
+            ),
             (Outcome::RegisteredThere {}, r#"{"registered_there":{}}"#),
             (
                 Outcome::Refused(refused),

@@ -5,12 +5,15 @@
 
 mod answering;
 mod asking;
+mod echoing;
 mod message;
 
 use hobnob_membership::{NodeId, RequestId};
 
 pub(crate) use answering::Answering;
 pub(crate) use asking::{Done, deregister, register};
+pub(crate) use echoing::{echo_by_quic, echoes_by_udp};
+pub(crate) use message::Echoed;
 
 /// The most requests of other agents that wait for their turn. The node is answering fewer at once.
 pub(crate) const MAX_WAITING_REQUESTS: usize = 64;

@@ -1,5 +1,6 @@
 //! The durations of calls, picks and acknowledgements.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hobnob_api::Request;
@@ -24,6 +25,8 @@ pub(crate) struct CallMetrics {
     /// One for each name of a request, in the order of [`Request::NAMES`].
     calls: Box<[Histogram]>,
     picks: Histogram,
+    /// The instances that were picked in those calls.
+    picked: AtomicU64,
     acks: Histogram,
 }
 
@@ -32,6 +35,7 @@ impl Default for CallMetrics {
         Self {
             calls: Request::NAMES.iter().map(|_| Histogram::new(CALL_BOUNDS_US)).collect(),
             picks: Histogram::new(PICK_BOUNDS_US),
+            picked: AtomicU64::new(0),
             acks: Histogram::new(ACK_BOUNDS_US),
         }
     }
@@ -47,8 +51,14 @@ impl CallMetrics {
     }
 
     /// Counts the picks of a call, which took so long.
-    pub(crate) fn count_pick(&self, took: Duration) {
+    pub(crate) fn count_pick(&self, picked: usize, took: Duration) {
         self.picks.observe(took);
+        self.picked.fetch_add(picked as u64, Ordering::Relaxed);
+    }
+
+    /// The instances that were picked.
+    pub(crate) fn picked(&self) -> u64 {
+        self.picked.load(Ordering::Relaxed)
     }
 
     /// Counts a wait for acknowledgements.

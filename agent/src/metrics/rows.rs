@@ -83,6 +83,8 @@ pub(super) const OWN: &[Row] = rows! {
     Histogram hobnob_pick_duration_seconds []
         "Time that the picks of one call took."
         alert "The 99th percentile above 0.001";
+    Counter hobnob_picks_total []
+        "Instances that were picked on the unix sockets.";
     Histogram hobnob_check_duration_seconds []
         "Time that a probe of a health check took, whatever its outcome. The wait for its turn is not in it."
         alert "The 99th percentile near the timeout of the checks";

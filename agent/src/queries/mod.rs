@@ -4,6 +4,7 @@ pub(crate) mod acknowledge;
 pub(crate) mod asked;
 pub(crate) mod datacenters;
 pub(crate) mod drain;
+pub(crate) mod echoes;
 pub(crate) mod explain;
 pub(crate) mod force_leave;
 pub(crate) mod history;

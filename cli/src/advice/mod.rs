@@ -16,6 +16,7 @@ use hobnob_keys::{CaFileError, TokenError};
 
 use crate::args::{NoQuerySocket, TwoTokens};
 use crate::commands::KeysError;
+use crate::top::NoTerminal;
 
 use meant::Misnamed;
 pub(crate) use meant::{Given, datacenters, nearest_of, services};
@@ -41,6 +42,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if cause.is::<TwoTokens>() {
         return Some("unset one of them".to_owned());
+    }
+    if cause.is::<NoTerminal>() {
+        return Some(
+            "print one frame with `hobnob top --once`, or ask `hobnob members` and `hobnob services`; TERM names the kind of a \
+             terminal"
+                .to_owned(),
+        );
     }
     if cause.is::<NoQuerySocket>() {
         return Some(

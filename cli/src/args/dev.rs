@@ -21,16 +21,19 @@ HOBNOB_LOG=debug makes the agents log into files of that folder, one for each.
 Each agent and each server is a process of its own. All end with this one, even if it is killed
 (the folder then stays).
 
-Keys, on a terminal:
-  a    kill an agent, the last one first
-  k    kill a server
-  s    stop web-2, or start it again
+Keys, on a terminal, for the agent or the server that is selected:
+  up, down, tab   select another one
+  k    kill it, as with kill -9; it is started again after 5 s
+  p    pause it, as with kill -STOP, or let it go on
+  r    restart it: it stops as planned, and starts at once
+  s    stop it, or start it again
   c    cut the link between the datacenters, or heal it (with --datacenters)
+  ?    help
   q    quit
 
-A killed process ends as with kill -9, and is started again after 5 s. A line says how long the
-others needed to notice: from just before the signal until the watches of all agents have told it
-to this process. A process that is killed from elsewhere comes back, too; the time is then counted
+A line says how long the others needed to notice a death: from just before the signal until the
+watches of all agents have told it to this process. Each agent is asked for picks all the time, and
+another line says when the last pick went to what was lost. A process that is killed from elsewhere comes back, too; the time is then counted
 from its end. `hobnob info` tells the process id of an agent.
 
 The cut link is an order to one agent of each side, as of `hobnob datacenters isolate`. Of more than

@@ -14,6 +14,7 @@ mod examples;
 mod explain;
 mod history;
 mod keys;
+mod live;
 mod orders;
 mod pick;
 mod protocol;
@@ -56,6 +57,7 @@ pub(crate) use history::HistoryArgs;
 pub(crate) use keys::{
     CaArgs, InitArgs, Role, TokenArgs, TokenCommand, TokenCreateArgs, TokenInspectArgs,
 };
+pub(crate) use live::{DoctorArgs, TopArgs};
 pub(crate) use orders::{
     CredentialArgs, KeysArgs, KeysCommand, KeysRotateArgs, KeysStatusArgs, KeysTrustArgs,
     RevokeArgs, WaitArgs,
@@ -201,6 +203,10 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Describe this agent: addresses, uptime, counters
     Info(InfoArgs),
+    /// Watch this agent live: members, services, rates and events
+    Top(TopArgs),
+    /// Look for what is wrong with this host, its agent, and the network between members
+    Doctor(DoctorArgs),
     /// Show the filter of the agent's log, or set it
     LogLevel(LogLevelArgs),
     /// Print the completions of a shell

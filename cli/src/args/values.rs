@@ -65,6 +65,16 @@ pub(crate) fn time_back(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The time between two looks, with its unit: a tenth of a second to a minute.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("expected a duration between 100ms and 1m".to_owned())
+    }
+}
+
 /// The time for which a token is valid, with its unit: a second to ten years.
 pub(crate) fn validity(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);

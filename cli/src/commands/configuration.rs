@@ -99,14 +99,39 @@ fn here(places: &ConfigPlaces) -> Result<Merged, Broken> {
     merge(&args::command(), &line)
 }
 
+/// The settings of an agent that is started here and now without flags, and what is wrong with its files.
+pub(crate) fn settings_here() -> (Option<Settings>, Vec<String>) {
+    let places = ConfigPlaces { config: None, config_dir: None };
+    let settings = here(&places).ok().map(|merged| merged.settings);
+    (settings, check(&places).problems)
+}
+
 /// Checks the files.
 pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
+    let found = check(&args.places);
+    let exit = if found.problems.is_empty() { Exit::Done } else { Exit::Failed };
+    if args.json {
+        Output::new().json(&found)?;
+        return Ok(exit);
+    }
+    found.warnings.iter().for_each(|warning| output::say(&format!("warning: {warning}")));
+    found.problems.iter().for_each(|problem| output::say(&format!("error: {problem}")));
+    if exit == Exit::Done {
+        Output::new().line(&summary(&found))?;
+    } else {
+        let count = found.problems.len();
+        output::say(&format!("{count} {}", if count == 1 { "problem" } else { "problems" }));
+    }
+    Ok(exit)
+}
+
+fn check(places: &ConfigPlaces) -> Validated {
     let mut found = Validated::default();
     let tell = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.to_string());
-    let mut dir = args.places.config_dir.clone().or_else(crate::config::default_dir);
+    let mut dir = places.config_dir.clone().or_else(crate::config::default_dir);
     // Without a configuration nothing tells that they are off.
     let mut script_checks = true;
-    match here(&args.places) {
+    match here(places) {
         Ok(Merged { matches, settings }) => {
             found.file = settings.file;
             dir = settings.directory.map(PathBuf::from);
@@ -116,7 +141,7 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
             }
         }
         Err(broken) => {
-            let file = args.places.config.as_ref();
+            let file = places.config.as_ref();
             found.file = file.map(|file| file.display().to_string());
             found.problems.extend(tell(broken.problems()));
         }
@@ -132,20 +157,7 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<Exit> {
         }
         Some(Err(problems)) => found.problems.extend(tell(problems)),
     }
-    let exit = if found.problems.is_empty() { Exit::Done } else { Exit::Failed };
-    if args.json {
-        Output::new().json(&found)?;
-        return Ok(exit);
-    }
-    found.warnings.iter().for_each(|warning| output::say(&format!("warning: {warning}")));
-    found.problems.iter().for_each(|problem| output::say(&format!("error: {problem}")));
-    if exit == Exit::Done {
-        Output::new().line(&summary(&found))?;
-    } else {
-        let count = found.problems.len();
-        output::say(&format!("{count} {}", if count == 1 { "problem" } else { "problems" }));
-    }
-    Ok(exit)
+    found
 }
 
 /// The rules that hold for a configuration as a whole, as far as they need no network. Returns whether it enables scripts.

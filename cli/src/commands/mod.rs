@@ -24,10 +24,13 @@ use tokio::runtime;
 use crate::advice::Given;
 use crate::args::{Cli, Command, DevArgs, DevPart};
 use crate::dev;
+use crate::doctor;
 use crate::exit::Exit;
 use crate::output;
 use crate::texts;
+use crate::top;
 
+pub(crate) use configuration::settings_here;
 pub(crate) use keys::{KeysError, found};
 
 /// Runs a command. Returns its exit code.
@@ -57,6 +60,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
                 dev::serve(args).await
             }
             Command::Dev(args) => dev::run(args).await,
+            Command::Top(args) => top::run(&args, socket, within).await,
+            Command::Doctor(args) => doctor::run(&args, socket).await,
             Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
         }
@@ -108,8 +113,10 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         Command::Agent(_)
         | Command::Config(_)
         | Command::Dev(_)
+        | Command::Doctor(_)
         | Command::Init(_)
         | Command::Token(_)
+        | Command::Top(_)
         | Command::Validate(_)
         | Command::Watch(_)
         | Command::Completions(_)

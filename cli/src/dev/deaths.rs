@@ -28,15 +28,6 @@ struct Death {
 }
 
 impl Deaths {
-    /// Whether all these agents offer the instance of this process as a healthy one.
-    pub(super) fn is_healthy_on<'n>(
-        &self,
-        part: &Part,
-        mut agents: impl Iterator<Item = &'n str>,
-    ) -> bool {
-        agents.all(|agent| self.offer(agent, part) == Offer::Healthy)
-    }
-
     /// Notes that a process died at `began`. These agents are expected to notice. Returns a text if nobody is, or if all have.
     pub(super) fn note_death(
         &mut self,
@@ -91,7 +82,7 @@ impl Deaths {
         let death = self.unnoticed.remove(index);
         let all = death.noticed.len() + death.waiting.len();
         let (what, noticed) = (death.what(), death.noticed.len());
-        Some(format!("{what}: {noticed} of {all} agents noticed before it was started again"))
+        Some(format!("{what}: {noticed} of {all} agents noticed before it was back"))
     }
 
     fn has_told(&self, agent: &str) -> bool {
@@ -225,7 +216,7 @@ mod tests {
         seen.see("a1", "a2", Offer::Nothing, 60);
         assert_eq!(
             seen.deaths.note_return(&a2()).as_deref(),
-            Some("agent a2 killed: 1 of 2 agents noticed before it was started again")
+            Some("agent a2 killed: 1 of 2 agents noticed before it was back")
         );
     }
 
@@ -241,8 +232,6 @@ mod tests {
             told.as_deref(),
             Some("agent a2 ended: all 2 others know after 0 ms (first 0 ms)")
         );
-        assert!(!seen.deaths.is_healthy_on(&a2(), AGENTS.into_iter()));
-        assert!(seen.deaths.is_healthy_on(&web(), AGENTS.into_iter()));
     }
 
     #[test]
@@ -256,8 +245,6 @@ mod tests {
     fn an_instance_that_is_offered_as_a_last_resort_is_not_healthy() {
         let mut seen = Seen::all();
         seen.see("a1", "web-1", Offer::LastResort, 0);
-        assert!(!seen.deaths.is_healthy_on(&web(), AGENTS.into_iter()));
-        assert!(seen.deaths.is_healthy_on(&web(), ["a2", "a3"].into_iter()));
         assert_eq!(seen.kill(&web(), &["a1"]), None, "its death is yet to be noticed");
     }
 }

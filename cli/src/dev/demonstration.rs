@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use super::avoidance::Avoidance;
 use super::cluster::{BACK_AFTER, Cluster, End, Event, Part};
 use super::deaths::Deaths;
+use super::display::Order;
 use super::link::Link;
+use super::load::{Load, Picks};
 use super::notices::Notices;
 use super::sights::{Observer, Sighting, Snapshot, Watches};
 use crate::exit;
@@ -15,9 +18,9 @@ pub(super) struct Demonstration<'c, 'a> {
     observer: Observer,
     watches: Watches,
     deaths: Deaths,
+    avoidance: Avoidance,
+    load: Load,
     link: Link,
-    last_agent: Option<Part>,
-    last_server: Option<Part>,
 }
 
 /// A change of the cluster, or of what an agent offers.
@@ -32,14 +35,25 @@ impl<'c, 'a> Demonstration<'c, 'a> {
     /// Observes a cluster that has started.
     pub(super) fn new(cluster: &'c mut Cluster<'a>) -> Self {
         let (observer, watches) = (Observer::start(cluster), Watches::start(cluster));
-        let deaths = Deaths::default();
-        let link = Link::default();
-        Self { cluster, observer, watches, deaths, link, last_agent: None, last_server: None }
+        let (deaths, avoidance) = (Deaths::default(), Avoidance::default());
+        let (load, link) = (Load::start(cluster), Link::default());
+        Self { cluster, observer, watches, deaths, avoidance, load, link }
     }
 
     /// The agents and the servers now.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.observer.snapshot(self.cluster)
+    }
+
+    /// The picks of the load lately.
+    pub(super) fn picks(&self) -> Picks {
+        self.load.recent()
+    }
+
+    /// Tells of deaths after which picks have ended to go to what was lost.
+    pub(super) fn look(&mut self, notices: &mut Notices) {
+        let Self { avoidance, load, .. } = self;
+        notices.extend(load.read(|tally| avoidance.done(tally, Instant::now())));
     }
 
     /// The next change. Cancelling the wait loses none.
@@ -64,6 +78,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
                 }
             }
             Change::Process(Event::Started(part)) => {
+                self.avoidance.forget(&part);
                 notices.extend(self.deaths.note_return(&part));
                 notices.extend([format!("{part} is started again")]);
             }
@@ -74,55 +89,77 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         }
     }
 
-    /// Kills the agent whose turn it is, the last one first.
-    pub(super) fn kill_agent(&mut self, notices: &mut Notices) {
-        let agents = self.cluster.agents().iter().rev();
-        let parts = agents.map(|agent| Part::Agent(agent.name.clone())).collect();
-        let Some(part) = self.next_of(parts, self.last_agent.as_ref()) else {
-            return notices
-                .extend(["no agent is killed: none is alive for all others now".to_owned()]);
-        };
-        self.kill(&part, notices);
-        self.last_agent = Some(part);
+    /// Does what a key asks for.
+    pub(super) fn carry_out(&mut self, order: &Order, notices: &mut Notices) {
+        match order {
+            Order::Quit => {}
+            Order::Kill(part) => self.kill(part, notices),
+            Order::PauseOrResume(part) => self.pause_or_resume(part, notices),
+            Order::Restart(part) => self.restart(part, notices),
+            Order::StopOrStart(part) => self.stop_or_start(part, notices),
+            Order::ToggleLink => self.toggle_link(notices),
+        }
     }
 
-    /// Kills the server whose turn it is.
-    pub(super) fn kill_server(&mut self, notices: &mut Notices) {
-        let servers = self.cluster.servers().iter();
-        let parts = servers.map(|server| Part::Server(server.spec.id.to_owned())).collect();
-        let Some(part) = self.next_of(parts, self.last_server.as_ref()) else {
-            return notices
-                .extend(["no server is killed: none is healthy on all agents now".to_owned()]);
-        };
-        self.kill(&part, notices);
-        self.last_server = Some(part);
+    /// Kills a process as `kill -9` does. It returns after a while.
+    fn kill(&mut self, part: &Part, notices: &mut Notices) {
+        match self.cluster.kill(part) {
+            Some(began) => {
+                notices.extend([format!("{part} is killed, as with kill -9")]);
+                self.lose(part, notices);
+                self.measure(part, "killed", began, notices);
+            }
+            None => notices.extend([format!("{part} is away already")]),
+        }
     }
 
-    /// Stops the server that the key toggles, or starts it again.
-    pub(super) fn toggle_server(&mut self, notices: &mut Notices) {
-        notices.extend(self.cluster.toggle_server());
+    /// Lets a process stand still, or go on.
+    fn pause_or_resume(&mut self, part: &Part, notices: &mut Notices) {
+        match self.cluster.pause_or_resume(part) {
+            Some((began, true)) => {
+                notices
+                    .extend([format!("{part} stands still, as with kill -STOP; p lets it go on")]);
+                self.lose(part, notices);
+                self.measure(part, "paused", began, notices);
+            }
+            Some((_, false)) => {
+                self.avoidance.forget(part);
+                notices.extend(self.deaths.note_return(part));
+                notices.extend([format!("{part} goes on")]);
+            }
+            None => notices.extend([format!("{part} is away and cannot be paused")]),
+        }
+    }
+
+    /// Ends a process as an operator does, and starts it again at once.
+    fn restart(&mut self, part: &Part, notices: &mut Notices) {
+        if self.cluster.restart(part) {
+            self.lose(part, notices);
+            notices.extend([format!("{part} is stopped, and starts again at once")]);
+        } else {
+            notices.extend([format!("{part} is away already: s starts it")]);
+        }
+    }
+
+    /// Stops a process as an operator does, or starts it again.
+    fn stop_or_start(&mut self, part: &Part, notices: &mut Notices) {
+        if self.cluster.stop_or_start(part) {
+            self.lose(part, notices);
+            let text = match part {
+                Part::Agent(name) => {
+                    format!("{name} is stopped, and stays away; s starts it again")
+                }
+                Part::Server(id) => {
+                    format!("{id} is stopped: its check is about to fail; s starts it again")
+                }
+            };
+            notices.extend([text]);
+        }
     }
 
     /// Cuts the link between the datacenters, or heals it.
-    pub(super) fn toggle_link(&mut self, notices: &mut Notices) {
+    fn toggle_link(&mut self, notices: &mut Notices) {
         notices.extend(self.link.toggle(self.cluster.agents()));
-    }
-
-    /// The first of these after `last` that runs, and is healthy on all agents that can notice its death.
-    fn next_of(&self, mut parts: Vec<Part>, last: Option<&Part>) -> Option<Part> {
-        if let Some(index) = parts.iter().position(|part| Some(part) == last) {
-            parts.rotate_left(index + 1);
-        }
-        parts.into_iter().find(|part| {
-            self.cluster.is_running(part) && self.deaths.is_healthy_on(part, self.witnesses(part))
-        })
-    }
-
-    fn kill(&mut self, part: &Part, notices: &mut Notices) {
-        if let Some(began) = self.cluster.kill(part) {
-            self.lose(part, notices);
-            self.measure(part, "killed", began, notices);
-        }
     }
 
     /// Waits no longer for a process to notice the deaths of others.
@@ -134,6 +171,8 @@ impl<'c, 'a> Demonstration<'c, 'a> {
 
     /// Measures how long the others need to notice the death of a process.
     fn measure(&mut self, part: &Part, verb: &'static str, began: Instant, notices: &mut Notices) {
+        let (load, lost) = (&self.load, self.cluster.replaceable(part));
+        load.read(|tally| self.avoidance.begin(part, verb, began, lost, tally));
         let witnesses: Vec<_> = self.witnesses(part).map(str::to_owned).collect();
         notices.extend(self.deaths.note_death(part, verb, began, witnesses));
     }

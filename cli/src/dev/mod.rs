@@ -1,11 +1,13 @@
 //! `hobnob dev`: a whole cluster on this machine, each agent and each server a process of its own, for demonstration.
 
+mod avoidance;
 mod cluster;
 mod counted;
 mod deaths;
 mod demonstration;
 mod display;
 mod link;
+mod load;
 mod notices;
 mod serve;
 mod sights;
@@ -19,11 +21,12 @@ use crate::args::DevArgs;
 use crate::exit::Exit;
 use crate::output;
 use crate::signals::{Hangup, StopSignals};
+use crate::terminal::Input;
 
 use crate::commands::found;
 use cluster::{CLUSTER, Cluster, Folder};
 use demonstration::Demonstration;
-use display::{Display, Key, Status, commands};
+use display::{Board, Display, Order, Status, hints};
 use sights::Snapshot;
 
 pub(crate) use serve::run as serve;
@@ -69,18 +72,18 @@ async fn start_and_show(
     cluster.start(usize::from(args.agents)).await?;
     let has_link = args.datacenters > 1;
     let logs = args.log.as_ref().map(|_| folder.path());
-    let hints = commands(cluster.first_socket(), logs, has_link);
-    let mut demonstration = Demonstration::new(cluster);
-    let mut display = Display::open();
-    let end = args.run_for.map(|run_for| started + run_for);
-    let mut status = Status::new(started, hints);
+    let mut status = Status::new(started, hints(cluster.first_socket(), logs, has_link));
     status.has_link = has_link;
+    let mut demonstration = Demonstration::new(cluster);
+    let (mut display, mut board) = (Display::open(), Board::new());
+    let end = args.run_for.map(|run_for| started + run_for);
     let mut ticks = interval(REFRESH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let last = 'shown: loop {
         let snapshot = demonstration.snapshot();
         status.observe(&snapshot);
-        if let Err(error) = display.show(&snapshot, &status) {
+        demonstration.look(&mut status.notices);
+        if let Err(error) = display.show(&snapshot, &status, &demonstration.picks(), &mut board) {
             if display.is_gone() {
                 return Ok(Exit::Done);
             }
@@ -88,20 +91,20 @@ async fn start_and_show(
         }
         loop {
             tokio::select! {
-                _ = ticks.tick() => break,
+                // What has changed is taken note of before the next picture, however long that one took.
+                biased;
                 () = end_of(end) => break 'shown demonstration.snapshot(),
                 change = demonstration.next() => demonstration.take(change, &mut status.notices),
-                key = display.key() => {
-                    match key {
-                        Key::Quit => break 'shown snapshot,
-                        Key::Toggle => demonstration.toggle_server(&mut status.notices),
-                        Key::KillAgent => demonstration.kill_agent(&mut status.notices),
-                        Key::KillServer => demonstration.kill_server(&mut status.notices),
-                        Key::ToggleLink => demonstration.toggle_link(&mut status.notices),
-                        Key::Redraw => {}
+                input = display.input() => {
+                    let Input::Key(key) = input else { break };
+                    match board.press(key, &snapshot) {
+                        Some(Order::Quit) => break 'shown snapshot,
+                        Some(order) => demonstration.carry_out(&order, &mut status.notices),
+                        None => {}
                     }
                     break;
                 }
+                _ = ticks.tick() => break,
             }
         }
     };

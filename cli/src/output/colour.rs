@@ -60,11 +60,6 @@ impl Style {
         };
         format!("\u{1b}[38;5;{code}m{text}\u{1b}[0m")
     }
-
-    /// The text in bold letters, if styles are wanted.
-    pub(crate) fn bold(self, text: &str) -> String {
-        if self.colours { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
 }
 
 /// The colour of an instance's status.

@@ -24,7 +24,6 @@ use serde::Serialize;
 use crate::logging;
 
 pub(crate) use colour::{Style, choose, colours_wanted, member_status, status_style};
-pub(crate) use columns::unfitted;
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, member_line, service_of, watch_line};

@@ -150,6 +150,8 @@ fn its_processes_end_with_it_even_when_it_is_killed() {
     assert_eq!(children.len(), 2 + 6);
     let children: Vec<OwnedFd> =
         children.iter().map(|pid| pidfd_open(*pid, PidfdFlags::empty()).unwrap()).collect();
+    // One that stands still ends, too.
+    pidfd_send_signal(&children[0], Signal::STOP).unwrap();
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     assert_eq!(children.iter().filter(|child| !has_ended(child)).count(), 0, "they outlived it");

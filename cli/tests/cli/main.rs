@@ -5,6 +5,8 @@
 mod commands;
 mod configuration;
 mod dev;
+#[path = "../terminal/mod.rs"]
+mod emulator;
 mod history;
 mod keys;
 mod orders;

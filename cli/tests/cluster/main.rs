@@ -13,6 +13,8 @@ mod cuts;
 mod datacenters;
 mod deletion;
 mod elsewhere;
+#[path = "../terminal/mod.rs"]
+mod emulator;
 mod exit;
 mod explain;
 mod garbage;
@@ -21,6 +23,7 @@ mod history;
 mod hosts;
 mod languages;
 mod listeners;
+mod live;
 mod members;
 mod mistakes;
 mod networks;

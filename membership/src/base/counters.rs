@@ -74,6 +74,8 @@ pub struct Load {
 counters! {
     /// Datagrams received.
     datagrams_received,
+    /// Bytes of the datagrams received.
+    datagram_bytes_received,
     /// Datagrams sent.
     datagrams_sent,
     /// Bytes of the datagrams sent.
@@ -404,6 +406,8 @@ counters! {
     frames_put_off,
     /// Bytes of the frames sent.
     frame_bytes_sent,
+    /// Bytes of the frames received.
+    frame_bytes_received,
     /// Deltas refused because there were too many origins.
     origins_refused,
     /// Deltas refused because the records of their origin, or of all origins, would have taken too many bytes.

@@ -183,6 +183,8 @@ pub const MAX_PENDING_PINGS: usize = 4_096;
 pub const MAX_ANSWER_GROWTH: usize = 2;
 /// Pings that wait for the proof of an address. Beyond the limit the oldest are forgotten.
 pub const MAX_PROOFS_AWAITED: usize = 1_024;
+/// Pings for echoes that are remembered. Beyond the limit the oldest are forgotten.
+pub const MAX_ECHOES: usize = 64;
 /// Questions of members that wait until the address of the member is proven. Beyond the limit the oldest are dropped; the
 /// member asks again.
 pub const MAX_QUESTIONS_PUT_OFF: usize = 64;

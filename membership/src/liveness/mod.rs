@@ -6,6 +6,7 @@
 mod awake;
 pub mod detector;
 pub(crate) mod duplicate;
+mod echoes;
 pub(crate) mod ends;
 mod exit;
 pub(crate) mod facts;
@@ -41,6 +42,7 @@ use crate::wire::{Envelope, Life, Outbox, Packed, Update};
 use awake::Awake;
 use detector::{Belief, Detector, Disputes, MemberUpdateQueue};
 use duplicate::Duplicates;
+use echoes::Echoes;
 use ends::Ends;
 use exit::Exits;
 use facts::Fact;
@@ -76,6 +78,7 @@ pub(crate) struct Liveness {
     stream_probes: BTreeMap<StreamId, Time>,
     datagram_path: DatagramPath,
     proofs: Proofs,
+    echoes: Echoes,
     /// Our datacenter, which our messages name.
     datacenter: DatacenterId,
     /// What our node knows of other datacenters, as a hash.
@@ -129,6 +132,7 @@ impl Liveness {
             stream_probes: BTreeMap::new(),
             datagram_path: DatagramPath::default(),
             proofs: Proofs::default(),
+            echoes: Echoes::default(),
             datacenter: DatacenterId::UNKNOWN,
             tables: [0; 4],
             seeds: Seeds::new(protocol, rng.next_u64()),

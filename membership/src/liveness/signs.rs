@@ -78,6 +78,7 @@ impl Liveness {
     /// Takes a pong that came from this address by datagram, or by stream if there is none.
     pub(crate) fn handle_pong(&mut self, pong: &Pong, from: Option<SocketAddr>, now: Time) {
         let proves = self.note_proof(pong.tag, now);
+        let echoes = from.is_some() && self.echoes.answered(pong.tag, now);
         let members = self.members_mark();
         let answered = self.detector.pong(pong, members, from.is_none(), now);
         if let Some(node) = answered {
@@ -88,7 +89,7 @@ impl Liveness {
             if let Some(from) = from {
                 self.answered_from(node, from);
             }
-        } else if !proves {
+        } else if !proves && !echoes {
             self.out.counters.pongs_unexpected += 1;
         }
     }

@@ -17,6 +17,7 @@ use crate::wire::{Frame, Message, Messages, Pull};
 impl Node {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Time) {
         self.counters.datagrams_received += 1;
+        self.counters.datagram_bytes_received += bytes.len() as u64;
         let Some(Opened { sender, content }) = self.open(from, bytes, now) else { return };
         self.liveness.begin_datagram(bytes.len());
         match content {
@@ -186,6 +187,7 @@ impl Node {
 
     /// Handles a frame. In a sealed cluster it reaches the planes once its stream has passed the door.
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        self.counters.frame_bytes_received += bytes.len() as u64;
         if self.guard.is_some() {
             self.with_guard(|guard| guard.handle_frame(stream, bytes, now), now);
         } else {

@@ -32,6 +32,25 @@ impl Node {
         request
     }
 
+    /// Pings active members of the own pool, to see whether datagrams pass both ways. [`Node::echo`] tells which of them answered.
+    /// Returns the members that were pinged: none while this node is silent.
+    pub fn ask_for_echoes(&mut self, of: &[NodeId], now: Time) -> Vec<NodeId> {
+        if self.liveness.is_silent() {
+            return Vec::new();
+        }
+        let pinged = of.iter().copied().filter(|node| self.liveness.ask_for_echo(*node, now));
+        let pinged = pinged.collect();
+        self.settle(now);
+        pinged
+    }
+
+    /// The time that the last echo of a member took: from [`Node::ask_for_echoes`] to its answer by datagram. `None` while there is no
+    /// answer.
+    #[must_use]
+    pub fn echo(&self, of: NodeId) -> Option<Duration> {
+        self.liveness.echo(of)
+    }
+
     /// Whether the member that made a request still waits for the answer.
     #[must_use]
     pub fn is_awaited(&self, request: RequestId) -> bool {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ack, Acknowledged, CallReport, Changes, CheckStatus, DatacenterList, Datacenters, DrainRequest,
-    Explained, ForceLeft, History, HistoryQuery, Info, Instance, Instances, Isolation, Keys,
-    LogLevel, MemberChanges, Members, PickQuery, Picked, Pruned, Query, RegisterOutcome,
+    Echoes, Explained, ForceLeft, History, HistoryQuery, Info, Instance, Instances, Isolation,
+    Keys, LogLevel, MemberChanges, Members, PickQuery, Picked, Pruned, Query, RegisterOutcome,
     Registration, Registrations, Reloaded, Reset, RevokedNow, Rotated, Services, Settings, Signed,
     SignedRevocation, TrustedNow, WatchAllQuery, WatchMembersQuery, WatchQuery, is_default,
 };
@@ -252,6 +252,13 @@ pub enum Request {
         /// The name or the node id of a member, or the id of an instance.
         subject: String,
     },
+    /// Ask a few living members, chosen at random, whether they answer this agent by datagram and by stream, and it them. It takes three
+    /// seconds at most; one such request is carried out at a time. Answered by [`Response::Echoes`].
+    Echoes {
+        /// The most members that are asked, at most 16; 5 when absent.
+        #[serde(default, skip_serializing_if = "is_default")]
+        members: Option<u8>,
+    },
     /// Say how this agent is configured, and where each value comes from. Answered by [`Response::Settings`].
     Settings {},
     /// Read the configuration file and the service definitions again. Answered by [`Response::Reloaded`].
@@ -312,6 +319,7 @@ impl Request {
         "history",
         "watch_all",
         "watch_members",
+        "echoes",
     ];
 
     /// Its name, as JSON has it.
@@ -349,6 +357,7 @@ impl Request {
             Self::Drain(_) => "drain",
             Self::Registrations { .. } => "registrations",
             Self::History(_) => "history",
+            Self::Echoes { .. } => "echoes",
         }
     }
 
@@ -389,6 +398,7 @@ impl Request {
             | Self::Keys {}
             | Self::Info {}
             | Self::Settings {}
+            | Self::Echoes { .. }
             | Self::Explain { .. }
             | Self::Registrations { .. }
             | Self::History(_)
@@ -502,6 +512,8 @@ pub enum Response<I = Instance> {
     Info(Box<Info>),
     /// The status of members and instances, and why they have it.
     Explained(Box<Explained>),
+    /// How members answered.
+    Echoes(Box<Echoes>),
     /// The configuration of this agent.
     Settings(Box<Settings>),
     /// The effect of a reload.

@@ -31,6 +31,7 @@ use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_r
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
 use crate::queries::drain::{check_reason, drain};
+use crate::queries::echoes::echoes;
 use crate::queries::explain::explain;
 use crate::queries::force_leave::force_leave;
 use crate::queries::history::history;
@@ -100,6 +101,7 @@ impl Handler {
         info.counters.extend([
             ("client_bytes".to_owned(), self.budget.held() as u64),
             ("client_bytes_refused".to_owned(), self.budget.refused()),
+            ("picks".to_owned(), self.calls.picked()),
         ]);
         Ok(info)
     }
@@ -189,7 +191,7 @@ impl Handler {
             Request::Pick(query) => {
                 let began = Instant::now();
                 let picked = picks.pick(registry, query)?;
-                self.calls.count_pick(began.elapsed());
+                self.calls.count_pick(picked.picks.len(), began.elapsed());
                 Response::Picked(picked)
             }
             Request::Report { reports } => self.report(&reports)?,
@@ -305,6 +307,9 @@ impl Handler {
                 check("subject", &subject)?;
                 let explained = explain(registry, driver, &self.registrations, subject).await?;
                 Response::Explained(Box::new(explained))
+            }
+            Request::Echoes { members } => {
+                Response::Echoes(Box::new(echoes(registry, driver, members).await?))
             }
             Request::Settings {} => Response::Settings(Box::new(self.settings.clone())),
             Request::Reload {} => {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::folder::Folder;
 use super::process::Spawner;
-use super::supervised::Supervised;
+use super::supervised::{Condition, Supervised};
 
 /// The namespace of [`PRESENCE`], which keeps it apart from the services of the demonstration.
 pub(in crate::dev) const PRESENCE_NAMESPACE: &str = "dev";
@@ -181,9 +181,9 @@ impl DevAgent {
         self.process.is_running()
     }
 
-    /// The time from now to its return, if it is away and returns.
-    pub(in crate::dev) fn back_in(&self) -> Option<Duration> {
-        self.process.back_in()
+    /// What its process does.
+    pub(in crate::dev) fn condition(&self) -> Condition {
+        self.process.condition()
     }
 }
 

@@ -19,14 +19,14 @@ use tokio::time::sleep_until;
 use super::counted::counted;
 use agent::{AgentSettings, Place, Seeds, register};
 use process::Spawner;
-use server::{Server, TOGGLED};
+use server::Server;
 use supervised::Supervised;
 
 pub(super) use agent::{CLUSTER, DevAgent, PRESENCE, PRESENCE_NAMESPACE};
 pub(super) use folder::Folder;
 pub(super) use process::End;
 pub(super) use server::SPECS;
-pub(super) use supervised::BACK_AFTER;
+pub(super) use supervised::{BACK_AFTER, Condition};
 
 /// The agents, which join through the first one, and the servers registered with them.
 pub(super) struct Cluster<'a> {
@@ -186,22 +186,49 @@ impl<'a> Cluster<'a> {
 
     /// Kills a process as `kill -9` does, if it runs. It returns after [`BACK_AFTER`]. Returns a time just before the kill.
     pub(super) fn kill(&mut self, part: &Part) -> Option<Instant> {
-        self.processes().find(|(other, _)| other == part)?.1.kill()
+        self.supervised(part)?.kill()
     }
 
-    /// Whether a process runs.
-    pub(super) fn is_running(&self, part: &Part) -> bool {
-        match part {
-            Part::Agent(name) => self.running_agents().any(|running| running == name),
-            Part::Server(id) => {
-                self.servers.iter().any(|server| server.spec.id == id && server.is_running())
-            }
+    /// Lets a process stand still, or go on. Returns a time just before that, and whether it stands still now. None, if it is away.
+    pub(super) fn pause_or_resume(&mut self, part: &Part) -> Option<(Instant, bool)> {
+        self.supervised(part)?.pause_or_resume()
+    }
+
+    /// Ends a process as an operator does, and starts it again at once. Returns whether it runs.
+    pub(super) fn restart(&mut self, part: &Part) -> bool {
+        self.supervised(part).is_some_and(Supervised::restart)
+    }
+
+    /// Stops a process as an operator does, or starts it again at its old address. Returns whether it was stopped.
+    pub(super) fn stop_or_start(&mut self, part: &Part) -> bool {
+        let Some(process) = self.supervised(part) else { return false };
+        let runs = process.is_running();
+        if runs {
+            process.stop();
+        } else {
+            process.hurry();
         }
+        runs
     }
 
-    /// Stops the server that the key toggles, or starts it again. Returns a message, unless an event will tell.
-    pub(super) fn toggle_server(&mut self) -> Option<String> {
-        self.servers.iter_mut().find(|server| server.spec.id == TOGGLED)?.toggle()
+    fn supervised(&mut self, part: &Part) -> Option<&mut Supervised> {
+        self.processes().find(|(other, _)| other == part).map(|(_, process)| process)
+    }
+
+    /// The ids of the instances that are lost with a process, unless they are the last ones of their service: others have to be
+    /// there for traffic to avoid these.
+    pub(super) fn replaceable(&self, part: &Part) -> Vec<String> {
+        let is_lost = |server: &Server| match part {
+            Part::Agent(name) => server.agent == *name,
+            Part::Server(id) => server.spec.id == id,
+        };
+        let lost = self.servers.iter().filter(|server| is_lost(server));
+        let has_others = |server: &&Server| {
+            self.servers.iter().any(|other| {
+                other.spec.service == server.spec.service && !is_lost(other) && other.is_running()
+            })
+        };
+        lost.filter(has_others).map(|server| server.spec.id.to_owned()).collect()
     }
 
     /// The next event. Starts a process again when its time has come. Cancelling the wait loses no event.

@@ -10,13 +10,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// The threads of an agent's runtime. A demonstration has no use for one on each processor in each of its processes.
 const AGENT_THREADS: &str = "2";
 /// The most bytes at the end of a log in which the reason of an end is sought.
 const MAX_REASON_BYTES: u64 = 16 * 1024;
+
+/// The most signals to a process that wait to be sent. Further ones are dropped; a key can be pressed again.
+const MAX_SIGNALS: usize = 8;
 
 /// Starts processes of this program, and tells when one of them ends.
 pub(super) struct Spawner {
@@ -53,16 +57,17 @@ impl Spawner {
         let child = command.process_group(0).kill_on_drop(true).spawn();
         let mut child = child.with_context(|| format!("cannot run {}", self.program.display()))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (kill, killed) = oneshot::channel();
+        let (kill, killed) = watch::channel(false);
+        let (signals, signalled) = mpsc::channel(MAX_SIGNALS);
         let (tell, end) = watch::channel(None);
         let (log, ended) = (log.to_owned(), self.ended.clone());
         tokio::spawn(async move {
-            let end = end_of(child, killed).await;
+            let end = end_of(child, killed, signalled).await;
             let end = End { reason: error_in(&log, said_before), ..end };
             tell.send_replace(Some(end));
             ended.notify_one();
         });
-        Ok(Process { stdin, stdout, kill: Some(kill), end })
+        Ok(Process { stdin, stdout, kill, signals, end })
     }
 
     /// Waits until a process has ended since the last call returned.
@@ -75,7 +80,8 @@ impl Spawner {
 pub(super) struct Process {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
-    kill: Option<oneshot::Sender<()>>,
+    kill: watch::Sender<bool>,
+    signals: mpsc::Sender<Signal>,
     end: watch::Receiver<Option<End>>,
 }
 
@@ -106,10 +112,15 @@ impl Process {
     /// Kills it as `kill -9` does. Returns a time before that.
     pub(super) fn kill(&mut self) -> Instant {
         let began = Instant::now();
-        if let Some(kill) = self.kill.take() {
-            // Ignore the error: a process that has ended cannot be killed.
-            let _ = kill.send(());
-        }
+        self.kill.send_replace(true);
+        began
+    }
+
+    /// Sends it a signal, unless it has ended. Returns a time before that.
+    pub(super) fn signal(&self, signal: Signal) -> Instant {
+        let began = Instant::now();
+        // Ignore the error: a process that has ended takes none.
+        let _ = self.signals.try_send(signal);
         began
     }
 
@@ -134,13 +145,24 @@ impl Process {
     }
 }
 
-async fn end_of(mut child: Child, killed: oneshot::Receiver<()>) -> End {
-    let status = tokio::select! {
-        status = child.wait() => status,
-        Ok(()) = killed => {
-            // Ignore the error: a process that has ended cannot be killed.
-            let _ = child.start_kill();
-            child.wait().await
+async fn end_of(
+    mut child: Child,
+    mut killed: watch::Receiver<bool>,
+    mut signals: mpsc::Receiver<Signal>,
+) -> End {
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            () = kill_of(&mut killed) => {
+                // Ignore the error: a process that has ended cannot be killed.
+                let _ = child.start_kill();
+                break child.wait().await;
+            }
+            Some(signal) = signals.recv() => {
+                let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+                // Ignore the error: a process that is about to be seen to have ended takes no signal.
+                let _ = pid.map(|pid| kill_process(pid, signal));
+            }
         }
     };
     let (is_success, status) = match status {
@@ -148,6 +170,14 @@ async fn end_of(mut child: Child, killed: oneshot::Receiver<()>) -> End {
         Err(error) => (false, format!("its end is not known: {error}")),
     };
     End { at: Instant::now(), is_success, status, reason: None }
+}
+
+/// Waits until the process is to be killed.
+async fn kill_of(killed: &mut watch::Receiver<bool>) {
+    if killed.wait_for(|killed| *killed).await.is_err() {
+        // Nobody is left to ask for it. The process ends with its standard input.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The error in what was added to a log after its first bytes. None, if it cannot be read, for it explains another error.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use hobnob_api::{Check, Probe, Registration};
@@ -11,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::folder::Folder;
 use super::process::{Process, Spawner};
-use super::supervised::Supervised;
+use super::supervised::{Condition, Supervised};
 
 /// What a server of the demonstration serves.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +31,6 @@ pub(in crate::dev) const SPECS: [Spec; 6] = [
     Spec { service: "api", id: "api-2", weight: 1, tag: "stable", version: "2.0" },
     Spec { service: "db", id: "db-1", weight: 1, tag: "primary", version: "17" },
 ];
-
-/// The server that a key stops and starts.
-pub(in crate::dev) const TOGGLED: &str = "web-2";
 
 /// A server on loopback, in a process of its own, that runs, or returns after its death.
 pub(in crate::dev) struct Server {
@@ -74,20 +70,9 @@ impl Server {
         self.process.is_running()
     }
 
-    /// The time from now to its return, if it is away and returns.
-    pub(in crate::dev) fn back_in(&self) -> Option<Duration> {
-        self.process.back_in()
-    }
-
-    /// Stops it, or starts it again on its old port. Returns a message, unless its return will be told.
-    pub(super) fn toggle(&mut self) -> Option<String> {
-        let id = self.spec.id;
-        if self.is_running() {
-            self.process.stop();
-            return Some(format!("{id} is stopped: its check is about to fail; s starts it again"));
-        }
-        self.process.hurry();
-        None
+    /// What its process does.
+    pub(in crate::dev) fn condition(&self) -> Condition {
+        self.process.condition()
     }
 
     /// The registration of its instance.
@@ -131,10 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_toggled_service_exists_and_ids_are_unique() {
+    fn ids_are_unique() {
         let ids = BTreeSet::from_iter(SPECS.map(|spec| spec.id));
         assert_eq!(ids.len(), SPECS.len());
-        assert!(ids.contains(TOGGLED));
     }
 
     #[tokio::test]

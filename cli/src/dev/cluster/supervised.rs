@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::process::{End, Process, Spawner};
 
 /// The time after its death at which a process is started again.
@@ -17,6 +19,21 @@ pub(super) struct Supervised {
     process: Option<Process>,
     /// The absence of the process, from the time at which it was killed or ended.
     away: Option<Away>,
+    /// Whether it stands still, as with `kill -STOP`.
+    is_paused: bool,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dev) enum Condition {
+    /// It runs.
+    Runs,
+    /// It stands still, as with `kill -STOP`.
+    Paused,
+    /// It is away, and returns after this time.
+    Returns(Duration),
+    /// It is away, and stays so.
+    Stopped,
 }
 
 /// The absence of a process.
@@ -34,7 +51,7 @@ impl Supervised {
         log: PathBuf,
     ) -> anyhow::Result<Self> {
         let process = Some(spawner.spawn(&args, &log)?);
-        Ok(Self { args, log, process, away: None })
+        Ok(Self { args, log, process, away: None, is_paused: false })
     }
 
     /// Takes the arguments for its next start.
@@ -52,9 +69,35 @@ impl Supervised {
         self.process.as_mut()
     }
 
-    /// The time from now to its return, if it is away and returns.
-    pub(super) fn back_in(&self) -> Option<Duration> {
-        Some(self.away?.back_at?.saturating_duration_since(Instant::now()))
+    /// What it does.
+    pub(super) fn condition(&self) -> Condition {
+        match self.away {
+            None if self.is_paused => Condition::Paused,
+            None => Condition::Runs,
+            Some(Away { back_at: Some(at) }) => {
+                Condition::Returns(at.saturating_duration_since(Instant::now()))
+            }
+            Some(Away { back_at: None }) => Condition::Stopped,
+        }
+    }
+
+    /// Lets it stand still, or go on. Returns a time before that, and whether it stands still now. None, if it is away.
+    pub(super) fn pause_or_resume(&mut self) -> Option<(Instant, bool)> {
+        let process = self.process.as_ref().filter(|_| self.away.is_none())?;
+        self.is_paused = !self.is_paused;
+        let signal = if self.is_paused { Signal::STOP } else { Signal::CONT };
+        Some((process.signal(signal), self.is_paused))
+    }
+
+    /// Ends it, if it runs, and starts it again at once. Returns whether it runs.
+    pub(super) fn restart(&mut self) -> bool {
+        let Some(process) = self.process.as_mut().filter(|_| self.away.is_none()) else {
+            return false;
+        };
+        process.signal(Signal::CONT);
+        process.stop();
+        self.away = Some(Away { back_at: Some(Instant::now()) });
+        true
     }
 
     /// The time at which it can be started again, if it has ended and returns.
@@ -72,6 +115,8 @@ impl Supervised {
     /// Ends it, if it runs. It stays away.
     pub(super) fn stop(&mut self) {
         if let Some(process) = &mut self.process {
+            // A process that stands still would not see that it is asked to end.
+            process.signal(Signal::CONT);
             process.stop();
         }
         self.away = Some(Away { back_at: None });
@@ -89,6 +134,7 @@ impl Supervised {
     pub(super) fn take_end(&mut self) -> Option<End> {
         let end = self.process.as_ref()?.end()?;
         self.process = None;
+        self.is_paused = false;
         if self.away.is_some() {
             return None;
         }

@@ -3,18 +3,32 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// What to try in another terminal.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dev) struct Hints {
+    /// Commands to paste.
+    pub(in crate::dev) commands: Vec<String>,
+    /// A command that lets shorter ones find the socket.
+    pub(in crate::dev) export: String,
+    /// Those shorter ones.
+    pub(in crate::dev) short: Vec<String>,
+}
+
 /// Commands to paste, one about the datacenters if there are several, and one that follows the logs in a folder if there are some.
-pub(in crate::dev) fn commands(socket: &Path, logs: Option<&Path>, has_link: bool) -> Vec<String> {
+pub(in crate::dev) fn hints(socket: &Path, logs: Option<&Path>, has_link: bool) -> Hints {
     let program = quote(&program());
     let socket = quote(socket);
-    let tries = ["members", "resolve web", "pick web -n 5", "watch web"];
+    let tries = ["members", "resolve web", "pick web -n 5", "watch web", "top"];
     let tries = tries.iter().chain(has_link.then_some(&"datacenters"));
-    let mut lines: Vec<_> =
+    let mut short: Vec<_> = tries.clone().map(|command| format!("{program} {command}")).collect();
+    let mut commands: Vec<_> =
         tries.map(|command| format!("{program} --socket {socket} {command}")).collect();
     if let Some(folder) = logs {
-        lines.push(format!("tail -f {}/a[0-9]*.log", quote(folder)));
+        let tail = format!("tail -f {}/a[0-9]*.log", quote(folder));
+        short.push(tail.clone());
+        commands.push(tail);
     }
-    lines
+    Hints { commands, export: format!("export HOBNOB_SOCKET={socket}"), short }
 }
 
 /// `hobnob` if the shell finds this executable under that name, else the path of the executable.
@@ -56,9 +70,11 @@ mod tests {
 
     #[test]
     fn commands_name_the_socket() {
-        let commands = commands(Path::new("/t/a1.sock"), Some(Path::new("/my logs")), true);
+        let Hints { commands, export, .. } =
+            hints(Path::new("/t/a1.sock"), Some(Path::new("/my logs")), true);
+        assert_eq!(export, "export HOBNOB_SOCKET=/t/a1.sock");
         assert!(commands[1].ends_with(" --socket /t/a1.sock resolve web"), "{commands:?}");
-        assert!(commands[4].ends_with(" datacenters"), "{commands:?}");
+        assert!(commands[5].ends_with(" datacenters"), "{commands:?}");
         assert_eq!(commands.last().unwrap(), "tail -f '/my logs'/a[0-9]*.log");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::view::Status;
+use super::status::Status;
 use crate::dev::counted::counted;
 use crate::dev::sights::Snapshot;
 
@@ -46,7 +46,7 @@ impl Plain {
         let news =
             status.notices.count() - std::mem::replace(&mut self.noticed, status.notices.count());
         for notice in status.notices.last(news) {
-            writeln!(out, "{seconds:>5.1} s  {notice}")?;
+            writeln!(out, "{seconds:>5.1} s  {}", notice.text)?;
         }
         if news > 0 {
             out.flush()?;
@@ -73,7 +73,7 @@ fn greet(out: &mut impl Write, snapshot: &Snapshot, status: &Status) -> io::Resu
     let instances = counted(snapshot.instances.len(), "server");
     writeln!(out, "{agents} and {instances} run here; Ctrl-C stops them.")?;
     writeln!(out, "In another terminal:")?;
-    for hint in &status.hints {
+    for hint in &status.hints.commands {
         writeln!(out, "  {hint}")?;
     }
     out.flush()
@@ -82,6 +82,7 @@ fn greet(out: &mut impl Write, snapshot: &Snapshot, status: &Status) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dev::display::hints::Hints;
     use crate::dev::sights::snapshot::tests::complete;
 
     struct Log {
@@ -92,7 +93,8 @@ mod tests {
 
     impl Log {
         fn new() -> Self {
-            let status = Status::new(Instant::now(), vec!["hobnob members".to_owned()]);
+            let commands = vec!["hobnob members".to_owned()];
+            let status = Status::new(Instant::now(), Hints { commands, ..Hints::default() });
             Self { plain: Plain::new(), status, text: vec![] }
         }
 

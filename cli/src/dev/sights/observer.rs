@@ -48,7 +48,7 @@ impl Observer {
                 .as_ref()
                 .filter(|(at, _)| agent.is_running() && at.elapsed() < MAX_AGE)
                 .map(|(_, sight)| sight.clone()),
-            back_in: agent.back_in(),
+            condition: agent.condition(),
         });
         let instances = cluster.servers().iter().map(|server| InstanceRow {
             service: server.spec.service.to_owned(),
@@ -56,7 +56,7 @@ impl Observer {
             agent: server.agent.clone(),
             addr: server.addr,
             is_running: server.is_running(),
-            back_in: server.back_in(),
+            condition: server.condition(),
         });
         Snapshot { agents: agents.collect(), instances: instances.collect() }
     }

@@ -1,10 +1,10 @@
 //! Snapshots: the agents and instances of the demonstration as each agent sees them, and what is still missing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use hobnob_api::{Instance, InstanceStatus, Member, MemberStatus};
 
+use crate::dev::cluster::Condition;
 use crate::dev::counted::counted;
 use crate::output;
 
@@ -22,8 +22,8 @@ pub(in crate::dev) struct AgentRow {
     pub(in crate::dev) gossip: SocketAddr,
     /// Its answers; `None` while it does not answer.
     pub(in crate::dev) sight: Option<Sight>,
-    /// The time until it is started again, if it is away and returns.
-    pub(in crate::dev) back_in: Option<Duration>,
+    /// What its process does.
+    pub(in crate::dev) condition: Condition,
 }
 
 /// The answers of one agent.
@@ -42,8 +42,8 @@ pub(in crate::dev) struct InstanceRow {
     pub(in crate::dev) addr: SocketAddr,
     /// Whether it runs; keys can kill and stop it.
     pub(in crate::dev) is_running: bool,
-    /// The time until it is started again, if it is away and returns.
-    pub(in crate::dev) back_in: Option<Duration>,
+    /// What its process does.
+    pub(in crate::dev) condition: Condition,
 }
 
 impl AgentRow {
@@ -228,7 +228,7 @@ pub(in crate::dev) mod tests {
             agent: agent.to_owned(),
             addr: SocketAddr::from(([127, 0, 0, 1], 8001)),
             is_running: true,
-            back_in: None,
+            condition: Condition::Runs,
         };
         let instances = vec![row("web-1", &names[0]), row("web-2", &names[agents - 1])];
         let sight = Sight {
@@ -239,7 +239,7 @@ pub(in crate::dev) mod tests {
             name: name.clone(),
             gossip: SocketAddr::from(([127, 0, 0, 1], 7946)),
             sight: Some(sight.clone()),
-            back_in: None,
+            condition: Condition::Runs,
         };
         Snapshot { agents: names.iter().map(agent).collect(), instances }
     }

@@ -1,0 +1,182 @@
+//! Verdicts on what an agent and its members say.
+
+use hobnob_api::Settings;
+use serde_json::{Value, json};
+
+use super::finding::{Findings, Verdict};
+use super::*;
+
+fn member(number: u64, status: &str) -> Value {
+    json!({
+        "name": format!("a{number}"), "node_id": format!("{number:016x}"),
+        "gossip_address": format!("10.0.0.{number}:7946"), "status": status,
+        "datacenter": "eu", "zone": "", "epoch": 7,
+    })
+}
+
+fn said(change: impl FnOnce(&mut Value), members: Value, settings: &[(&str, &str)]) -> Said {
+    let mut info = json!({
+        "api": 1, "revision": 4, "isolated": false, "name": "a1", "cluster": "prod",
+        "node_id": "0000000000000001", "epoch": 7, "version": "0.1.0", "datacenter": "eu", "zone": "",
+        "gossip_address": "10.0.0.1:7946", "sync_address": "10.0.0.1:7947", "pid": 42,
+        "uptime_ms": 61_000, "last_contact_ago_ms": 20, "duplicate": null, "takes_tcp_probes": true,
+        "udp_blocked": false, "active_members": 2, "instances": 5, "catalog_digest": "0",
+        "counters": {}, "protocol": {},
+    });
+    change(&mut info);
+    let settings: Vec<Value> = settings
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": value, "origin": "flag"}))
+        .collect();
+    let settings: Settings = serde_json::from_value(json!({ "settings": settings })).unwrap();
+    let members = serde_json::from_value(members).unwrap();
+    Said { info: serde_json::from_value(info).unwrap(), members, settings: Some(settings) }
+}
+
+fn two() -> Value {
+    json!([member(1, "alive"), member(2, "alive")])
+}
+
+/// The verdict on one check, which is looked at once.
+fn verdict(findings: &Findings, check: &str) -> Verdict {
+    let of = findings.of(check);
+    assert_eq!(of.len(), 1, "{check}: {of:?}");
+    of[0].verdict
+}
+
+fn echoes(members: &Value, versions: &Value) -> Echoes {
+    serde_json::from_value(json!({
+        "isolated": false, "living": 2, "members": members, "versions": versions,
+    }))
+    .unwrap()
+}
+
+fn echo(name: &str, udp: &str, quic: &str, offset: i64) -> Value {
+    json!({
+        "name": name, "node_id": "0000000000000002", "gossip_address": "10.0.0.2:7946", "udp": udp,
+        "udp_us": (udp == "answered").then_some(400), "quic": quic, "udp_back": udp, "quic_back": quic,
+        "clock_offset_ms": offset,
+    })
+}
+
+#[test]
+fn an_agent_that_is_well_has_nothing_to_be_done() {
+    let mut findings = Findings::default();
+    let sealed = json!({"key": "K", "token": "T", "generation": 3, "revoked": false});
+    let said = said(|info| info["sealed"] = sealed, two(), &[]);
+    agent::look(&mut findings, &said);
+    assert_eq!(findings.worst(), Verdict::Ok, "{:?}", findings.lines());
+    assert_eq!(findings.lines().last().unwrap(), "5 ok, 0 warnings, 0 failures");
+}
+
+#[test]
+fn what_the_agent_says_of_itself_is_judged() {
+    let judged = |check: &str, change: fn(&mut Value), members: Value| {
+        let mut findings = Findings::default();
+        agent::look(&mut findings, &said(change, members, &[]));
+        verdict(&findings, check)
+    };
+    let as_it_is: fn(&mut Value) = |_| {};
+    let down = json!([member(1, "alive"), member(2, "down")]);
+    assert_eq!(judged("members", as_it_is, down), Verdict::Warn);
+    assert_eq!(judged("members", |info| info["isolated"] = true.into(), two()), Verdict::Fail);
+    assert_eq!(
+        judged("ports", |info| info["takes_tcp_probes"] = false.into(), two()),
+        Verdict::Warn
+    );
+    let duplicate: fn(&mut Value) = |info| {
+        info["duplicate"] = json!({
+            "gossip_address": "10.0.0.9:7946", "silent": true, "same_key": true,
+            "noticed_ago_ms": 1, "proven_ago_ms": 1,
+        });
+    };
+    assert_eq!(judged("names", duplicate, two()), Verdict::Fail);
+    let mut twice = member(2, "alive");
+    twice["name_conflict"] = true.into();
+    assert_eq!(judged("names", as_it_is, json!([twice])), Verdict::Warn);
+    let mut silent = member(2, "alive");
+    silent["link_silent_ms"] = 9_000.into();
+    assert_eq!(judged("links", as_it_is, json!([silent])), Verdict::Fail);
+    assert_eq!(judged("seal", as_it_is, two()), Verdict::Warn, "not on loopback");
+    let refused: fn(&mut Value) = |info| {
+        info["sealed"] = json!({
+            "key": "K", "token": "T", "generation": null, "revoked": false, "refusal": "expired",
+        });
+    };
+    assert_eq!(judged("seal", refused, two()), Verdict::Fail);
+}
+
+#[test]
+fn a_way_on_which_some_or_all_are_silent_is_told_with_their_names() {
+    let judged = |members: Value| {
+        let mut findings = Findings::default();
+        let echoes = echoes(&members, &json!({"0.1.0": 2}));
+        network::look(&mut findings, &said(|_| {}, two(), &[]), Ok(&echoes));
+        findings
+    };
+    let well = echo("a2", "answered", "answered", 3);
+    assert_eq!(judged(json!([well])).worst(), Verdict::Ok);
+    let some = judged(json!([well, echo("a3", "silent", "answered", 3)]));
+    assert_eq!(verdict(&some, "udp"), Verdict::Warn);
+    let found = &some.of("udp")[0].found;
+    assert_eq!(found, "1 of 2 answer, the slowest after 0.4 ms; silent: a3");
+    assert_eq!(verdict(&some, "quic"), Verdict::Ok);
+    let none = judged(json!([echo("a3", "refused", "silent", 3)]));
+    assert_eq!((verdict(&none, "udp"), verdict(&none, "quic")), (Verdict::Fail, Verdict::Fail));
+    assert!(none.of("udp")[0].found.contains("refused, so nothing listens there: a3"));
+    let older = judged(json!([echo("a2", "answered", "not_tried", 3)]));
+    assert_eq!(verdict(&older, "quic"), Verdict::Ok);
+    assert_eq!(verdict(&judged(json!([])), "udp"), Verdict::Ok, "there is nobody to ask");
+}
+
+#[test]
+fn several_versions_and_clocks_that_differ_are_told() {
+    let mut findings = Findings::default();
+    let mixed = echoes(&json!([]), &json!({"0.1.0": 2, "0.2.0": 1}));
+    network::look(&mut findings, &said(|_| {}, two(), &[]), Ok(&mixed));
+    assert_eq!(verdict(&findings, "versions"), Verdict::Warn);
+    for (offset, synchronized, expected) in [
+        (-1_900, None, Verdict::Ok),
+        (-2_000, Some(true), Verdict::Warn),
+        (400_000, Some(true), Verdict::Fail),
+        (0, Some(false), Verdict::Warn),
+    ] {
+        let mut findings = Findings::default();
+        let members = json!([
+            echo("a2", "answered", "answered", 1),
+            echo("a3", "answered", "answered", offset)
+        ]);
+        clock::look(&mut findings, Some(&echoes(&members, &json!({}))), synchronized);
+        assert_eq!(verdict(&findings, "clock"), expected, "{offset}");
+    }
+}
+
+#[test]
+fn a_join_list_is_judged_by_where_it_leads() {
+    let three = json!([member(1, "alive"), member(2, "alive"), member(3, "alive")]);
+    let alone = json!([member(1, "alive")]);
+    for (list, members, expected) in [
+        ("10.0.0.2:7946,10.0.0.3:7946", &three, Verdict::Ok),
+        ("10.0.0.2:7946", &three, Verdict::Warn),
+        ("10.0.0.1:7946", &three, Verdict::Warn),
+        ("10.9.9.1:7946,10.9.9.2:7946", &three, Verdict::Warn),
+        ("", &three, Verdict::Warn),
+        ("", &alone, Verdict::Warn),
+    ] {
+        let mut findings = Findings::default();
+        joins::look(&mut findings, &said(|_| {}, members.clone(), &[("join", list)]));
+        assert_eq!(verdict(&findings, "join"), expected, "{list}");
+    }
+}
+
+#[test]
+fn a_data_directory_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("node.json"), "{}").unwrap();
+    let mut findings = Findings::default();
+    folder::look(&mut findings, Some(folder.path()));
+    assert!(findings.of("data")[0].found.starts_with("2 B in /"), "{:?}", findings.of("data"));
+    let mut findings = Findings::default();
+    folder::look(&mut findings, Some(&folder.path().join("none")));
+    assert_eq!(verdict(&findings, "data"), Verdict::Warn);
+}

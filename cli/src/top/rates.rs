@@ -1,0 +1,139 @@
+//! Rates: differences of the agent's own counters between two looks.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use hobnob_api::Info;
+
+/// The values of each rate that are kept for its curve.
+const MAX_KEPT: usize = 300;
+
+/// A rate that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rate {
+    Picks,
+    Changes,
+    Calls,
+    BytesIn,
+    BytesOut,
+}
+
+impl Rate {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Picks, Self::Changes, Self::Calls, Self::BytesIn, Self::BytesOut];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Picks => "picks",
+            Self::Changes => "changes",
+            Self::Calls => "calls",
+            Self::BytesIn => "bytes in",
+            Self::BytesOut => "bytes out",
+        }
+    }
+
+    /// The counter now. An older agent lacks some.
+    fn counter(self, info: &Info) -> Option<u64> {
+        let sum = |names: [&str; 2]| {
+            let counters = names.map(|name| info.counters.get(name).copied());
+            Some(counters[0]? + counters[1]?)
+        };
+        match self {
+            Self::Picks => info.counters.get("picks").copied(),
+            Self::Changes => Some(info.revision),
+            Self::Calls => info.counters.get("api_calls").copied(),
+            Self::BytesIn => sum(["datagram_bytes_received", "frame_bytes_received"]),
+            Self::BytesOut => sum(["datagram_bytes_sent", "frame_bytes_sent"]),
+        }
+    }
+}
+
+/// The counters at one look.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    /// The process: another one has counters of its own.
+    pid: u32,
+    counters: [Option<u64>; Rate::ALL.len()],
+    gaps: Gaps,
+}
+
+/// The gaps so far: times for which changes of other agents were known to be missing here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gaps {
+    closed: u64,
+    closed_ms: u64,
+}
+
+/// The rates so far.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    last: Option<Look>,
+    curves: [VecDeque<f64>; Rate::ALL.len()],
+    /// The gaps that were closed between two looks, with their times.
+    lags: VecDeque<Gaps>,
+    open_gaps: Option<u64>,
+}
+
+/// How far this agent lags behind others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Lag {
+    /// The origins with changes that are known to be missing.
+    pub(super) open: u64,
+    /// The gaps that were closed since this command started.
+    pub(super) closed: u64,
+    /// The mean time until they were closed.
+    pub(super) mean_ms: Option<f64>,
+}
+
+impl Rates {
+    /// Takes the counters of a look.
+    pub(super) fn add(&mut self, info: &Info, at: Instant) {
+        let counter = |name: &str| info.counters.get(name).copied();
+        let gaps = Gaps {
+            closed: counter("gaps_closed").unwrap_or(0),
+            closed_ms: counter("gaps_closed_ms").unwrap_or(0),
+        };
+        self.open_gaps = counter("gaps_now");
+        let counters = Rate::ALL.map(|rate| rate.counter(info));
+        let look = Look { at, pid: info.pid, counters, gaps };
+        let before = self.last.replace(look).filter(|before| before.pid == look.pid);
+        let Some(before) = before else { return };
+        let seconds = look.at.duration_since(before.at).as_secs_f64().max(1e-3);
+        for (n, curve) in self.curves.iter_mut().enumerate() {
+            let (Some(now), Some(then)) = (look.counters[n], before.counters[n]) else { continue };
+            keep(curve, now.saturating_sub(then) as f64 / seconds);
+        }
+        let lag = Gaps {
+            closed: gaps.closed.saturating_sub(before.gaps.closed),
+            closed_ms: gaps.closed_ms.saturating_sub(before.gaps.closed_ms),
+        };
+        keep(&mut self.lags, lag);
+    }
+
+    /// The rate between the last two looks, in a second. None before the second look.
+    pub(super) fn now(&self, rate: Rate) -> Option<f64> {
+        self.curve(rate).back().copied()
+    }
+
+    /// The last values of a rate, the oldest first.
+    pub(super) fn curve(&self, rate: Rate) -> &VecDeque<f64> {
+        &self.curves[rate as usize]
+    }
+
+    /// The lag of this agent; `None` if it does not tell.
+    pub(super) fn lag(&self) -> Option<Lag> {
+        let open = self.open_gaps?;
+        let closed: u64 = self.lags.iter().map(|lag| lag.closed).sum();
+        let closed_ms: u64 = self.lags.iter().map(|lag| lag.closed_ms).sum();
+        let mean_ms = (closed > 0).then(|| closed_ms as f64 / closed as f64);
+        Some(Lag { open, closed, mean_ms })
+    }
+}
+
+fn keep<T>(values: &mut VecDeque<T>, value: T) {
+    if values.len() == MAX_KEPT {
+        values.pop_front();
+    }
+    values.push_back(value);
+}
