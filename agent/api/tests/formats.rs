@@ -94,7 +94,7 @@ fn grow(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                if !matches!(name.as_str(), "meta" | "counters" | "protocol") {
+                if !matches!(name.as_str(), "meta" | "counters" | "protocol" | "versions") {
                     grow(field);
                 }
             }
