@@ -1,6 +1,6 @@
 //! What a watch has told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_membership::view::InstanceStatus;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -37,11 +37,19 @@ impl Memory {
         xxh3_64_with_seed(entry.id.as_bytes(), self.seed ^ entry.origin.0)
     }
 
-    /// Whether an instance looks different from when it was told last, or is not known to have been told.
-    pub(super) fn may_be_news(&self, shown: &Shown) -> bool {
-        let entry = shown.entry();
-        let is_gone = entry.status == InstanceStatus::Gone;
-        is_gone || self.looks.get(&self.key(entry)) != Some(&shown.looks())
+    /// The instances that are news, in their order: those that look different from when they were told last. One that comes
+    /// after its own end is news, as it is when it moves to another service and back.
+    pub(super) fn news(&self, shown: Vec<Shown>) -> Vec<Shown> {
+        let mut ended = BTreeSet::new();
+        let is_news = |shown: &Shown| -> bool {
+            let key = self.key(shown.entry());
+            if shown.entry().status == InstanceStatus::Gone {
+                ended.insert(key);
+                return true;
+            }
+            ended.contains(&key) || self.looks.get(&key) != Some(&shown.looks())
+        };
+        shown.into_iter().filter(is_news).collect()
     }
 
     pub(super) fn remember(&mut self, shown: &Shown) {

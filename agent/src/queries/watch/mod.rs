@@ -211,8 +211,7 @@ impl Watch {
             Some(seen) => match self.changes_since(seen, is_first) {
                 Some((revision, shown)) => {
                     self.seen = Some(revision);
-                    let news = shown.into_iter().filter(|shown| self.memory.may_be_news(shown));
-                    let instances: Vec<Shown> = news.collect();
+                    let instances = self.memory.news(shown);
                     if is_first || !instances.is_empty() {
                         self.prepare(instances, revision, seen, None)?;
                     }
