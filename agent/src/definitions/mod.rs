@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn the_problems_of_one_service_are_told_together() {
-        let text = "service = \"web\"\nport = 80\nweight = 0\nack = { of = \"all\" }\n\
+        let text = "service = \"web\"\nport = 80\nweight = 0\ndatacenter = \"eu\"\n\
                     [[checks]]\nname = \"a\"\nprobe.tcp.address = \"h\"\n\
                     [[checks]]\nname = \"b\"\nprobe.http.url = \"ftp://h/\"\n";
         let told = parse(&[("a.toml", text)]).expect_err("problems");
-        for says in ["weight", "`h`", "ftp"] {
+        for says in ["weight", "`datacenter`", "ftp"] {
             assert!(told.iter().any(|told| told.contains(says)), "{says}: {told:?}");
         }
     }

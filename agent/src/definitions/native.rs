@@ -35,7 +35,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
                 parsed.problems.extend(faults.into_iter().map(|ShapeError { path, message }| {
                     let line = lines.of(&path).unwrap_or(line);
                     Problem::of(file, Some(line), message)
-                }))
+                }));
             }
         }
     };

@@ -31,7 +31,7 @@ pub(super) fn registration(mut value: Value) -> Result<Registration, Vec<ShapeEr
             Err(fault) => fault,
         };
         // What a key lacks without a faulty one says nothing more.
-        if faults.iter().any(|known| parent(&known.path) == fault.path) {
+        if faults.iter().any(|known| parent(&known.path) == fault.path || *known == fault) {
             break;
         }
         let is_removed = remove(&mut value, &fault.path);
@@ -48,11 +48,11 @@ fn parent(path: &str) -> &str {
     path.rfind('.').map_or("", |dot| &path[..dot])
 }
 
-/// Removes a key, for a look at what is wrong beside it.
+/// Removes a key, for a look at what is wrong beside it. Returns whether it is not there any more.
 fn remove(value: &mut Value, path: &str) -> bool {
     let key = path.rsplit('.').next().unwrap_or_default();
     let fields = value.pointer_mut(&pointer(parent(path))).and_then(Value::as_object_mut);
-    fields.is_some_and(|fields| fields.remove(key).is_some())
+    fields.map(|fields| fields.remove(key)).is_some()
 }
 
 /// A path as a pointer of JSON.
