@@ -140,7 +140,12 @@ mod tests {
     fn all_members_come_once_and_in_order_in_pages_that_are_not_long() {
         const COUNT: usize = 10_000;
         let members: Vec<_> = (0..COUNT).map(member).collect();
-        let list = Members { revision: 7, isolated: false, members: members.clone() };
+        let list = Members {
+            revision: 7,
+            isolated: false,
+            members: members.clone(),
+            mass_losses: Vec::new(),
+        };
         let budget = Budget::new(MAX_CONNECTION_BYTES);
         let mut pages = Pages::of_members(list, &budget).expect("room");
         assert!(budget.held() > 0);
@@ -162,7 +167,8 @@ mod tests {
 
     #[test]
     fn an_empty_list_has_one_page() {
-        let list = Members { revision: 7, isolated: false, members: Vec::new() };
+        let list =
+            Members { revision: 7, isolated: false, members: Vec::new(), mass_losses: Vec::new() };
         let budget = Budget::new(MAX_CONNECTION_BYTES);
         let mut pages = Pages::of_members(list, &budget).expect("room");
         assert!(!pages.next().1);
