@@ -12,6 +12,7 @@ mod environment;
 #[cfg(test)]
 mod examples;
 mod explain;
+mod habits;
 mod history;
 mod keys;
 mod live;
@@ -298,6 +299,7 @@ pub(crate) fn command() -> clap::Command {
 /// Prints the help, or an error of the command line, and exits.
 fn exit_with(mut error: clap::Error, mut command: clap::Command, line: &[OsString]) -> ! {
     environment::correct_usage(&mut error, command.clone(), line);
+    habits::explain(&mut error);
     command.build();
     if let Some(variable) = environment::culprit(&error, &command, line, |name| env::var_os(name)) {
         let tip = format!("the value is that of the variable {variable}: correct it or unset it");

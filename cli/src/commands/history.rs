@@ -37,7 +37,7 @@ fn nothing(history: &History, subject: Option<&str>) -> String {
             format!("`{member}` has no event of `{subject}`: did you mean `{meant}`?")
         }
         (Some(subject), None) => format!(
-            "`{member}` has no such event of `{subject}`: `hobnob history` lists those of everything"
+            "`{member}` has no such event of `{subject}`. The agent that a service is registered with has them: `hobnob resolve` names it as MEMBER"
         ),
         (None, _) => format!("`{member}` has no event of that time"),
     }

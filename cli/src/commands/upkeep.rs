@@ -20,20 +20,27 @@ pub(super) async fn maintenance(
     let MaintenanceArgs { id, reason, json, .. } = args;
     let is_agent = id.is_none();
     match client.call(Request::Maintenance { on, id, reason }).await? {
-        Response::Maintained { instances, still_out } if json => {
-            let told = json!({ "maintenance": on, "instances": instances, "still_out": still_out });
+        Response::Maintained { instances, still_out, unchanged } if json => {
+            let told = json!({
+                "maintenance": on, "instances": instances, "still_out": still_out, "unchanged": unchanged,
+            });
             Output::new().json(&told)?;
             Ok(Exit::Done)
         }
-        Response::Maintained { instances, still_out } => {
-            let is = if on { "in maintenance" } else { "no longer in maintenance" };
+        Response::Maintained { instances, still_out, unchanged } => {
+            let is = match (on, unchanged) {
+                (true, false) => "is in maintenance",
+                (true, true) => "was in maintenance already",
+                (false, false) => "is no longer in maintenance",
+                (false, true) => "was not in maintenance",
+            };
             let mut out = Output::new();
             if is_agent {
                 let count = instances.len();
-                out.line(&format!("this agent is {is}, with its {count} instances"))?;
+                out.line(&format!("this agent {is}, with its {}", counted(count, "instance")))?;
             } else {
                 for id in &instances {
-                    out.line(&format!("{} is {is}", printable(id)))?;
+                    out.line(&format!("{} {is}", printable(id)))?;
                 }
             }
             for id in &still_out {
@@ -48,6 +55,11 @@ pub(super) async fn maintenance(
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// A number of things, such as `1 instance`.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Begins or stops a drain, and waits for its end if that was asked for.

@@ -35,7 +35,7 @@ pub(crate) fn registrations(registrations: &[LocalRegistration], style: Style) -
         Column::kept("STATUS"),
         Column::kept("STATE"),
         Column::hidden("CHECKS", 1),
-        Column::hidden("SINCE", 4),
+        Column::hidden("REGISTERED", 4),
         Column::hidden("FROM", 3),
         Column::hidden("SCOPE", 6),
         Column::hidden("VERSION", 5),

@@ -304,7 +304,11 @@ fn check_reports_for_the_service_and_names_the_check() {
 fn maintenance_is_turned_on_for_one_instance_and_off_for_all() {
     let done = |ids: &[&str]| {
         let instances = ids.iter().map(|id| (*id).to_owned()).collect();
-        ScriptedAgent::start(vec![vec![Response::Maintained { instances, still_out: Vec::new() }]])
+        ScriptedAgent::start(vec![vec![Response::Maintained {
+            instances,
+            still_out: Vec::new(),
+            unchanged: false,
+        }]])
     };
     let args = ["maintenance", "on", "web-1", "--reason", "new disk"];
     let (output, requests) = done(&["web-1"]).run(&args);

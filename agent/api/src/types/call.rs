@@ -451,6 +451,9 @@ pub enum Response<I = Instance> {
         /// themselves, or they are drained.
         #[serde(default, skip_serializing_if = "is_default")]
         still_out: Vec<String>,
+        /// Whether all was so before.
+        #[serde(default, skip_serializing_if = "is_default")]
+        unchanged: bool,
     },
     /// The drain began, was stopped, or is over, as the request says.
     Drained {

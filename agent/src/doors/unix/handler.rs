@@ -172,9 +172,9 @@ impl Handler {
                 id.iter().try_for_each(|id| check("instance id", id))?;
                 check_reason(&reason)?;
                 let reason = on.then_some(reason);
-                let Maintained { instances, still_out } =
+                let Maintained { instances, still_out, unchanged } =
                     self.registrations.maintain(id, reason, caller).await?;
-                Response::Maintained { instances, still_out }
+                Response::Maintained { instances, still_out, unchanged }
             }
             Request::Drain(request) => {
                 let id = request.id.clone();

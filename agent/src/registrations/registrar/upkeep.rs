@@ -29,6 +29,8 @@ pub(crate) struct Maintained {
     pub(crate) instances: Vec<String>,
     /// Those of them that stay out though it ended.
     pub(crate) still_out: Vec<String>,
+    /// Whether all was so before.
+    pub(crate) unchanged: bool,
 }
 
 /// A drain that goes on.
@@ -133,8 +135,16 @@ impl Registrar {
             None => data_dir.registrations().map(|of| of.id.clone()).collect(),
         };
         let is_on = reason.is_some();
-        let since_ms = wall_clock_ms();
-        let maintenance = reason.map(|reason| StoredMaintenance { reason, since_ms });
+        let before = match id {
+            None => self.upkeep.agent.clone(),
+            Some(id) => self.upkeep.instances.get(id).and_then(|acts| acts.maintenance.clone()),
+        };
+        let maintenance = reason.map(|reason| match before {
+            // One that goes on keeps its begin, and its reason if no other is given.
+            Some(before) if reason.is_empty() => before,
+            Some(before) => StoredMaintenance { reason, ..before },
+            None => StoredMaintenance { reason, since_ms: wall_clock_ms() },
+        });
         let mut upkeep = self.upkeep.clone();
         match id {
             None => upkeep.agent = maintenance.clone(),
@@ -144,6 +154,14 @@ impl Registrar {
                     acts.drain = None;
                 }
             }),
+        }
+        let unchanged = upkeep == self.upkeep;
+        let is_out = |upkeep: &StoredUpkeep, id: &String| {
+            !is_on && (upkeep.agent.is_some() || upkeep.instances.contains_key(id))
+        };
+        let still_out = ids.iter().filter(|id| is_out(&upkeep, id)).cloned().collect();
+        if unchanged {
+            return Ok(Maintained { instances: ids, still_out, unchanged });
         }
         self.keep_upkeep(upkeep).await?;
         for each in &ids {
@@ -168,9 +186,7 @@ impl Registrar {
             "an operator changed the maintenance"
         );
         self.record_maintenance(id, is_on, reason.as_deref(), caller);
-        let is_out = |id: &&String| !is_on && self.is_kept_up(id);
-        let still_out = ids.iter().filter(is_out).cloned().collect();
-        Ok(Maintained { instances: ids, still_out })
+        Ok(Maintained { instances: ids, still_out, unchanged })
     }
 
     fn record_maintenance(
@@ -208,6 +224,9 @@ impl Registrar {
         let drain = over.map(|over| StoredDrain { since_ms, over_ms: millis(over) });
         let mut upkeep = self.upkeep.clone();
         upkeep.change(id, |acts| acts.drain = drain);
+        if upkeep == self.upkeep {
+            return Ok(());
+        }
         self.keep_upkeep(upkeep).await?;
         self.rewrite(id).await?;
         let (over_ms, Caller { uid, pid, .. }) = (drain.map(|drain| drain.over_ms), caller);

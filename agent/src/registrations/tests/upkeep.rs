@@ -45,7 +45,15 @@ async fn an_instance_in_maintenance_fails_for_a_reason_until_it_is_turned_off() 
     this.handle.register(heavier, CALLER).await.expect("registered");
     assert_eq!(this.told("web-1").await.1.as_deref(), Some("new disk"), "it lasts");
 
-    this.maintain(Some("web-1"), None).await;
+    this.maintain(Some("web-1"), Some("")).await;
+    assert_eq!(this.told("web-1").await.1.as_deref(), Some("new disk"), "it keeps its reason");
+    let unchanged = |on: Option<&str>| {
+        let asked = (Some("web-1".to_owned()), on.map(str::to_owned));
+        let handle = this.handle.clone();
+        async move { handle.maintain(asked.0, asked.1, CALLER).await.expect("done").unchanged }
+    };
+    assert!(unchanged(Some("new disk")).await && !unchanged(Some("other disk")).await);
+    assert!(!unchanged(None).await && unchanged(None).await);
     this.driver.until_health("web-1", Health::Passing).await;
     assert_eq!(this.told("web-1").await, (None, None));
     let error = this.handle.maintain(Some("nobody".to_owned()), None, CALLER).await;
