@@ -172,6 +172,8 @@ impl Driver {
         if now >= self.members_due {
             self.members_due = now + RECONCILE_EVERY;
             self.show_members();
+            let members = self.node.members().into_iter();
+            self.sights.forget(members.map(|member| member.identity.node_id));
         }
     }
 

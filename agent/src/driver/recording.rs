@@ -135,9 +135,6 @@ impl Driver {
         if let Some(more) = self.sights.came_together(now) {
             let event = Event::new(EventKind::MembersCame, By::agent()).to(&more.to_string());
             self.history.record(event.why(&format!("{more} more members came within 10 s")));
-            let members = self.node.members();
-            let is_known = |id| members.iter().any(|member| member.identity.node_id == id);
-            self.sights.forget(members.len(), is_known);
         }
     }
 
