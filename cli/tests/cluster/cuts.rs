@@ -64,10 +64,7 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
     for (host, far) in [(a, "c"), (c, "a")] {
         let explained = host.told(&["explain", far]);
         assert!(explained.contains("is alive"), "{explained}");
-        assert!(
-            explained.contains("link broken: no answer to this agent for "),
-            "{explained}"
-        );
+        assert!(explained.contains("link broken: no answer to this agent for "), "{explained}");
         let members = host.told(&["members"]);
         println!("{members}\n{explained}");
         assert!(members.contains("alive, link broken"), "{members}");
