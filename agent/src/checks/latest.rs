@@ -9,7 +9,15 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct LatestOutcomes(Mutex<Known>);
 
-type Known = BTreeMap<(Arc<str>, Arc<str>), Latest>;
+/// The number of the notes that hold an outcome, and that outcome.
+type Held = (u64, Latest);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_check: BTreeMap<(Arc<str>, Arc<str>), Held>,
+    /// The number of the newest notes.
+    notes: u64,
+}
 
 /// The latest outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +32,8 @@ impl LatestOutcomes {
     /// The latest outcome of a check of an instance; `None` before the first.
     #[must_use]
     pub fn get(&self, instance: &str, check: &str) -> Option<Latest> {
-        self.with(|known| known.get(&(instance.into(), check.into())).cloned())
+        let key: (Arc<str>, Arc<str>) = (instance.into(), check.into());
+        self.with(|known| known.by_check.get(&key).map(|(_, latest)| latest.clone()))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
@@ -32,31 +41,48 @@ impl LatestOutcomes {
     }
 }
 
-/// Where one running check notes its outcomes. What it noted is forgotten with it.
+/// The notes of the outcomes of one running check. The end of the check removes its note.
 #[derive(Debug)]
 pub(super) struct OutcomeNotes {
     all: Arc<LatestOutcomes>,
     key: (Arc<str>, Arc<str>),
+    /// A check that replaces another one has the same key, and a higher number.
+    number: u64,
 }
 
 impl OutcomeNotes {
     pub(super) fn new(all: Arc<LatestOutcomes>, instance: Arc<str>, check: &str) -> Self {
-        Self { all, key: (instance, check.into()) }
+        let number = all.with(|known| {
+            known.notes += 1;
+            known.notes
+        });
+        Self { all, key: (instance, check.into()), number }
     }
 
     /// Notes an outcome. Most are equal to the one before.
     pub(super) fn note(&self, output: &str) {
         let at = Instant::now();
-        self.all.with(|known| match known.get_mut(&self.key) {
-            Some(latest) if latest.output == output => latest.at = at,
-            _ => drop(known.insert(self.key.clone(), Latest { at, output: output.to_owned() })),
+        self.all.with(|known| match known.by_check.get_mut(&self.key) {
+            Some((number, _)) if *number > self.number => {}
+            Some((number, latest)) if latest.output == output => {
+                (*number, latest.at) = (self.number, at);
+            }
+            _ => {
+                let latest = Latest { at, output: output.to_owned() };
+                known.by_check.insert(self.key.clone(), (self.number, latest));
+            }
         });
     }
 }
 
 impl Drop for OutcomeNotes {
     fn drop(&mut self) {
-        self.all.with(|known| known.remove(&self.key));
+        self.all.with(|known| {
+            let is_own = |(number, _): &Held| *number == self.number;
+            if known.by_check.get(&self.key).is_some_and(is_own) {
+                known.by_check.remove(&self.key);
+            }
+        });
     }
 }
 
@@ -75,6 +101,27 @@ mod tests {
         assert_eq!(output(all.get("web-1", "deep")).as_deref(), Some("503"));
         assert_eq!(all.get("web-1", "other"), None);
         drop(notes);
+        assert_eq!(all.get("web-1", "deep"), None);
+    }
+
+    #[test]
+    fn the_end_of_a_replaced_check_leaves_the_note_of_its_successor() {
+        let all = Arc::<LatestOutcomes>::default();
+        let notes = || OutcomeNotes::new(all.clone(), "web-1".into(), "deep");
+        let before = notes();
+        before.note("503");
+        let now = notes();
+        for output in ["200 OK", "503"] {
+            now.note(output);
+            before.note("refused");
+            assert_eq!(
+                all.get("web-1", "deep").map(|latest| latest.output).as_deref(),
+                Some(output)
+            );
+        }
+        drop(before);
+        assert_eq!(all.get("web-1", "deep").map(|latest| latest.output).as_deref(), Some("503"));
+        drop(now);
         assert_eq!(all.get("web-1", "deep"), None);
     }
 }

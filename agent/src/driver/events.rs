@@ -44,17 +44,18 @@ impl Driver {
                 self.writer.set_isolated(false);
             }
             Event::LostTogether { nodes, of } => {
-                let held = self.losses.take();
                 let lost = nodes.len();
-                if is_probably_a_cut(lost, of) {
+                let others = if is_probably_a_cut(lost, of) {
                     self.writer.note_lost_together(LostTogether { lost, of });
                     let members = words::names(&self.node, nodes.iter().copied());
                     let exited = nodes.iter().filter(|id| self.has_exited(**id)).count();
                     let cause = words::likely_cause(lost, exited);
                     tracing::warn!(members, "lost {lost} of {of} at once: {cause}");
+                    self.losses.take_others(&nodes)
                 } else {
-                    held.iter().for_each(|loss| self.log_loss(loss));
-                }
+                    self.losses.take()
+                };
+                others.iter().for_each(|loss| self.log_loss(loss));
             }
             Event::BackTogether { loss, lost_for } => self.log_returns(&loss, lost_for),
             Event::LinkBroken { node } => self.log_broken_link(node),
@@ -171,6 +172,8 @@ impl Driver {
         if now >= self.members_due {
             self.members_due = now + RECONCILE_EVERY;
             self.show_members();
+            let members = self.node.members().into_iter();
+            self.sights.forget(members.map(|member| member.identity.node_id));
         }
     }
 
@@ -238,15 +241,14 @@ impl Driver {
         if let Some(before) = self.losses.take_of(id) {
             self.log_loss(&before);
         }
-        let now = self.clock.now();
-        let reason = words::reason(&self.node, member, now);
+        let reason = words::reason(&self.node, member, self.clock.now());
         let loss = HeldLoss { member: member.clone(), reason };
         let is_here = !self.node.is_elsewhere(id);
         if member.status != MemberStatus::Down || !is_here {
             return self.log_loss(&loss);
         }
         let exited = self.has_exited(id);
-        if let Some(loss) = self.losses.lost(loss, exited, now) {
+        if let Some(loss) = self.losses.lost(loss, exited) {
             self.log_loss(&loss);
         }
     }
@@ -257,8 +259,10 @@ impl Driver {
     }
 
     /// Writes the losses that turned out to be no event of many.
-    pub(super) fn log_held_losses(&mut self, now: Time) {
-        self.losses.take_due(now).iter().for_each(|loss| self.log_loss(loss));
+    pub(super) fn log_held_losses(&mut self) {
+        if !self.node.may_lose_more() {
+            self.losses.take().iter().for_each(|loss| self.log_loss(loss));
+        }
     }
 
     /// Logs a change of a member. A lost member is a warning, unless this agent may be the one that is cut off.

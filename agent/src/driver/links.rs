@@ -30,11 +30,12 @@ impl Driver {
             name = words::name_of(&self.node, node),
             node_id = %node,
             silent_for_ms = crate::clock::millis(silent_for),
-            "the link of this agent to a member is broken: others hear the member, and it does not answer this agent"
+            "{}",
+            words::broken_link(silent_for)
         );
     }
 
-    /// Logs that a broken link is none any more.
+    /// Logs that a broken link ended.
     pub(super) fn log_end_of_link(&self, node: NodeId, end: LinkEnd) {
         let name = words::name_of(&self.node, node);
         match end {
@@ -67,86 +68,5 @@ impl Driver {
                 "{back} of {lost} that were lost at once {seconds} s ago, of {of}, are back"
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use hobnob_api::Grade;
-    use hobnob_membership::record::Key;
-    use hobnob_membership::testing::{Network, identity, instance};
-
-    use super::*;
-    use crate::driver::OwnChecks;
-    use crate::services::{Instances, Registry};
-    use crate::testing::IdleDriver;
-
-    /// A node of the network, in the hands of a driver when somebody looks.
-    struct Seen {
-        net: Network,
-        n: usize,
-        driver: Driver,
-        registry: Arc<Registry>,
-    }
-
-    impl Seen {
-        async fn of(net: Network, n: usize) -> Self {
-            let idle = IdleDriver::restored(n as u64, Vec::new(), OwnChecks::default()).await;
-            Self { net, n, driver: idle.driver, registry: idle.registry }
-        }
-
-        /// The instances of the one service, and the grade that is offered.
-        async fn look_after(&mut self, time: Duration) -> (Instances, Option<Grade>) {
-            let Self { net, n, driver, registry } = self;
-            net.run_for(time);
-            tokio::time::advance(net.now.since(driver.clock.now())).await;
-            std::mem::swap(&mut driver.node, &mut net.nodes[*n]);
-            net.events[*n].drain(..).for_each(|event| driver.take_event(event));
-            driver.drain();
-            std::mem::swap(&mut driver.node, &mut net.nodes[*n]);
-            registry.services().values().next().expect("the service").offer()
-        }
-    }
-
-    fn grades(instances: &Instances) -> Vec<(&str, Option<Grade>)> {
-        instances.values().map(|one| (one.id.as_str(), one.grade())).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_instance_behind_a_broken_link_comes_last_until_its_agent_answers_again() {
-        const SECOND: Duration = Duration::from_secs(1);
-        const HEALTHY: Option<Grade> = Some(Grade::Healthy);
-        const UNANSWERED: Option<Grade> = Some(Grade::Unanswered);
-        let mut net = Network::joined(7);
-        for (n, id) in [(5, "b"), (6, "a")] {
-            net.write(n, instance(id));
-        }
-        net.run_for(5 * SECOND);
-        assert!(net.is_converged());
-        let far = identity(6).node_id;
-        let monitor = (0..5).find(|n| net.nodes[*n].last_answer(far).is_some()).expect("a monitor");
-        let mut seen = Seen::of(net, monitor).await;
-        let (before, offered) = seen.look_after(SECOND).await;
-        assert_eq!((grades(&before), offered), (vec![("a", HEALTHY), ("b", HEALTHY)], HEALTHY));
-        let revision = seen.registry.revision();
-
-        seen.net.cut.insert((monitor, 6));
-        seen.look_after(4 * SECOND).await;
-        assert_eq!(seen.registry.revision(), revision, "these may be a few losses");
-        let (cut, offered) = seen.look_after(3 * SECOND).await;
-        assert_eq!((grades(&cut), offered), (vec![("a", UNANSWERED), ("b", HEALTHY)], HEALTHY));
-        let b = ("b".into(), identity(5).node_id);
-        assert!(Arc::ptr_eq(&before[&b], &cut[&b]), "nothing was learned of it");
-        seen.look_after(20 * SECOND).await;
-        assert_eq!(seen.registry.revision(), revision + 1, "it is told once");
-
-        seen.net.write(5, vec![(Key::Service("b".into()), None)]);
-        let (left, offered) = seen.look_after(SECOND).await;
-        assert_eq!((grades(&left), offered), (vec![("a", UNANSWERED)], UNANSWERED));
-        seen.net.cut.clear();
-        let (after, offered) = seen.look_after(3 * SECOND).await;
-        assert_eq!((grades(&after), offered), (vec![("a", HEALTHY)], HEALTHY));
     }
 }

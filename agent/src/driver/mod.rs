@@ -374,7 +374,7 @@ impl Driver {
             self.tell_transport_of_members();
             self.tell_transport_of_keys(now);
             self.show_unanswered(now);
-            self.log_held_losses(now);
+            self.log_held_losses();
             self.show_datacenters(now);
             self.show_members_if_due(now);
         }

@@ -10,7 +10,7 @@ use super::{Driver, words};
 use crate::history::{By, Event, History};
 
 impl Driver {
-    /// The same, recording there what it sees.
+    /// The same driver, which records events of the node in this history.
     pub(crate) fn recording(self, history: History) -> Self {
         Self { history, ..self }
     }
@@ -35,12 +35,18 @@ impl Driver {
                 record(of(EventKind::MembersLost).to(&lost.to_string()).why(&why));
             }
             NodeEvent::LinkBroken { node } => {
-                let why =
-                    "it lives by the word of others: nothing passes between it and this agent";
-                record(of(EventKind::LinkBroken).member(&self.name(*node)).why(why));
+                let silent_for = self.node.link_broken_for(*node, self.clock.now());
+                let why = words::broken_link(silent_for.unwrap_or_default());
+                record(of(EventKind::LinkBroken).member(&self.name(*node)).why(&why));
             }
-            NodeEvent::LinkEnded { node, end: LinkEnd::Answered(_) } => {
-                record(of(EventKind::LinkMended).member(&self.name(*node)));
+            NodeEvent::LinkEnded { node, end } => {
+                let event = of(EventKind::LinkMended).member(&self.name(*node));
+                record(match end {
+                    LinkEnd::Answered(_) => event,
+                    LinkEnd::Unwatched => {
+                        event.why("watched no longer: the member is gone, or others watch it now")
+                    }
+                });
             }
             NodeEvent::ForceLeft { node, told_by } if !self.is_own(*told_by) => {
                 let (name, by) = (self.name(*node), self.name(*told_by));
@@ -124,7 +130,7 @@ impl Driver {
                 event.why("seen for the first time since this agent started")
             }
             EventKind::MemberBack => event,
-            // The order itself is told by whoever gave it.
+            // `record_event` records the order.
             EventKind::MemberForceLeft => return,
             _ => event.why(&words::reason(&self.node, member, now)),
         });
@@ -135,9 +141,6 @@ impl Driver {
         if let Some(more) = self.sights.came_together(now) {
             let event = Event::new(EventKind::MembersCame, By::agent()).to(&more.to_string());
             self.history.record(event.why(&format!("{more} more members came within 10 s")));
-            let members = self.node.members();
-            let is_known = |id| members.iter().any(|member| member.identity.node_id == id);
-            self.sights.forget(members.len(), is_known);
         }
     }
 

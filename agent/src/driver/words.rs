@@ -28,17 +28,16 @@ pub(crate) fn silence(node: &Node, now: Time) -> Option<String> {
 /// The reason for the status of a member, in one sentence.
 pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
     let id = about.identity.node_id;
-    if let Some(silence) = node.link_broken_for(id, now) {
-        let seconds = silence.as_secs();
-        return format!("it lives by others' word; our own link is silent for {seconds} s");
-    }
-    if about.status == MemberStatus::Alive
-        && let Some(silence) = node.unanswered_for(id, now)
-    {
-        let seconds = silence.as_secs();
-        return format!(
-            "it is an active member; this agent's own pings to it have had no answer for {seconds} s"
-        );
+    if about.status == MemberStatus::Alive {
+        if let Some(silence) = node.link_broken_for(id, now) {
+            return broken_link(silence);
+        }
+        if let Some(silence) = node.unanswered_for(id, now) {
+            let seconds = silence.as_secs();
+            return format!(
+                "it is an active member; this agent's own pings to it have had no answer for {seconds} s"
+            );
+        }
     }
     match about.status {
         MemberStatus::Alive if node.is_heard_by_stream_alone(id, now) => {
@@ -99,6 +98,12 @@ pub(crate) fn reason(node: &Node, about: &Member, now: Time) -> String {
             }
         }
     }
+}
+
+/// A broken link, over which nothing came for so long.
+pub(crate) fn broken_link(silence: Duration) -> String {
+    let seconds = silence.as_secs();
+    format!("link broken: no answer to this agent for {seconds} s; others hear it")
 }
 
 /// The mass loss of a member.

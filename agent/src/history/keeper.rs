@@ -17,7 +17,7 @@ use crate::storage::{HistoryFiles, StoredEvent, WriteError};
 pub(super) const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The most bytes of events that are written at once.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
-/// Events that are taken before a question is answered.
+/// Events that are taken before the keeper looks at anything else.
 const BATCH: usize = 256;
 
 /// A question to the keeper.
@@ -39,7 +39,7 @@ struct Write {
 /// The task. See the module.
 pub(crate) struct Keeper {
     ring: Ring,
-    /// Gone while something is written, and for good if that panicked.
+    /// `None` during a write, and after a write that panicked.
     files: Option<HistoryFiles>,
     writing: Option<Write>,
     /// When the disk is tried again after it refused.
@@ -77,13 +77,14 @@ impl Keeper {
             self.write();
             self.count();
             tokio::select! {
+                // Events may come without a pause. Those that a question or a write waits for come before them.
                 biased;
+                written = written(&mut self.writing) => self.note_written(written),
+                Some(question) = self.questions.recv() => self.answer(question),
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event),
                     None => return,
                 },
-                written = written(&mut self.writing) => self.note_written(written),
-                Some(question) = self.questions.recv() => self.answer(question),
                 () = at(self.again_at) => self.again_at = None,
             }
         }
@@ -99,7 +100,8 @@ impl Keeper {
 
     /// Takes everything that was recorded before a question.
     fn take_all(&mut self) {
-        while let Ok(event) = self.events.try_recv() {
+        for _ in 0..self.events.len() {
+            let Ok(event) = self.events.try_recv() else { return };
             self.ring.record(event);
         }
     }

@@ -1,6 +1,6 @@
 //! Which changes of members are events: one for each time that a member comes or goes, and one for many that come at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hobnob_api::EventKind;
@@ -12,7 +12,7 @@ const TOGETHER: Duration = Duration::from_secs(10);
 /// Members that come together and are events of their own. The others make one.
 const APART: usize = 8;
 
-/// The members as events told of them: at most one entry for each member that the node remembers.
+/// The members as events told of them: at most two entries for each member that the node remembers, and a few.
 #[derive(Debug, Default)]
 pub(crate) struct MemberSights {
     lives: BTreeMap<NodeId, bool>,
@@ -72,10 +72,11 @@ impl MemberSights {
         came.checked_sub(APART).filter(|more| *more > 0)
     }
 
-    /// Forgets members that the node does not remember any more, when there may be many of them.
-    pub(crate) fn forget(&mut self, remembered: usize, is_known: impl Fn(NodeId) -> bool) {
-        if self.lives.len() > 2 * remembered + 64 {
-            self.lives.retain(|member, _| is_known(*member));
+    /// Forgets members that the node does not remember any more, when there are many of them.
+    pub(crate) fn forget(&mut self, remembered: impl ExactSizeIterator<Item = NodeId>) {
+        if self.lives.len() > 2 * remembered.len() + 64 {
+            let remembered: BTreeSet<NodeId> = remembered.collect();
+            self.lives.retain(|member, _| remembered.contains(member));
         }
     }
 }
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(sights.came_together(Time::from_millis(30_000)), None);
         let later = sights.note(NodeId(100), Alive, false, Time::from_millis(30_000));
         assert_eq!(later, Some(EventKind::MemberJoined));
-        sights.forget(1, |member| member == NodeId(100));
+        sights.forget([NodeId(100)].into_iter());
         assert_eq!(sights.lives.len(), 101 - 100);
     }
 }

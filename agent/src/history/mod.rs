@@ -1,6 +1,6 @@
 //! The history: what this agent saw and did, when, and by whom.
 //!
-//! Everybody records through a [`History`] handle, which never waits. One task, the keeper, owns the [`Ring`] of events and the
+//! Every task records through a [`History`] handle, which never waits. One task, the keeper, owns the [`Ring`] of events and the
 //! files of it. A disk that is full or hangs delays nobody: events stay in memory, and are written when it takes them.
 
 mod event;
@@ -28,7 +28,7 @@ use ring::Ring;
 
 /// Events that wait for the keeper, which waits for nothing. Further ones are dropped and counted.
 const MAX_WAITING_EVENTS: usize = 4_096;
-/// Questions that wait for the keeper; further ones wait with whoever asks.
+/// Questions that wait for the keeper; callers of further ones wait.
 const MAX_WAITING_QUESTIONS: usize = 64;
 
 /// Records events, and finds them again. Cheap to clone.

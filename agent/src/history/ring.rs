@@ -258,12 +258,7 @@ impl Ring {
         if names.contains(subject) {
             return None;
         }
-        // As that function compares them.
-        let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
-        let names: BTreeMap<String, &str> =
-            names.into_iter().map(|name| (plain(name), name)).collect();
-        let meant = nearest(subject, names.keys().map(String::as_str))?;
-        names.get(meant).map(|name| (*name).to_owned())
+        nearest(subject, names).map(str::to_owned)
     }
 }
 

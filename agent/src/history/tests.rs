@@ -1,6 +1,7 @@
 //! Laws of the ring, and the keeper on a disk that is full, hangs, or loses power.
 
 use std::io::ErrorKind;
+use std::sync::atomic::AtomicBool;
 
 use hobnob_api::EventKind;
 
@@ -195,4 +196,24 @@ async fn a_thread_that_panics_costs_the_files_and_nothing_else() {
     history.rest().await.expect("it runs");
     history.record(order("b"));
     assert_eq!(ids(&history).await, ["a", "b"]);
+}
+
+/// Another thread records without a pause. Whoever asks, and whoever waits for the disk, gets an answer all the same.
+#[tokio::test]
+async fn a_flood_of_events_keeps_no_question_and_no_write_waiting() {
+    let (history, is_over) = (kept(&FakeDisk::new()), Arc::new(AtomicBool::new(false)));
+    let flood = std::thread::spawn({
+        let (history, is_over) = (history.clone(), is_over.clone());
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                history.record(order("a"));
+            }
+        }
+    });
+    for _ in 0..20 {
+        assert!(ids(&history).await.len() <= MAX_EVENTS);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    flood.join().expect("it ended");
+    history.rest().await.expect("it runs");
 }

@@ -1,4 +1,4 @@
-//! Whether a few members answer this agent, and it them: by datagram and by stream.
+//! Round trips to a few members, in both directions: by datagram and by stream.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -55,10 +55,8 @@ pub(crate) async fn echoes(
     let by_quic = join_all(nodes.iter().map(|node| by_quic(driver, *node)));
     let (by_udp, by_quic) = tokio::join!(echoes_by_udp(driver, &nodes), by_quic);
     let by_udp = by_udp?;
-    let mut members = Vec::new();
-    for (asked, quic) in asked.into_iter().zip(by_quic) {
-        members.push(asked.judge(by_udp.get(&asked.node).copied(), quic?).await);
-    }
+    let by_quic = by_quic.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let members = judge_all(&asked, &by_udp, &by_quic).await;
     Ok(Echoes { isolated: registry.is_isolated(), living, members, versions })
 }
 
@@ -102,8 +100,24 @@ type ByQuic = Option<(Duration, Option<Echoed>, Option<i64>)>;
 async fn by_quic(driver: &DriverHandle, node: NodeId) -> Result<ByQuic, Stopping> {
     let Some((took, echoed)) = echo_by_quic(driver, node, true).await? else { return Ok(None) };
     // The member reads its clock just before it answers, so its time is that of now but for half a round trip.
-    let offset = echoed.map(|echoed| echoed.wall_ms.cast_signed() - wall_clock_ms().cast_signed());
+    let offset = echoed.map(|echoed| offset_ms(echoed.wall_ms, wall_clock_ms()));
     Ok(Some((took, echoed, offset)))
+}
+
+/// A clock minus ours. A peer may tell any number.
+fn offset_ms(theirs: u64, ours: u64) -> i64 {
+    let [theirs, ours] = [theirs, ours].map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    theirs.saturating_sub(ours)
+}
+
+/// Judges all at once: each silent member takes the time of a refusal.
+async fn judge_all(
+    asked: &[Asked],
+    by_udp: &BTreeMap<NodeId, Option<Duration>>,
+    by_quic: &[ByQuic],
+) -> Vec<Echo> {
+    let all = asked.iter().zip(by_quic);
+    join_all(all.map(|(asked, quic)| asked.judge(by_udp.get(&asked.node).copied(), *quic))).await
 }
 
 impl Asked {
@@ -156,4 +170,39 @@ async fn is_refused(at: SocketAddr) -> bool {
     };
     let answer = timeout(REFUSED_WITHIN, ask).await;
     matches!(answer, Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_may_tell_any_time() {
+        for (theirs, ours, offset) in [
+            (5_000, 3_000, 2_000),
+            (3_000, 5_000, -2_000),
+            (1 << 63, 1_700_000_000_000, i64::MAX - 1_700_000_000_000),
+            (u64::MAX, 1, i64::MAX - 1),
+            (0, u64::MAX, -i64::MAX),
+        ] {
+            assert_eq!(offset_ms(theirs, ours), offset, "{theirs} {ours}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_silent_members_take_no_longer_than_one() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        let at = silent.local_addr().expect("an address");
+        let asked = |n| Asked { node: NodeId(n), name: n.to_string(), at };
+        let asked: Vec<Asked> = (0..u64::from(MAX_MEMBERS)).map(asked).collect();
+        let by_udp = asked.iter().map(|asked| (asked.node, None)).collect();
+        let since = Instant::now();
+        let echoes = judge_all(&asked, &by_udp, &vec![None; asked.len()]).await;
+        assert!(echoes.iter().all(|echo| echo.udp == Way::Silent));
+        assert_eq!(echoes.len(), asked.len());
+        // By the clock of the runtime, which goes on only when all of them wait.
+        assert!(since.elapsed() < 2 * REFUSED_WITHIN);
+    }
 }

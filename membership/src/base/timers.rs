@@ -70,6 +70,8 @@ timers! {
     Leave,
     /// The node tells of the members that were lost together.
     Losses,
+    /// The node tells of the members that came back together.
+    Returns,
     /// The node tells of members that have its name.
     Namesakes,
     /// The node says hello where it looks for other datacenters.

@@ -178,8 +178,8 @@ impl Node {
         self.liveness.detector().is_heard_by_stream_alone(node, now)
     }
 
-    /// The time for which an active member that we watch has not answered our pings, once that is long. Others hear it, or it
-    /// would be down: our own link to it is broken.
+    /// The time for which an active member that we watch has not answered our pings, once that is five seconds. The cause is not
+    /// known.
     #[must_use]
     pub fn unanswered_for(&self, node: NodeId, now: Time) -> Option<Duration> {
         self.liveness.detector().unanswered_for(node, now)

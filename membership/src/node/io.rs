@@ -297,11 +297,11 @@ pub enum Event {
         /// The member.
         node: NodeId,
     },
-    /// A broken link is none any more.
+    /// A broken link ended.
     LinkEnded {
         /// The member.
         node: NodeId,
-        /// Why.
+        /// How.
         end: LinkEnd,
     },
     /// A confirmation that [`Node::confirm`](crate::Node::confirm) began is over: the members have applied the records, or they

@@ -14,6 +14,8 @@ use crate::base::timers::Timer;
 
 /// Members that are lost within this time of each other are lost together. Those that come back so are told together.
 const TOGETHER: Duration = Duration::from_secs(2);
+/// A group is told this long after its first member, though others may follow.
+const TOLD_WITHIN: Duration = TOGETHER.saturating_mul(3);
 /// Fewer losses than this are told one by one, and make no group.
 const MIN_GROUP: usize = 2;
 /// So many losses, and more, are a large part if they are a fifth of all. Fewer have to be half of all.
@@ -72,6 +74,8 @@ pub(super) struct Losses {
     /// Lost lately, until no more follow.
     lately: BTreeSet<NodeId>,
     since: Option<Time>,
+    /// When the first came back of those that are not told.
+    back_since: Option<Time>,
     /// The oldest first.
     groups: Vec<MassLoss>,
 }
@@ -89,6 +93,12 @@ impl Node {
         self.losses.groups.iter().rev().find(|group| group.missing.contains(&node))
     }
 
+    /// Whether members were lost lately, and others may follow: what they have in common is not told yet.
+    #[must_use]
+    pub fn may_lose_more(&self) -> bool {
+        self.timers.get(Timer::Losses).is_some()
+    }
+
     /// Notes what became of a member that we showed as `before`. `None` is a member that we forgot.
     pub(super) fn note_loss(
         &mut self,
@@ -99,9 +109,9 @@ impl Node {
     ) {
         if status == Some(MemberStatus::Down) {
             if before == Some(MemberStatus::Alive) {
-                self.losses.since.get_or_insert(now);
+                let since = *self.losses.since.get_or_insert(now);
                 self.losses.lately.insert(node);
-                self.timers.set(Timer::Losses, now + TOGETHER);
+                self.timers.set(Timer::Losses, told_at(since, now));
             }
             return;
         }
@@ -113,19 +123,24 @@ impl Node {
             if group.missing.remove(&node) {
                 group.back += usize::from(status == Some(MemberStatus::Alive));
                 group.is_changed = true;
-                self.timers.set(Timer::Losses, now + TOGETHER);
+                let since = *self.losses.back_since.get_or_insert(now);
+                self.timers.set(Timer::Returns, told_at(since, now));
             }
         }
     }
 
     /// Tells of the members that were lost together, and of those that came back, once no more follow. An isolated node
     /// has told that it is.
-    pub(super) fn handle_losses_deadline(&mut self, now: Time) {
+    pub(super) fn handle_losses_deadlines(&mut self, now: Time) {
+        if self.timers.is_expired(Timer::Returns, now) {
+            self.timers.stop(Timer::Returns);
+            self.losses.back_since = None;
+            self.tell_of_returns(now);
+        }
         if !self.timers.is_expired(Timer::Losses, now) {
             return;
         }
         self.timers.stop(Timer::Losses);
-        self.tell_of_returns(now);
         let since = self.losses.since.take().unwrap_or(now);
         let lost = std::mem::take(&mut self.losses.lately);
         if lost.len() < MIN_GROUP || mutant::is(Mutant::NeverGroupLosses) {
@@ -169,9 +184,16 @@ impl Node {
     }
 }
 
+/// When a group is told whose first member changed then, and the last one now.
+fn told_at(since: Time, now: Time) -> Time {
+    (now + TOGETHER).min(since + TOLD_WITHIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::cluster::ClusterId;
+    use crate::testing::node_of;
 
     #[test]
     fn a_fifth_of_many_and_half_of_few_are_probably_cut_off() {
@@ -199,5 +221,47 @@ mod tests {
             };
             assert_eq!(loss.is_over(), is_over, "{missing} of {lost} are missing");
         }
+    }
+
+    struct Losing(Node);
+
+    impl Losing {
+        fn lose(&mut self, nodes: impl IntoIterator<Item = u64>, at_ms: u64) {
+            let (before, now) = (Some(MemberStatus::Alive), Time::from_millis(at_ms));
+            for node in nodes {
+                self.0.handle_losses_deadlines(now);
+                self.0.note_loss(NodeId(node), before, Some(MemberStatus::Down), now);
+            }
+        }
+
+        /// The numbers of members that each group lost.
+        fn groups_at(&mut self, ms: u64) -> Vec<usize> {
+            self.0.handle_losses_deadlines(Time::from_millis(ms));
+            self.0.mass_losses().iter().map(|loss| loss.lost).collect()
+        }
+    }
+
+    #[test]
+    fn members_that_come_back_do_not_delay_a_loss_that_goes_on() {
+        let mut node = Losing(node_of(ClusterId::default(), 0));
+        node.lose([10, 11, 12], 0);
+        assert_eq!(node.groups_at(2_000), [3]);
+        node.lose([20, 21, 22], 10_000);
+        let (before, now) = (Some(MemberStatus::Down), Time::from_millis(11_900));
+        node.0.note_loss(NodeId(10), before, Some(MemberStatus::Alive), now);
+        assert!(node.0.may_lose_more());
+        assert_eq!(node.groups_at(11_999), [3]);
+        assert_eq!(node.groups_at(12_000), [3, 3]);
+        assert!(!node.0.may_lose_more());
+    }
+
+    #[test]
+    fn a_loss_that_goes_on_is_told_after_six_seconds() {
+        let mut node = Losing(node_of(ClusterId::default(), 0));
+        for second in 0..6 {
+            node.lose([10 + second], 1_000 * second);
+        }
+        assert_eq!(node.groups_at(5_999), []);
+        assert_eq!(node.groups_at(6_000), [6]);
     }
 }

@@ -329,7 +329,7 @@ impl Node {
         self.pass_on(now);
         self.handle_guard_deadlines(now);
         self.handle_leave_deadline(now);
-        self.handle_losses_deadline(now);
+        self.handle_losses_deadlines(now);
         self.handle_namesakes_deadline(now);
         // A node that gave way to another one under its id says nothing there either.
         if !self.liveness.is_silent() {

@@ -1,5 +1,6 @@
 //! Tests of the driver's loop, on loopback sockets and with paused time.
 
+mod links;
 mod sealed;
 
 use std::net::SocketAddr;

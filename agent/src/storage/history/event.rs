@@ -47,7 +47,7 @@ pub struct StoredEvent {
     pub last_at_ms: u64,
 }
 
-/// Who did something, or what noticed it.
+/// The actor: a client, file, check, peer or this agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBy {
     /// `client`, `file`, `check`, `peer`, or a word of a later version; the agent itself when empty.

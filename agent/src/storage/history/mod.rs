@@ -68,6 +68,14 @@ impl Shelf {
             Self::Sights => "history-sights.old.log",
         }
     }
+
+    /// Keeps the newest file that this version cannot read, and never reads it.
+    fn foreign_file(self) -> &'static str {
+        match self {
+            Self::Acts => "history-acts.foreign.log",
+            Self::Sights => "history-sights.foreign.log",
+        }
+    }
 }
 
 /// The newer file of a shelf.
@@ -121,7 +129,13 @@ impl HistoryFiles {
     fn append_lines(&mut self, shelf: Shelf, lines: Vec<u8>) -> Result<(), WriteError> {
         let file = shelf.file();
         let segment = &mut self.segments[shelf.place()];
-        if segment.is_foreign || segment.bytes + lines.len() > SEGMENT_BYTES && segment.bytes > 0 {
+        if segment.is_foreign {
+            self.disk.rename(file, shelf.foreign_file())?;
+            let (path, kept_as) = (self.disk.path(file), self.disk.path(shelf.foreign_file()));
+            warn!(path = %path.display(), kept_as = %kept_as.display(), "a file of the history is kept under another name, and a new one is begun");
+            *segment = Segment::default();
+        }
+        if segment.bytes + lines.len() > SEGMENT_BYTES && segment.bytes > 0 {
             self.disk.rename(file, shelf.old_file())?;
             *segment = Segment::default();
         }
@@ -158,12 +172,13 @@ fn read_file(disk: &dyn Disk, file: &str, events: &mut BTreeMap<u64, StoredEvent
         }
     };
     let mut lines = content.split_inclusive(|byte| *byte == b'\n');
-    let first = lines.next();
-    let Some(head) = first.and_then(|line| head_of(&path, line)) else {
-        if !content.is_empty() {
-            warn!(path = %path.display(), "a file of the history is of another version or damaged, and is left out");
+    let Some(first) = lines.next() else { return Segment::default() };
+    let head = match head_of(&path, first) {
+        Ok(head) => head,
+        Err(reason) => {
+            warn!(path = %path.display(), reason, "a file of the history is left out");
+            return foreign;
         }
-        return Segment { is_foreign: !content.is_empty(), ..Segment::default() };
     };
     let (mut unknown, mut damaged) = (UnknownFields::default(), 0_usize);
     for line in lines {
@@ -184,9 +199,10 @@ fn read_file(disk: &dyn Disk, file: &str, events: &mut BTreeMap<u64, StoredEvent
     Segment { bytes: content.len(), is_torn: !content.ends_with(b"\n"), is_foreign: false }
 }
 
-/// The head of a file of this format.
-fn head_of(path: &Path, line: &[u8]) -> Option<Head> {
-    let head: Head = serde_json::from_slice(text_of(line).ok()?).ok()?;
-    head.check(path, FORMAT).ok()?;
-    Some(head)
+/// The head of a file of this format, or why there is none.
+fn head_of(path: &Path, line: &[u8]) -> Result<Head, String> {
+    let head = text_of(line).ok().and_then(|text| serde_json::from_slice::<Head>(text).ok());
+    let head = head.ok_or("its first line is damaged")?;
+    head.check(path, FORMAT).map_err(|error| error.to_string())?;
+    Ok(head)
 }

@@ -76,17 +76,19 @@ fn a_torn_tail_and_damaged_lines_are_skipped_and_the_next_line_is_whole() {
 fn a_file_of_another_version_is_left_out_and_not_written_to() {
     let disk = FakeDisk::new();
     let (file, old) = (Shelf::Acts.file(), Shelf::Acts.old_file());
+    disk.set_content(old, sealed(&RECORDED[..2]));
     for other in [sealed(&[r#"{"format":9,"written_by":"9.0.0"}"#]), b"garbage".to_vec()] {
         disk.set_content(file, &*other);
         let (mut files, events) = opened(&disk);
-        assert!(events.is_empty());
-        files.append(Shelf::Acts, &[event(1, "a")]).expect("appended");
-        assert_eq!(disk.content(old), other);
-        assert_eq!(opened(&disk).1, [event(1, "a")]);
+        assert_eq!(events.len(), 1, "the older file is read");
+        files.append(Shelf::Acts, &[event(2, "a")]).expect("appended");
+        assert_eq!(disk.content(Shelf::Acts.foreign_file()), other);
+        assert_eq!(opened(&disk).1[1..], [event(2, "a")]);
     }
     let later = r#"{"number":4,"at_ms":5,"what":"of_later","mood":{"any":1}}"#;
     disk.set_content(file, sealed(&[RECORDED[0], later, r#"{"number":18446744073709551615}"#]));
-    assert_eq!(opened(&disk).1.len(), 1, "fields of later versions are skipped, and wrong numbers");
+    let read = opened(&disk).1;
+    assert_eq!(read.len(), 1 + 1, "fields of later versions are skipped, and wrong numbers");
 }
 
 #[test]
@@ -117,6 +119,16 @@ fn what_a_disk_refuses_can_be_appended_again() {
     disk.set_writes(Writes::Succeed);
     files.append(Shelf::Acts, &[event(2, "b")]).expect("appended");
     assert_eq!(opened(&disk).1, [event(1, "a"), event(2, "b")]);
+}
+
+#[test]
+fn a_refused_format_names_both_versions() {
+    let head = |text| head_of(Path::new("history-acts.log"), &sealed(&[text]));
+    let reason = head(r#"{"format":9,"written_by":"9.8.7"}"#).expect_err("refused");
+    for part in ["history-acts.log", "format 9", "9.8.7", "format 1", env!("CARGO_PKG_VERSION")] {
+        assert!(reason.contains(part), "no {part} in: {reason}");
+    }
+    assert_eq!(head("{}"), Err("its first line is damaged".to_owned()));
 }
 
 /// Bytes that nobody wrote, with and without checksums that fit them.

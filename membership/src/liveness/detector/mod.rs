@@ -94,11 +94,11 @@ pub(crate) enum Order {
     Compare(NodeId),
     /// Tell the owner that our link to a member is broken.
     LinkBroken(NodeId),
-    /// Tell the owner that our broken link to a member is none any more.
+    /// Tell the owner that a broken link to a member ended.
     LinkEnded(NodeId, LinkEnd),
 }
 
-/// Why a broken link is none any more.
+/// How a broken link ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkEnd {
     /// The member answers again, after it was silent for this long.
