@@ -21,7 +21,8 @@ pub(super) async fn maintenance(
     let is_agent = id.is_none();
     match client.call(Request::Maintenance { on, id, reason }).await? {
         Response::Maintained { instances, still_out } if json => {
-            let told = json!({ "maintenance": on, "instances": instances, "still_out": still_out });
+            let told =
+                json!({ "in_maintenance": on, "instances": instances, "still_out": still_out });
             Output::new().json(&told)?;
             Ok(Exit::Done)
         }
