@@ -83,7 +83,7 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
             offers.len() == 3 && !offers.iter().any(|(id, _)| *id == far)
         });
         let found = host.ask(&["resolve", "web", "--all"]);
-        let found = items(&found["instances"]).iter().find(|one| text(one, "id") == far);
+        let found = items(&found["instances"]).iter().find(|one| text(one, "instance") == far);
         let found = found.unwrap();
         assert_eq!(
             (text(found, "status"), text(found, "basis")),
@@ -92,7 +92,7 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
     }
     for (host, only) in [(a, "db"), (b, "mq"), (d, "mq")] {
         let current = vec![(
-            host.ask(&["resolve", only])["instances"][0]["id"].as_str().unwrap().to_owned(),
+            host.ask(&["resolve", only])["instances"][0]["instance"].as_str().unwrap().to_owned(),
             "current".to_owned(),
         )];
         assert_eq!(host.offers(only), current, "{}", host.name);
@@ -290,7 +290,7 @@ impl Host {
         let members = self.ask(&["members"]);
         let broken =
             items(&members["members"]).iter().filter(|one| one.get("link_silent_ms").is_some());
-        broken.map(|one| text(one, "name")).collect()
+        broken.map(|one| text(one, "member")).collect()
     }
 
     /// The instances of a service that are offered, each with its basis.
@@ -299,6 +299,6 @@ impl Host {
         let output = command.env("HOBNOB_SOCKET", self.path("sock")).output().unwrap();
         let Ok(found) = serde_json::from_slice::<Value>(&output.stdout) else { return Vec::new() };
         let offered = items(&found["instances"]).iter().filter(|one| one["offered"] == true);
-        offered.map(|one| (text(one, "id"), text(one, "basis"))).collect()
+        offered.map(|one| (text(one, "instance"), text(one, "basis"))).collect()
     }
 }
