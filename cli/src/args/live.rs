@@ -52,7 +52,7 @@ const DOCTOR_HELP: &str = "\
 Examples:
   hobnob doctor
   hobnob doctor --members 16
-  hobnob doctor --json | jq -r '.findings[] | select(.verdict != \"ok\") | .remedy'
+  hobnob doctor --json | jq -r '.findings[] | select(.status != \"ok\") | .advice'
 
 Looks at this host, at its agent, and at a few members that the agent asks for an echo, all at once and for a few
 seconds at most. Each line is one finding: ok, warn or fail, and what to do when it is not ok.

@@ -22,7 +22,7 @@ pub(super) async fn maintenance(
     match client.call(Request::Maintenance { on, id, reason }).await? {
         Response::Maintained { instances, still_out, unchanged } if json => {
             let told = json!({
-                "maintenance": on, "instances": instances, "still_out": still_out, "unchanged": unchanged,
+                "in_maintenance": on, "instances": instances, "still_out": still_out, "unchanged": unchanged,
             });
             Output::new().json(&told)?;
             Ok(Exit::Done)

@@ -83,12 +83,12 @@ fn ports(findings: &mut Findings, bind: SocketAddr, agents_run: bool) {
         is_free = false;
         let by = holder(table, bind.port()).map(|by| format!(" by {by}")).unwrap_or_default();
         if error.kind() == io::ErrorKind::AddrInUse {
-            let remedy = if agents_run {
+            let advice = if agents_run {
                 "another agent may have it; a second one needs a --bind of its own"
             } else {
                 "end what has it, or choose another port with --bind"
             };
-            findings.fail("ports", format!("{bind} is taken for {protocol}{by}"), remedy);
+            findings.fail("ports", format!("{bind} is taken for {protocol}{by}"), advice);
         } else {
             findings.fail(
                 "ports",

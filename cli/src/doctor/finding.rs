@@ -1,4 +1,4 @@
-//! Findings: a verdict, what was found, and what to do.
+//! Findings: a status, what was found, and what to do.
 
 use std::io::{self, IsTerminal};
 
@@ -11,7 +11,7 @@ use crate::output::colours_wanted;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub(super) enum Status {
     /// It is as it should be, or it cannot be told and nothing speaks against it.
     Ok,
     /// It works now, and deserves a look.
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl Status {
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -35,12 +35,12 @@ impl Verdict {
 pub(super) struct Finding {
     /// What was looked at.
     pub(super) check: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) status: Status,
     /// What was found, in one line.
     pub(super) found: String,
     /// What to do, in one line; absent when nothing is to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) remedy: Option<String>,
+    pub(super) advice: Option<String>,
 }
 
 /// All findings.
@@ -54,43 +54,43 @@ pub(super) struct Findings {
 /// All findings, as JSON has them.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'f> {
-    agent: Option<&'f str>,
-    verdict: Verdict,
+    member: Option<&'f str>,
+    status: Status,
     findings: &'f [Finding],
 }
 
 impl Findings {
     pub(super) fn ok(&mut self, check: &'static str, found: impl Into<String>) {
-        self.all.push(Finding { check, verdict: Verdict::Ok, found: found.into(), remedy: None });
+        self.all.push(Finding { check, status: Status::Ok, found: found.into(), advice: None });
     }
 
     pub(super) fn warn(
         &mut self,
         check: &'static str,
         found: impl Into<String>,
-        remedy: impl Into<String>,
+        advice: impl Into<String>,
     ) {
-        self.add(check, Verdict::Warn, found, remedy);
+        self.add(check, Status::Warn, found, advice);
     }
 
     pub(super) fn fail(
         &mut self,
         check: &'static str,
         found: impl Into<String>,
-        remedy: impl Into<String>,
+        advice: impl Into<String>,
     ) {
-        self.add(check, Verdict::Fail, found, remedy);
+        self.add(check, Status::Fail, found, advice);
     }
 
     pub(super) fn add(
         &mut self,
         check: &'static str,
-        verdict: Verdict,
+        status: Status,
         found: impl Into<String>,
-        remedy: impl Into<String>,
+        advice: impl Into<String>,
     ) {
-        let remedy = Some(remedy.into());
-        self.all.push(Finding { check, verdict, found: found.into(), remedy });
+        let advice = Some(advice.into());
+        self.all.push(Finding { check, status, found: found.into(), advice });
     }
 
     #[cfg(test)]
@@ -98,13 +98,13 @@ impl Findings {
         self.all.iter().filter(|finding| finding.check == check).collect()
     }
 
-    /// The worst verdict.
-    pub(super) fn worst(&self) -> Verdict {
-        self.all.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
+    /// The worst status.
+    pub(super) fn worst(&self) -> Status {
+        self.all.iter().map(|finding| finding.status).max().unwrap_or(Status::Ok)
     }
 
     pub(super) fn report(&self) -> Report<'_> {
-        Report { agent: self.agent.as_deref(), verdict: self.worst(), findings: &self.all }
+        Report { member: self.agent.as_deref(), status: self.worst(), findings: &self.all }
     }
 
     /// The lines for people, in the order in which things were looked at, and a line that counts them.
@@ -112,29 +112,29 @@ impl Findings {
         let has_colours = colours_wanted(io::stdout().is_terminal());
         let width = self.all.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
         let mut lines = Vec::new();
-        for Finding { check, verdict, found, remedy } in &self.all {
-            let word = format!("{:<4}", verdict.word());
-            let word = match (has_colours, verdict) {
+        for Finding { check, status, found, advice } in &self.all {
+            let word = format!("{:<4}", status.word());
+            let word = match (has_colours, status) {
                 (false, _) => word,
-                (true, Verdict::Ok) => word.green().to_string(),
-                (true, Verdict::Warn) => word.yellow().to_string(),
-                (true, Verdict::Fail) => word.red().bold().to_string(),
+                (true, Status::Ok) => word.green().to_string(),
+                (true, Status::Warn) => word.yellow().to_string(),
+                (true, Status::Fail) => word.red().bold().to_string(),
             };
             lines.push(format!("{word}  {check:<width$}  {}", printable(found)));
-            if let Some(remedy) = remedy {
+            if let Some(advice) = advice {
                 let indent = " ".repeat(4 + 2 + width + 2);
-                lines.push(format!("{indent}> {}", printable(remedy)));
+                lines.push(format!("{indent}> {}", printable(advice)));
             }
         }
-        let count = |of: Verdict| self.all.iter().filter(|finding| finding.verdict == of).count();
+        let count = |of: Status| self.all.iter().filter(|finding| finding.status == of).count();
         let plural = |count: usize, noun: &str| {
             format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
         };
         lines.push(format!(
             "{} ok, {}, {}",
-            count(Verdict::Ok),
-            plural(count(Verdict::Warn), "warning"),
-            plural(count(Verdict::Fail), "failure")
+            count(Status::Ok),
+            plural(count(Status::Warn), "warning"),
+            plural(count(Status::Fail), "failure")
         ));
         lines
     }

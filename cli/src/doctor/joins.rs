@@ -1,26 +1,30 @@
 //! The join list: whether this agent would find its cluster again.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use hobnob_api::MemberStatus;
+use hobnob_api::address::GossipAddress;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::Said;
 use super::finding::Findings;
 
-/// The port of an address that names none.
-const DEFAULT_PORT: u16 = 7946;
+/// The longest wait for all names of the list.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Looks at the addresses that the agent joins at.
-pub(super) fn look(findings: &mut Findings, said: &Said) {
+pub(super) async fn look(findings: &mut Findings, said: &Said) {
     if said.settings.is_none() {
         return;
     }
-    let others: Vec<&str> = said
+    let others: Vec<SocketAddr> = said
         .members
         .iter()
         .filter(|member| member.status == MemberStatus::Alive)
         .filter(|member| member.node_id != said.info.node_id)
-        .map(|member| member.gossip_address.as_str())
+        .filter_map(|member| member.gossip_address.parse().ok())
         .collect();
     let listed = said.setting("join").unwrap_or_default();
     let listed: Vec<&str> =
@@ -40,12 +44,23 @@ pub(super) fn look(findings: &mut Findings, said: &Said) {
             );
         };
     }
-    let own = said.info.gossip_address.as_str();
-    let names: Vec<&&str> = listed.iter().filter(|one| !leads_to(one, &[own])).collect();
-    let living = names.iter().filter(|one| leads_to(one, &others)).count();
+    let own = said.info.gossip_address.parse::<SocketAddr>().ok();
+    let found = futures_util::future::join_all(listed.iter().map(|one| lead(one))).await;
+    let late = found.iter().filter(|found| found.is_none()).count();
+    let found: Vec<Vec<SocketAddr>> = found.into_iter().flatten().collect();
+    let names = found.iter().filter(|found| !own.is_some_and(|own| found.contains(&own)));
+    let names: Vec<_> = names.collect();
+    let living = names.iter().filter(|found| found.iter().any(|one| others.contains(one))).count();
+    if late > 0 {
+        findings.warn(
+            "join",
+            format!("{late} of {} listed names did not resolve within 2 s", listed.len()),
+            "look at the name servers of this host: the agent needs them at each start",
+        );
+    }
     let told =
         format!("{living} of {} listed addresses lead to other living members", listed.len());
-    match (names.len(), living) {
+    match (names.len() + late, living) {
         (0, _) => findings.warn("join", "the join list names this agent alone", two),
         // A name may lead to an address that members do not show.
         (_, 0) if !others.is_empty() => findings.warn("join", told, two),
@@ -54,15 +69,12 @@ pub(super) fn look(findings: &mut Findings, said: &Said) {
     }
 }
 
-/// Whether an address of the list is one of these addresses. A name is looked up.
-fn leads_to(listed: &str, addresses: &[&str]) -> bool {
-    let with_port = match listed.parse::<SocketAddr>() {
-        Ok(address) => return addresses.contains(&&*address.to_string()),
-        Err(_) if listed.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
-            listed.to_owned()
-        }
-        Err(_) => format!("{listed}:{DEFAULT_PORT}"),
-    };
-    let found = with_port.to_socket_addrs();
-    found.is_ok_and(|mut found| found.any(|one| addresses.contains(&&*one.to_string())))
+/// The addresses that one of the list leads to; `None` if its name is not looked up in time.
+async fn lead(listed: &str) -> Option<Vec<SocketAddr>> {
+    let Ok(address) = listed.parse::<GossipAddress>() else { return Some(Vec::new()) };
+    if let Some(address) = address.socket_addr() {
+        return Some(vec![address]);
+    }
+    let found = timeout(LOOKUP_WITHIN, lookup_host(address.to_string())).await.ok()?;
+    Some(found.map(Iterator::collect).unwrap_or_default())
 }

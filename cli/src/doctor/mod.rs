@@ -23,10 +23,11 @@ use crate::args::DoctorArgs;
 use crate::exit::Exit;
 use crate::output::Output;
 
-use finding::{Findings, Verdict};
+use finding::{Findings, Status};
 
-/// The longest wait for an answer of the agent. It takes three seconds for echoes at most.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// The longest wait for an answer of the agent. Echoes of members that do not answer take about three seconds, and an earlier agent
+/// adds 200 ms for each.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// What the agent says of itself.
 struct Said {
@@ -59,7 +60,7 @@ pub(crate) async fn run(args: &DoctorArgs, socket: PathBuf) -> anyhow::Result<Ex
             agent::look(&mut findings, &said);
             network::look(&mut findings, &said, echoes.as_ref());
             clock::look(&mut findings, echoes.as_ref().ok(), synchronized);
-            joins::look(&mut findings, &said);
+            joins::look(&mut findings, &said).await;
             process::look(&mut findings, said.info.pid);
             folder::look(&mut findings, said.setting("data_dir").map(Path::new));
             http::look(&mut findings, &said).await;
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: &DoctorArgs, socket: PathBuf) -> anyhow::Result<Ex
     } else {
         findings.lines().iter().try_for_each(|line| out.line(line))?;
     }
-    Ok(if findings.worst() == Verdict::Fail { Exit::Failed } else { Exit::Done })
+    Ok(if findings.worst() == Status::Fail { Exit::Failed } else { Exit::Done })
 }
 
 async fn ask(socket: &Path) -> Result<Box<Said>, ClientError> {

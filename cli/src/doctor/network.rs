@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_api::client::ClientError;
-use hobnob_api::{Echo, Echoes, Way};
+use hobnob_api::{Echo, Echoes, ErrorCode, Way};
 
 use super::Said;
 use super::agent::named;
-use super::finding::{Findings, Verdict};
+use super::finding::{Findings, Status};
 use crate::terminal::millis;
 
 /// Looks at the echoes, and at the versions of all living members.
@@ -16,11 +16,8 @@ pub(super) fn look(findings: &mut Findings, said: &Said, echoes: Result<&Echoes,
     let echoes = match echoes {
         Ok(echoes) => echoes,
         Err(error) => {
-            return findings.warn(
-                "udp",
-                format!("the agent asked no member for an echo: {error}"),
-                "an agent that is older than this command cannot: compare `hobnob --version` and `hobnob info`",
-            );
+            let told = format!("the agent told of no echo of a member: {error}");
+            return findings.warn("udp", told, without_echoes(error));
         }
     };
     if echoes.members.is_empty() {
@@ -42,13 +39,25 @@ pub(super) fn look(findings: &mut Findings, said: &Said, echoes: Result<&Echoes,
     versions(findings, &echoes.versions);
 }
 
+/// What to do when the agent told of no echo.
+fn without_echoes(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Api(error) if error.code == ErrorCode::RequestMalformed => {
+            "an agent that is older than this command cannot ask: compare `hobnob --version` and `hobnob info`"
+        }
+        _ => {
+            "ask again, and fewer members with --members; `hobnob members` and `hobnob info` say what the agent hears"
+        }
+    }
+}
+
 /// One way of all members that were asked.
 fn way(
     findings: &mut Findings,
     check: &'static str,
     members: &[Echo],
     of: impl Fn(&Echo) -> (Way, Option<u64>),
-    remedy: &str,
+    advice: &str,
 ) {
     let with = |wanted: Way| -> Vec<&str> {
         let echoes = members.iter().filter(|echo| of(echo).0 == wanted);
@@ -78,8 +87,8 @@ fn way(
     let told = told.join("; ");
     match (answered.is_empty(), answered.len() == asked) {
         (_, true) => findings.ok(check, told),
-        (true, false) => findings.fail(check, told, remedy),
-        (false, false) => findings.add(check, Verdict::Warn, told, remedy),
+        (true, false) => findings.fail(check, told, advice),
+        (false, false) => findings.add(check, Status::Warn, told, advice),
     }
 }
 

@@ -30,9 +30,9 @@ fn descriptors(findings: &mut Findings, pid: u32) {
         ),
     };
     let share = used.map_or(0.0, |used| used as f64 / limit.max(1) as f64);
-    let remedy = "raise the hard limit: `ulimit -Hn`, or LimitNOFILE= of systemd";
+    let advice = "raise the hard limit: `ulimit -Hn`, or LimitNOFILE= of systemd";
     if share >= WARN_SHARE || limit < FEW {
-        findings.warn("files", told, remedy);
+        findings.warn("files", told, advice);
     } else {
         findings.ok("files", told);
     }

@@ -1,9 +1,9 @@
-//! Verdicts on what an agent and its members say.
+//! The status of what an agent and its members say.
 
-use hobnob_api::Settings;
+use hobnob_api::{ApiError, ErrorCode, Settings};
 use serde_json::{Value, json};
 
-use super::finding::{Findings, Verdict};
+use super::finding::{Findings, Status};
 use super::*;
 
 fn member(number: u64, status: &str) -> Value {
@@ -37,11 +37,11 @@ fn two() -> Value {
     json!([member(1, "alive"), member(2, "alive")])
 }
 
-/// The verdict on one check, which is looked at once.
-fn verdict(findings: &Findings, check: &str) -> Verdict {
+/// The status of one check, which is looked at once.
+fn status(findings: &Findings, check: &str) -> Status {
     let of = findings.of(check);
     assert_eq!(of.len(), 1, "{check}: {of:?}");
-    of[0].verdict
+    of[0].status
 }
 
 fn echoes(members: &Value, versions: &Value) -> Echoes {
@@ -65,7 +65,7 @@ fn an_agent_that_is_well_has_nothing_to_be_done() {
     let sealed = json!({"key": "K", "token": "T", "generation": 3, "revoked": false});
     let said = said(|info| info["sealed"] = sealed, two(), &[]);
     agent::look(&mut findings, &said);
-    assert_eq!(findings.worst(), Verdict::Ok, "{:?}", findings.lines());
+    assert_eq!(findings.worst(), Status::Ok, "{:?}", findings.lines());
     assert_eq!(findings.lines().last().unwrap(), "5 ok, 0 warnings, 0 failures");
 }
 
@@ -74,15 +74,15 @@ fn what_the_agent_says_of_itself_is_judged() {
     let judged = |check: &str, change: fn(&mut Value), members: Value| {
         let mut findings = Findings::default();
         agent::look(&mut findings, &said(change, members, &[]));
-        verdict(&findings, check)
+        status(&findings, check)
     };
     let as_it_is: fn(&mut Value) = |_| {};
     let down = json!([member(1, "alive"), member(2, "down")]);
-    assert_eq!(judged("members", as_it_is, down), Verdict::Warn);
-    assert_eq!(judged("members", |info| info["isolated"] = true.into(), two()), Verdict::Fail);
+    assert_eq!(judged("members", as_it_is, down), Status::Warn);
+    assert_eq!(judged("members", |info| info["isolated"] = true.into(), two()), Status::Fail);
     assert_eq!(
         judged("ports", |info| info["takes_tcp_probes"] = false.into(), two()),
-        Verdict::Warn
+        Status::Warn
     );
     let duplicate: fn(&mut Value) = |info| {
         info["duplicate"] = json!({
@@ -90,20 +90,20 @@ fn what_the_agent_says_of_itself_is_judged() {
             "noticed_ago_ms": 1, "proven_ago_ms": 1,
         });
     };
-    assert_eq!(judged("names", duplicate, two()), Verdict::Fail);
+    assert_eq!(judged("names", duplicate, two()), Status::Fail);
     let mut twice = member(2, "alive");
     twice["name_conflict"] = true.into();
-    assert_eq!(judged("names", as_it_is, json!([twice])), Verdict::Warn);
+    assert_eq!(judged("names", as_it_is, json!([twice])), Status::Warn);
     let mut silent = member(2, "alive");
     silent["link_silent_ms"] = 9_000.into();
-    assert_eq!(judged("links", as_it_is, json!([silent])), Verdict::Fail);
-    assert_eq!(judged("seal", as_it_is, two()), Verdict::Warn, "not on loopback");
+    assert_eq!(judged("links", as_it_is, json!([silent])), Status::Fail);
+    assert_eq!(judged("seal", as_it_is, two()), Status::Warn, "not on loopback");
     let refused: fn(&mut Value) = |info| {
         info["sealed"] = json!({
             "key": "K", "token": "T", "generation": null, "revoked": false, "refusal": "expired",
         });
     };
-    assert_eq!(judged("seal", refused, two()), Verdict::Fail);
+    assert_eq!(judged("seal", refused, two()), Status::Fail);
 }
 
 #[test]
@@ -115,18 +115,18 @@ fn a_way_on_which_some_or_all_are_silent_is_told_with_their_names() {
         findings
     };
     let well = echo("a2", "answered", "answered", 3);
-    assert_eq!(judged(json!([well])).worst(), Verdict::Ok);
+    assert_eq!(judged(json!([well])).worst(), Status::Ok);
     let some = judged(json!([well, echo("a3", "silent", "answered", 3)]));
-    assert_eq!(verdict(&some, "udp"), Verdict::Warn);
+    assert_eq!(status(&some, "udp"), Status::Warn);
     let found = &some.of("udp")[0].found;
     assert_eq!(found, "1 of 2 answer, the slowest after 0.4 ms; silent: a3");
-    assert_eq!(verdict(&some, "quic"), Verdict::Ok);
+    assert_eq!(status(&some, "quic"), Status::Ok);
     let none = judged(json!([echo("a3", "refused", "silent", 3)]));
-    assert_eq!((verdict(&none, "udp"), verdict(&none, "quic")), (Verdict::Fail, Verdict::Fail));
+    assert_eq!((status(&none, "udp"), status(&none, "quic")), (Status::Fail, Status::Fail));
     assert!(none.of("udp")[0].found.contains("refused, so nothing listens there: a3"));
     let older = judged(json!([echo("a2", "answered", "not_tried", 3)]));
-    assert_eq!(verdict(&older, "quic"), Verdict::Ok);
-    assert_eq!(verdict(&judged(json!([])), "udp"), Verdict::Ok, "there is nobody to ask");
+    assert_eq!(status(&older, "quic"), Status::Ok);
+    assert_eq!(status(&judged(json!([])), "udp"), Status::Ok, "there is nobody to ask");
 }
 
 #[test]
@@ -134,12 +134,12 @@ fn several_versions_and_clocks_that_differ_are_told() {
     let mut findings = Findings::default();
     let mixed = echoes(&json!([]), &json!({"0.1.0": 2, "0.2.0": 1}));
     network::look(&mut findings, &said(|_| {}, two(), &[]), Ok(&mixed));
-    assert_eq!(verdict(&findings, "versions"), Verdict::Warn);
+    assert_eq!(status(&findings, "versions"), Status::Warn);
     for (offset, synchronized, expected) in [
-        (-1_900, None, Verdict::Ok),
-        (-2_000, Some(true), Verdict::Warn),
-        (400_000, Some(true), Verdict::Fail),
-        (0, Some(false), Verdict::Warn),
+        (-1_900, None, Status::Ok),
+        (-2_000, Some(true), Status::Warn),
+        (400_000, Some(true), Status::Fail),
+        (0, Some(false), Status::Warn),
     ] {
         let mut findings = Findings::default();
         let members = json!([
@@ -147,26 +147,42 @@ fn several_versions_and_clocks_that_differ_are_told() {
             echo("a3", "answered", "answered", offset)
         ]);
         clock::look(&mut findings, Some(&echoes(&members, &json!({}))), synchronized);
-        assert_eq!(verdict(&findings, "clock"), expected, "{offset}");
+        assert_eq!(status(&findings, "clock"), expected, "{offset}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_list_is_judged_by_where_it_leads() {
+    let three = json!([member(1, "alive"), member(2, "alive"), member(3, "alive")]);
+    let alone = json!([member(1, "alive")]);
+    for (list, members, expected) in [
+        ("10.0.0.2:7946,10.0.0.3:7946", &three, Status::Ok),
+        ("10.0.0.2,10.0.0.3", &three, Status::Ok),
+        ("10.0.0.2:7946", &three, Status::Warn),
+        ("10.0.0.1:7946", &three, Status::Warn),
+        ("10.0.0.1", &three, Status::Warn),
+        ("10.9.9.1:7946,10.9.9.2:7946", &three, Status::Warn),
+        ("", &three, Status::Warn),
+        ("", &alone, Status::Warn),
+    ] {
+        let mut findings = Findings::default();
+        joins::look(&mut findings, &said(|_| {}, members.clone(), &[("join", list)])).await;
+        assert_eq!(status(&findings, "join"), expected, "{list}");
     }
 }
 
 #[test]
-fn a_join_list_is_judged_by_where_it_leads() {
-    let three = json!([member(1, "alive"), member(2, "alive"), member(3, "alive")]);
-    let alone = json!([member(1, "alive")]);
-    for (list, members, expected) in [
-        ("10.0.0.2:7946,10.0.0.3:7946", &three, Verdict::Ok),
-        ("10.0.0.2:7946", &three, Verdict::Warn),
-        ("10.0.0.1:7946", &three, Verdict::Warn),
-        ("10.9.9.1:7946,10.9.9.2:7946", &three, Verdict::Warn),
-        ("", &three, Verdict::Warn),
-        ("", &alone, Verdict::Warn),
-    ] {
+fn only_an_agent_that_does_not_know_the_question_is_called_older() {
+    let judged = |error: ClientError| {
         let mut findings = Findings::default();
-        joins::look(&mut findings, &said(|_| {}, members.clone(), &[("join", list)]));
-        assert_eq!(verdict(&findings, "join"), expected, "{list}");
-    }
+        network::look(&mut findings, &said(|_| {}, two(), &[]), Err(&error));
+        findings.of("udp")[0].advice.clone().unwrap()
+    };
+    let refused = |code| ClientError::Api(ApiError::new(code, "m"));
+    assert!(judged(refused(ErrorCode::RequestMalformed)).contains("older"));
+    assert!(!judged(refused(ErrorCode::AgentUnavailable)).contains("older"));
+    let late = ClientError::Timeout { path: "a.sock".into(), within: ANSWER_WITHIN };
+    assert!(!judged(late).contains("older"));
 }
 
 #[test]
@@ -178,5 +194,5 @@ fn a_data_directory_is_looked_at() {
     assert!(findings.of("data")[0].found.starts_with("2 B in /"), "{:?}", findings.of("data"));
     let mut findings = Findings::default();
     folder::look(&mut findings, Some(&folder.path().join("none")));
-    assert_eq!(verdict(&findings, "data"), Verdict::Warn);
+    assert_eq!(status(&findings, "data"), Status::Warn);
 }

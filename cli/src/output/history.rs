@@ -41,6 +41,8 @@ fn colour(what: EventKind) -> Option<Color> {
         | Kind::MembersLost
         | Kind::DatacenterUnreachable
         | Kind::CutOff
+        | Kind::LinkBroken
+        | Kind::DeclaredDown
         | Kind::Isolated
         | Kind::Duplicate
         | Kind::GaveWay
@@ -48,7 +50,9 @@ fn colour(what: EventKind) -> Option<Color> {
         Kind::MaintenanceOn | Kind::DrainBegun | Kind::Drained | Kind::Stalled => {
             Some(Color::Yellow)
         }
-        Kind::Connected | Kind::MemberBack | Kind::DatacenterReachable => Some(Color::Green),
+        Kind::Connected | Kind::MemberBack | Kind::LinkMended | Kind::DatacenterReachable => {
+            Some(Color::Green)
+        }
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 const DATA: [&str; 3] = ["counters", "meta", "protocol"];
 
 /// Fields with another name than on the socket: the fields that tell the kind of the object, the name there, and the name here.
-const NAMES: [(&[&str], &str, &str); 17] = [
+const NAMES: [(&[&str], &str, &str); 23] = [
     (&["node_id"], "id", "instance"),
     (&["node_id"], "node", "member"),
     (&["node_id"], "name", "member"),
@@ -20,6 +20,12 @@ const NAMES: [(&[&str], &str, &str); 17] = [
     (&["basis"], "check", "check_status"),
     (&["from", "ago_ms"], "by", "message"),
     (&["uid"], "agent", "node_id"),
+    (&["number", "what"], "by", "actor"),
+    (&["number", "what"], "from", "before"),
+    (&["number", "what"], "to", "after"),
+    (&["number", "what"], "count", "event_count"),
+    (&["lost", "of"], "of", "member_count"),
+    (&["restored"], "version", "record_version"),
     (&["health_version"], "version", "record_version"),
     (&["behind"], "version", "record_version"),
     (&["hash"], "number", "generation"),
@@ -35,10 +41,15 @@ const TIMES: [(&str, &str); 3] =
     [("at_ms", "at"), ("valid_from_ms", "valid_from"), ("valid_until_ms", "valid_until")];
 
 /// Numbers of things, where lists of them have the name.
-const COUNTS: [(&str, &str); 4] = [
+const COUNTS: [(&str, &str); 9] = [
+    ("back", "back_count"),
     ("changes", "change_count"),
+    ("exited", "exited_count"),
     ("files", "file_count"),
+    ("hidden", "hidden_count"),
     ("instances", "instance_count"),
+    ("lost", "lost_count"),
+    ("missing", "missing_count"),
     ("picks", "pick_count"),
 ];
 
@@ -126,6 +137,29 @@ mod tests {
         let mut pick = here;
         pick["token"] = 7.into();
         assert_eq!(picked, json!({ "picks": [pick] }));
+    }
+
+    #[test]
+    fn a_registration_without_checks_has_the_version_of_its_record() {
+        let there = json!({ "instance": { "id": "web-1", "node_id": "ab" }, "restored": false, "version": 3 });
+        let here =
+            json!({ "instance": "web-1", "node_id": "ab", "restored": false, "record_version": 3 });
+        assert_eq!(named(there), here);
+    }
+
+    #[test]
+    fn an_event_of_the_history_and_a_loss_have_names_of_their_own() {
+        let there = json!({ "number": 7, "what": "check_changed", "by": { "kind": "check" }, "from": "passing",
+            "to": "critical", "count": 3 });
+        let here = json!({ "number": 7, "what": "check_changed", "actor": { "kind": "check" }, "before": "passing",
+            "after": "critical", "event_count": 3 });
+        assert_eq!(named(there), here);
+        let there = json!({ "lost": 12, "of": 20, "back": 3, "missing": 9, "exited": 1 });
+        let here = json!({ "lost_count": 12, "member_count": 20, "back_count": 3, "missing_count": 9,
+            "exited_count": 1 });
+        assert_eq!(named(there), here);
+        let verdict = json!({ "exited": true });
+        assert_eq!(named(verdict.clone()), verdict);
     }
 
     #[test]

@@ -163,7 +163,7 @@ pub(crate) fn warn_of_losses(members: &Members) {
     for member in &members.members {
         if let Some(ms) = member.link_silent_ms {
             say(&format!(
-                "warning: `{}` lives by others' word; our own link is silent for {}",
+                "warning: `{}`: link broken: no answer to this agent for {}; others hear it",
                 member.name,
                 age(ms)
             ));

@@ -47,7 +47,7 @@ impl Screen {
         opened.inspect_err(|_| restore()).ok()
     }
 
-    /// Draws a frame. What has not changed is not written again.
+    /// Draws a frame. Writes only cells that changed.
     ///
     /// # Errors
     /// The terminal is gone, or cannot be written.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hobnob_api::{Instance, Member, MemberStatus, ServiceSummary};
 
-use super::feed::{Reading, ServiceName};
+use super::feed::{Chosen, Reading, ServiceName};
 use super::journal::{Journal, Tone};
 use super::pane::Pane;
 use super::rates::Rates;
@@ -23,6 +23,8 @@ const MAX_FILTER: usize = 64;
 pub(super) enum Event {
     /// The agent answered.
     Read(Box<Reading>),
+    /// The agent told the instances of the service that is chosen now.
+    Instances(Chosen),
     /// The agent does not answer, for this reason, as of this time.
     Lost(String, Instant),
     /// A key, or a new size.
@@ -51,7 +53,7 @@ impl Focus {
 
 /// The columns that members are sorted by.
 pub(super) const MEMBER_COLUMNS: [&str; 7] =
-    ["NAME", "STATUS", "DC", "ZONE", "ADDRESS", "LINK", "AGE"];
+    ["MEMBER", "STATUS", "DC", "ZONE", "ADDRESS", "LINK", "AGE"];
 /// The columns that services are sorted by.
 pub(super) const SERVICE_COLUMNS: [&str; 4] = ["SERVICE", "NAMESPACE", "HEALTHY", "TAGS"];
 
@@ -115,6 +117,11 @@ impl App {
                         format!("the agent does not answer: {reason}"),
                     );
                     self.lost = Some((reason, at));
+                }
+            }
+            Event::Instances(instances) => {
+                if let Some(reading) = &mut self.reading {
+                    reading.instances = Some(instances);
                 }
             }
             Event::Tick(at) => self.now = at,

@@ -33,8 +33,11 @@ pub(super) struct Reading {
     pub(super) members: Vec<Member>,
     pub(super) services: Vec<ServiceSummary>,
     /// The instances of the service that is chosen on the screen.
-    pub(super) instances: Option<(ServiceName, Vec<Instance>)>,
+    pub(super) instances: Option<Chosen>,
 }
+
+/// The instances of one service.
+pub(super) type Chosen = (ServiceName, Vec<Instance>);
 
 /// Asks once, on a connection of its own.
 pub(super) async fn ask(
@@ -43,38 +46,47 @@ pub(super) async fn ask(
     chosen: Option<ServiceName>,
 ) -> Result<Reading, ClientError> {
     let mut client = Client::connect(socket).await?.answer_within(within);
-    read(&mut client, chosen).await
+    read(&mut client, socket, chosen).await
 }
 
-async fn read(client: &mut Client, chosen: Option<ServiceName>) -> Result<Reading, ClientError> {
+async fn read(
+    client: &mut Client,
+    socket: &Path,
+    chosen: Option<ServiceName>,
+) -> Result<Reading, ClientError> {
     let Response::Info(info) = client.call(Request::Info {}).await? else {
-        return Err(unreadable());
+        return Err(unreadable(socket));
     };
     let everybody = Request::Members { all: true, datacenter: Datacenters::All };
     let Response::Members(members) = client.call(everybody).await? else {
-        return Err(unreadable());
+        return Err(unreadable(socket));
     };
     let services = client.call(Request::Services { namespace: None }).await?;
-    let Response::Services(services) = services else { return Err(unreadable()) };
-    let mut instances = None;
-    if let Some(chosen) = chosen {
-        let query = Query {
-            namespace: chosen.namespace.clone(),
-            all: true,
-            ..Query::new(&*chosen.service)
-        };
-        if let Response::Instances(answer) = client.call(Request::Resolve(query)).await? {
-            instances = Some((chosen, answer.instances));
-        }
-    }
+    let Response::Services(services) = services else { return Err(unreadable(socket)) };
+    let instances = read_instances(client, socket, chosen).await?;
     let (at, wall) = now();
     let (members, services) = (members.members, services.services);
     Ok(Reading { at, wall, info: *info, members, services, instances })
 }
 
-fn unreadable() -> ClientError {
+/// Asks for the instances of the chosen service alone.
+async fn read_instances(
+    client: &mut Client,
+    socket: &Path,
+    chosen: Option<ServiceName>,
+) -> Result<Option<Chosen>, ClientError> {
+    let Some(chosen) = chosen else { return Ok(None) };
+    let query =
+        Query { namespace: chosen.namespace.clone(), all: true, ..Query::new(&*chosen.service) };
+    match client.call(Request::Resolve(query)).await? {
+        Response::Instances(answer) => Ok(Some((chosen, answer.instances))),
+        _ => Err(unreadable(socket)),
+    }
+}
+
+fn unreadable(socket: &Path) -> ClientError {
     let reason = "it answers another question".to_owned();
-    ClientError::Unreadable { path: PathBuf::new(), reason }
+    ClientError::Unreadable { path: socket.to_owned(), reason }
 }
 
 /// The task that asks. Dropping it ends the task.
@@ -144,15 +156,27 @@ async fn follow(
     let mut client = Client::connect(socket).await?.answer_within(within);
     loop {
         let chosen = choice.borrow_and_update().clone();
-        let reading = read(&mut client, chosen).await?;
+        let reading = read(&mut client, socket, chosen).await?;
         if events.send(Event::Read(Box::new(reading))).await.is_err() {
             return Ok(());
         }
-        tokio::select! {
-            () = sleep(interval) => {}
-            changed = choice.changed() => if changed.is_err() {
+        let pause = sleep(interval);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                changed = choice.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+            }
+            // A key asks for no more than what it changes on the screen.
+            let chosen = choice.borrow_and_update().clone();
+            let Some(instances) = read_instances(&mut client, socket, chosen).await? else {
+                continue;
+            };
+            if events.send(Event::Instances(instances)).await.is_err() {
                 return Ok(());
-            },
+            }
         }
     }
 }

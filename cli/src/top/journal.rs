@@ -1,6 +1,6 @@
 //! The journal: what changed between two looks, in words.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::SystemTime;
 
 use hobnob_api::{Info, Member, MemberStatus, NodeId, ServiceSummary};
@@ -72,8 +72,8 @@ impl Journal {
                 Some(_) => {}
             }
         }
-        let is_gone = |member: &&Member| now.iter().all(|other| other.node_id != member.node_id);
-        for member in before.iter().filter(is_gone) {
+        let known: BTreeSet<NodeId> = now.iter().map(|member| member.node_id).collect();
+        for member in before.iter().filter(|member| !known.contains(&member.node_id)) {
             changes.push((Tone::Plain, format!("{} is no longer remembered", member.name)));
         }
         self.add_all(changes, at, "members");
@@ -86,7 +86,9 @@ impl Journal {
         now: &[ServiceSummary],
         at: SystemTime,
     ) {
-        let key = |one: &ServiceSummary| (one.service.clone(), one.namespace.clone());
+        fn key(one: &ServiceSummary) -> (&str, &str) {
+            (&one.service, &one.namespace)
+        }
         let old: BTreeMap<_, &ServiceSummary> = before.iter().map(|one| (key(one), one)).collect();
         let mut changes = Vec::new();
         for one in now {
@@ -112,8 +114,8 @@ impl Journal {
                 Some(_) => {}
             }
         }
-        let is_gone = |one: &&ServiceSummary| now.iter().all(|other| key(other) != key(one));
-        for one in before.iter().filter(is_gone) {
+        let known: BTreeSet<_> = now.iter().map(key).collect();
+        for one in before.iter().filter(|one| !known.contains(&key(one))) {
             changes.push((Tone::Warn, format!("service {} is gone", one.service)));
         }
         self.add_all(changes, at, "services");

@@ -63,7 +63,7 @@ fn history_prints_the_object_of_the_api() {
         answer,
         json!({ "revision": 1, "isolated": false, "member": "a1", "events": [{
             "number": 7, "at": "2026-11-29T03:00:00.007Z", "what": "maintenance_on",
-            "by": { "kind": "client", "uid": 1000 }, "instance": "web-1", "service": "web",
+            "actor": { "kind": "client", "uid": 1000 }, "instance": "web-1", "service": "web",
             "why": "new disk\u{1b}[31m"
         }] })
     );
@@ -155,7 +155,7 @@ fn services_local_prints_the_object_of_the_api() {
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(answer["maintenance"]["reason"], "kernel");
     let one = &answer["registrations"][0];
-    assert_eq!((&one["instance"]["id"], &one["version"]), (&json!("web-1"), &json!(3)));
+    assert_eq!((&one["instance"], &one["record_version"]), (&json!("web-1"), &json!(3)));
     assert_eq!(one["checks"][0]["output"], "503 Service Unavailable");
     assert_eq!(one["registered_by"]["pid"], 42);
     assert_eq!(one["restored"], true);

@@ -20,6 +20,14 @@ pub(crate) struct ScriptedAgent {
 impl ScriptedAgent {
     /// Listens when this returns.
     pub(crate) fn start(script: Vec<Vec<Response>>) -> Self {
+        let told = |responses: Vec<Response>| {
+            responses.into_iter().map(|response| Reply::new(0, response)).collect()
+        };
+        Self::start_telling(script.into_iter().map(told).collect())
+    }
+
+    /// Listens when this returns. It answers with these replies, each with the number of its call.
+    pub(crate) fn start_telling(script: Vec<Vec<Reply>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener =
             std::os::unix::net::UnixListener::bind(folder.path().join("a.sock")).unwrap();
@@ -45,18 +53,18 @@ impl ScriptedAgent {
 
 async fn serve(
     listener: std::os::unix::net::UnixListener,
-    script: Vec<Vec<Response>>,
+    script: Vec<Vec<Reply>>,
 ) -> Vec<Request> {
     let (stream, _) = UnixListener::from_std(listener).unwrap().accept().await.unwrap();
     let mut connection = Framed::new(stream, BinaryCodec::server());
     let mut requests = vec![];
-    for responses in script {
+    for replies in script {
         let Some(call) = connection.next().await else { break };
         let call = call.unwrap().unwrap();
         requests.push(call.request);
-        for response in responses {
+        for reply in replies {
             // A command that ended before the script does is the point of some tests.
-            let _ = connection.send(&Reply::new(call.id, response)).await;
+            let _ = connection.send(&Reply { id: call.id, ..reply }).await;
         }
     }
     requests

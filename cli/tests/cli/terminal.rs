@@ -65,7 +65,11 @@ fn dev_ends_with_its_terminal_when_no_signal_tells_it() {
 fn dev_gives_the_terminal_back_at_each_signal() {
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let folder = tempfile::tempdir().unwrap();
-        let (child, mut emulator) = run(dev(&["--agents", "1"], folder.path()));
+        // Under `nohup` the tests ignore SIGHUP, and what they run inherits that.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_hobnob"), "dev", "--agents", "1"]);
+        command.env("TMPDIR", folder.path());
+        let (child, mut emulator) = run(command);
         emulator.read_until(&[" q quit"]);
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert!(emulator.rest().contains(RESTORED), "{signal:?}");

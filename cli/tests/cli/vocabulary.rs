@@ -19,7 +19,7 @@ const DATA: [&str; 3] = ["counters", "meta", "protocol"];
 
 /// The commands that ask an agent: their words, and the kinds of the answers that they read. The last kind is tried with each
 /// recorded answer.
-const ASKING: [(&str, &[&str]); 27] = [
+const ASKING: [(&str, &[&str]); 31] = [
     ("register web --port 80", &["registered"]),
     ("deregister web-1", &["deregistered"]),
     ("check pass web-1", &["checked"]),
@@ -30,8 +30,12 @@ const ASKING: [(&str, &[&str]); 27] = [
     ("pick web --summary", &["instances", "picked"]),
     ("report 7", &["reported"]),
     ("watch web", &["changes"]),
+    ("watch --all", &["changes"]),
+    ("watch --members", &["member_changes"]),
     ("services", &["services"]),
     ("services --picks", &["services"]),
+    ("services --local", &["registrations"]),
+    ("history", &["history"]),
     ("members", &["info", "members"]),
     ("datacenters", &["datacenters"]),
     ("datacenters isolate us", &["isolation"]),
@@ -50,7 +54,7 @@ const ASKING: [(&str, &[&str]); 27] = [
 ];
 
 /// The commands that ask no agent, or need files: [`without_an_agent`] runs them. `trust` and `revoke` ask, too.
-const WITHOUT: [&str; 9] = [
+const WITHOUT: [&str; 10] = [
     "init",
     "token create",
     "token inspect",
@@ -59,11 +63,12 @@ const WITHOUT: [&str; 9] = [
     "revoke",
     "config init",
     "completions",
+    "doctor",
     "man",
 ];
 
 /// The commands that run until they are told to stop: other tests run them.
-const RUNNING: [&str; 2] = ["agent", "dev"];
+const RUNNING: [&str; 3] = ["agent", "dev", "top"];
 
 /// Answers with fields that no recorded one has.
 fn unrecorded() -> Vec<Response> {
@@ -73,7 +78,8 @@ fn unrecorded() -> Vec<Response> {
         "gossip_bound": "0.0.0.0:7946", "sync_bound": "0.0.0.0:7947", "pid": 1, "uptime_ms": 5, "last_contact_ago_ms": null,
         "duplicate": null, "name_conflicts": [{ "node_id": "00000000000000ac", "gossip_address": "10.0.0.2:7946" }],
         "takes_tcp_probes": true, "udp_blocked": false, "active_members": 1, "instances": 0, "catalog_digest": "0",
-        "counters": {}, "protocol": {},
+        "counters": {}, "protocol": {}, "broken_links": ["a3"],
+        "mass_losses": [{ "ago_ms": 9, "lost": 12, "of": 20, "back": 3, "missing": 9, "exited": 1 }],
         "sealed": { "key": "ab", "token": "cd", "generation": 3, "revoked": false, "refusal": "its token expired" },
     } });
     let joined =
@@ -121,9 +127,13 @@ fn scripts(kinds: &[&str]) -> Vec<Vec<Vec<Response>>> {
     let script = |response: Response| {
         let first = match *about {
             "changes" => vec![answers("instances").remove(0), response],
+            "member_changes" => vec![answers("members").remove(0), response],
             _ => vec![response],
         };
-        [first].into_iter().chain(others.iter().map(|other| vec![other.clone()])).collect()
+        let others = others.iter().map(|other| vec![other.clone()]);
+        // It asks for further pages until there are none.
+        let last = (*about == "registrations").then(|| vec![answers(about).remove(0)]);
+        [first].into_iter().chain(others).chain(last).collect()
     };
     answers(about).into_iter().map(script).collect()
 }
@@ -190,7 +200,22 @@ fn asking() -> Printed {
             assert!(serde_json::from_str::<Value>(&told).is_err(), "{line} says JSON: {told}");
         }
     }
+    let agent = ScriptedAgent::start_telling(vec![restarted()]);
+    let (output, _) = agent.run(&["watch", "--all", "--json"]);
+    printed.add("watch --all", &output);
     printed
+}
+
+/// The events of a watch that begins again, since its agent was restarted and lost an instance.
+fn restarted() -> Vec<Reply> {
+    let told = |reply: Value| serde_json::from_value::<Reply>(reply).unwrap();
+    let recorded = |kind| serde_json::to_value(answers(kind).remove(0)).unwrap();
+    let nothing = json!({ "instances": { "revision": 1, "isolated": false, "instances": [] } });
+    let time = "2026-11-29T14:03:07.120Z";
+    let first = json!({ "id": 0, "run": "a", "time": time, "response": recorded("instances") });
+    let again =
+        json!({ "id": 0, "run": "b", "time": time, "reset": "other_run", "response": nothing });
+    vec![told(first), told(again)]
 }
 
 /// Runs the commands that make and read files.
@@ -212,6 +237,9 @@ fn without_an_agent(folder: &Path) -> Printed {
     fs::write(folder.join("hobnob.toml"), "zone = \"r1\"\n").unwrap();
     let toml = folder.join("hobnob.toml").display().to_string();
     let dir = folder.display().to_string();
+    let socket = folder.join("none.sock").display().to_string();
+    let doctor = hobnob(&["--socket", &socket, "doctor", "--json"]).output().unwrap();
+    printed.add("doctor", &doctor);
     printed.add("validate", &run(&format!("validate --config {toml} --config-dir {dir} --json")));
     for (line, kinds) in [
         ("keys trust SUCCESSION --wait 1ms", &["keys", "keys", "keys", "trusted"][..]),

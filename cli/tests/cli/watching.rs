@@ -77,7 +77,7 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
     let (output, _) = ScriptedAgent::start(vec![script()]).run(&["watch", "--members", "--json"]);
     let text = stdout(&output);
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events[0]["members"]["members"][1]["name"], "a22");
+    assert_eq!(events[0]["members"]["members"][1]["member"], "a22");
     assert_eq!(events[1]["member_changes"]["changes"][0]["event"], "down");
-    assert_eq!(events[1]["member_changes"]["lost_together"][0]["lost"], 12);
+    assert_eq!(events[1]["member_changes"]["lost_together"][0]["lost_count"], 12);
 }

@@ -68,7 +68,10 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
         let members = host.told(&["members"]);
         println!("{members}\n{explained}");
         assert!(members.contains("alive, link broken"), "{members}");
-        assert!(members.contains(&format!("warning: `{far}` lives by others' word")), "{members}");
+        assert!(
+            members.contains(&format!("warning: `{far}`: link broken: no answer")),
+            "{members}"
+        );
         let info = host.ask(&["info"]);
         assert_eq!(info["broken_links"][0], far);
         assert_eq!(info["counters"]["link_breaks"], 1);
@@ -80,7 +83,7 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
             offers.len() == 3 && !offers.iter().any(|(id, _)| *id == far)
         });
         let found = host.ask(&["resolve", "web", "--all"]);
-        let found = items(&found["instances"]).iter().find(|one| text(one, "id") == far);
+        let found = items(&found["instances"]).iter().find(|one| text(one, "instance") == far);
         let found = found.unwrap();
         assert_eq!(
             (text(found, "status"), text(found, "basis")),
@@ -89,7 +92,7 @@ fn a_link_breaks_both_ways([a, b, c, d]: [&Host; 4]) {
     }
     for (host, only) in [(a, "db"), (b, "mq"), (d, "mq")] {
         let current = vec![(
-            host.ask(&["resolve", only])["instances"][0]["id"].as_str().unwrap().to_owned(),
+            host.ask(&["resolve", only])["instances"][0]["instance"].as_str().unwrap().to_owned(),
             "current".to_owned(),
         )];
         assert_eq!(host.offers(only), current, "{}", host.name);
@@ -139,7 +142,9 @@ fn the_network_breaks_in_two([a, b, c, d]: [&Host; 4]) {
         let members = host.ask(&["members"]);
         let losses = items(&members["mass_losses"]);
         assert_eq!(losses.len(), 1, "{members}");
-        for (field, number) in [("lost", 2), ("of", 4), ("missing", 2), ("back", 0)] {
+        for (field, number) in
+            [("lost_count", 2), ("member_count", 4), ("missing_count", 2), ("back_count", 0)]
+        {
             assert_eq!(losses[0].get(field), Some(&number.into()), "{field}: {members}");
         }
         let shown = host.told(&["members"]);
@@ -174,7 +179,9 @@ fn one_host_is_isolated([a, b, c, d]: [&Host; 4]) {
     let away: Vec<_> = [b, c, d].into_iter().flat_map(|it| [(a, it), (it, a)]).collect();
     cut(&away);
     eventually("it knows that it is isolated", || a.ask(&["info"])["isolated"] == true);
-    eventually("it knows what it lost", || a.ask(&["info"])["mass_losses"][0]["missing"] == 3);
+    eventually("it knows what it lost", || {
+        a.ask(&["info"])["mass_losses"][0]["missing_count"] == 3
+    });
     let (members, explained) = (a.told(&["members"]), a.told(&["explain", "b"]));
     println!("{members}\n{explained}");
     assert!(members.contains("warning: this agent hears no other member"), "{members}");
@@ -283,7 +290,7 @@ impl Host {
         let members = self.ask(&["members"]);
         let broken =
             items(&members["members"]).iter().filter(|one| one.get("link_silent_ms").is_some());
-        broken.map(|one| text(one, "name")).collect()
+        broken.map(|one| text(one, "member")).collect()
     }
 
     /// The instances of a service that are offered, each with its basis.
@@ -292,6 +299,6 @@ impl Host {
         let output = command.env("HOBNOB_SOCKET", self.path("sock")).output().unwrap();
         let Ok(found) = serde_json::from_slice::<Value>(&output.stdout) else { return Vec::new() };
         let offered = items(&found["instances"]).iter().filter(|one| one["offered"] == true);
-        offered.map(|one| (text(one, "id"), text(one, "basis"))).collect()
+        offered.map(|one| (text(one, "instance"), text(one, "basis"))).collect()
     }
 }

@@ -27,11 +27,14 @@ fn the_history_goes_on_after_a_crash_of_its_agent() {
     let expected = ["registered", "check_changed", "check_changed", "maintenance_on"];
     eventually("all of it is told", || kinds(&a2, "web-1") == expected);
     let before = events(&a2, &["web"]);
-    assert_eq!((&before[2]["from"], &before[2]["to"]), (&"passing".into(), &"critical".into()));
+    assert_eq!(
+        (&before[2]["before"], &before[2]["after"]),
+        (&"passing".into(), &"critical".into())
+    );
     assert_eq!(before[2]["why"], "the queue is stuck");
     assert_eq!(before[3]["why"], "new disk");
-    assert_eq!(before[3]["by"]["uid"], rustix::process::getuid().as_raw());
-    assert!(before[3]["by"]["pid"].is_number() && before[3]["by"]["gid"].is_number());
+    assert_eq!(before[3]["actor"]["uid"], rustix::process::getuid().as_raw());
+    assert!(before[3]["actor"]["pid"].is_number() && before[3]["actor"]["gid"].is_number());
 
     // The line is with the kernel soon after the event, and whatever ends the process leaves it there.
     let file = home.path().join("a2/history-acts.log");
@@ -107,11 +110,11 @@ fn what_is_registered_here_is_shown_with_all_that_is_known_of_it() {
     });
     let first = local(&a1);
     let ids: Vec<_> =
-        items(&first["registrations"]).iter().map(|one| text(&one["instance"], "id")).collect();
+        items(&first["registrations"]).iter().map(|one| text(one, "instance")).collect();
     assert_eq!(ids, ["db-1", "web-1"], "and not what a2 has");
     let [db, web] = items(&first["registrations"]) else { panic!("{first}") };
     assert_eq!(db["maintenance"]["reason"], "new disk");
-    assert_eq!(db["instance"]["scope"], "datacenter");
+    assert_eq!(db["scope"], "datacenter");
     assert_eq!(web["drain"]["over_ms"], 3_600_000);
     assert_eq!(web["checks"][0]["output"], "the queue is stuck");
     assert_eq!(web["registered_by"]["uid"], rustix::process::getuid().as_raw());

@@ -98,11 +98,11 @@ fn doctor_asks_both_ways_and_names_the_member_that_is_silent() {
     let second = Agent::start(home.path(), "a2", &[&first]);
     eventually("both know both", || first.alive() == 2 && second.alive() == 2);
     let report = first.json(&["doctor"]);
-    assert_eq!(report["agent"], "a1");
+    assert_eq!(report["member"], "a1");
     for check in ["members", "udp", "udp back", "quic", "quic back", "versions", "names", "files"] {
         let finding = finding(&report, check);
-        assert_eq!(finding["verdict"], "ok", "{check}: {report}");
-        assert_eq!(finding["remedy"], Value::Null);
+        assert_eq!(finding["status"], "ok", "{check}: {report}");
+        assert_eq!(finding["advice"], Value::Null);
     }
     assert!(finding(&report, "clock")["found"].as_str().unwrap().starts_with("a2 is "), "{report}");
     let text = text(&first, &["doctor"]);
@@ -128,7 +128,7 @@ fn doctor_says_without_an_agent_what_it_can() {
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
     let report = run();
-    assert_eq!((&report["agent"], &report["verdict"]), (&Value::Null, &"fail".into()));
+    assert_eq!((&report["member"], &report["status"]), (&Value::Null, &"fail".into()));
     let found = |report: &Value| finding(report, "agent")["found"].as_str().unwrap().to_owned();
     assert_eq!(found(&report), format!("there is no socket at {socket}"));
     let mut agent = Agent::start(home.path(), "a1", &[]);

@@ -20,7 +20,7 @@ struct Watching {
 }
 
 fn key(item: &Value) -> String {
-    format!("{} {}", text(item, "node_id"), item["id"].as_str().unwrap_or_default())
+    format!("{} {}", text(item, "node_id"), item["instance"].as_str().unwrap_or_default())
 }
 
 impl Watching {
@@ -56,11 +56,10 @@ impl Watching {
             self.picture.clone_from(&before);
         }
         for item in &told {
-            let about = if item["member"].is_object() { &item["member"] } else { item };
             let gone = item["status"] == "gone" || item["event"] == "left";
             match gone {
-                true => self.picture.remove(&key(about)),
-                false => self.picture.insert(key(about), about.clone()),
+                true => self.picture.remove(&key(item)),
+                false => self.picture.insert(key(item), item.clone()),
             };
         }
         if is_whole {
@@ -78,7 +77,8 @@ impl Watching {
 
     /// Takes events until the picture has these, each with its status.
     fn until(&mut self, wanted: &[(&str, &str)]) {
-        let field = |item: &Value| item["id"].as_str().or(item["name"].as_str()).map(str::to_owned);
+        let field =
+            |item: &Value| item["instance"].as_str().or(item["member"].as_str()).map(str::to_owned);
         loop {
             let mut known: Vec<_> = self
                 .picture
@@ -138,7 +138,7 @@ fn a_watch_of_everything_has_no_gap_over_deaths_of_its_agent() {
     let mut resumed = Watching::start(&agent, &["--all", "--since", &since]);
     resumed.run = Some(run);
     let event = resumed.next();
-    assert_eq!(event["changes"]["instances"][0]["id"], "db-1", "{event}");
+    assert_eq!(event["changes"]["instances"][0]["instance"], "db-1", "{event}");
     assert_eq!(event["changes"]["instances"][0]["status"], "gone", "{event}");
     let mut other = Watching::start(&agent, &["--all", "--since", "0123456789abcdef:5"]);
     other.run = Some("0123456789abcdef".to_owned());

@@ -243,3 +243,15 @@ fn q_and_control_c_end_it_and_control_c_does_so_always() {
     session.press(&[Key::Char('?'), Key::Char('q')]);
     assert!(!session.app.is_over(), "any key closes the help alone");
 }
+
+#[test]
+fn instances_of_another_choice_come_without_a_look_at_everything() {
+    let mut session = Session::after_a_death();
+    session.press(&[Key::Tab]);
+    assert_eq!(session.app.instances(), None, "those of another service are known");
+    let told = session.events();
+    let api = ServiceName { service: "api".to_owned(), namespace: "default".to_owned() };
+    session.app.update(Event::Instances((api, vec![])));
+    assert_eq!(session.app.instances(), Some(&[][..]));
+    assert_eq!(session.events(), told);
+}

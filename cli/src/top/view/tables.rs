@@ -27,7 +27,7 @@ pub(super) fn members(frame: &mut Frame, area: Rect, app: &mut App) {
         .collect();
     let grid = Grid {
         columns: vec![
-            Column::text("NAME", 0),
+            Column::text("MEMBER", 0),
             Column::text("STATUS", 0),
             Column::text("DC", 4),
             Column::text("ZONE", 5),
@@ -149,11 +149,11 @@ pub(super) fn instances(frame: &mut Frame, area: Rect, app: &App) {
     sorted.sort_by_key(|instance| (&instance.id, &instance.node));
     let grid = Grid {
         columns: vec![
-            Column::text("ID", 0),
+            Column::text("INSTANCE", 0),
             Column::text("STATUS", 0),
             Column::text("OFFERED", 1),
             Column::text("ADDRESS", 2),
-            Column::text("NODE", 3),
+            Column::text("MEMBER", 3),
             Column::number("WEIGHT", 4),
             Column::number("AGE", 5),
         ],
