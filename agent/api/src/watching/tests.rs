@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use super::*;
@@ -98,6 +99,32 @@ async fn an_answer_that_is_too_long_is_asked_for_in_pages() {
     let asking = client.call(Request::Resolve(Query::new("web")));
     let ((), answer) = tokio::join!(serving, asking);
     assert_eq!(answer.unwrap(), all(9, vec![instance("a"), instance("b")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_is_noticed_also_by_a_caller_that_cancels_its_waits() {
+    let agent = Agent::start();
+    let client = Client::connect(agent.socket()).await.unwrap().answer_within(WITHIN);
+    let mut watch = client.watch(WatchQuery::new("web")).await.unwrap();
+    let (mut server, call) = agent.call().await;
+    server.send(&greeting(call.id, RUN, all(1, vec![]))).await.unwrap();
+    assert!(watch.next().await.unwrap().is_ok());
+    let tick = WITHIN / 4;
+    let mut next = async |ticks: u32| {
+        for _ in 0..ticks {
+            if let Ok(event) = timeout(tick, watch.next()).await {
+                return event;
+            }
+        }
+        None
+    };
+    assert!(next(6).await.is_none());
+    let asked = server.next().await.unwrap().unwrap().unwrap();
+    assert_eq!(asked.request, Request::Info {});
+    server.send(&Reply::new(asked.id, Response::Leaving {})).await.unwrap();
+    assert!(next(6).await.is_none(), "it has said something");
+    let error = next(6).await.expect("noticed").unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
 }
 
 #[tokio::test]
