@@ -13,14 +13,7 @@ use tokio_util::codec::Framed;
 use crate::ApiError;
 use crate::ErrorCode;
 use crate::codec::{BinaryCodec, CodecError};
-use crate::types::{
-    API_VERSION, Call, Query, Reply, Request, Response, WatchAllQuery, WatchMembersQuery,
-    WatchQuery,
-};
-
-pub use crate::watching::{
-    Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject, Told, Watch, WatchEvent,
-};
+use crate::types::{API_VERSION, Call, Query, Reply, Request, Response};
 
 /// The time limit for the answer to a call, unless [`Client::answer_within`] says otherwise. Answers come from
 /// memory; only a registration waits for a disk.
@@ -204,42 +197,6 @@ impl Client {
         self.was_unchanged
     }
 
-    /// Follows a service on this connection: its instances now, then its changes.
-    ///
-    /// # Errors
-    /// When the request cannot be sent. A refusal comes as the first event.
-    pub async fn watch(self, query: WatchQuery) -> Result<Watch, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows all services on this connection.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn watch_all(self, query: WatchAllQuery) -> Result<Watch, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows the members on this connection.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn watch_members(
-        self,
-        query: WatchMembersQuery,
-    ) -> Result<Watch<MembersEvent>, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows anything that can be followed, on this connection. A [`Follow`] connects again.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn follow<S: Subject>(mut self, subject: &S) -> Result<Watch<S::Event>, ClientError> {
-        let id = self.send(subject.request()).await?;
-        Ok(Watch::new(self, id))
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -345,7 +302,7 @@ pub(crate) fn answer(reply: Reply) -> Result<Response, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Changes, DEFAULT_WAIT, Datacenters, Instances, Members, Wait};
+    use crate::types::{DEFAULT_WAIT, Datacenters, Instances, Members, Wait};
     use crate::{ErrorCode, ErrorKind};
     use tokio::net::UnixListener;
     use tokio::time::sleep;
@@ -372,10 +329,6 @@ mod tests {
             members: vec![],
             mass_losses: vec![],
         })
-    }
-
-    fn query() -> WatchQuery {
-        WatchQuery::new("web")
     }
 
     #[test]
@@ -470,21 +423,5 @@ mod tests {
         let (second, answered) = tokio::join!(agent, client.call(Request::Resolve(waiting())));
         assert_eq!(second.request, Request::Resolve(Query::new("web")), "the wait is over");
         assert_eq!(answered.unwrap_err().to_string(), "too long");
-    }
-
-    #[tokio::test]
-    async fn a_watch_gives_instances_then_changes_then_ends() {
-        let (_folder, client, mut server) = pair().await;
-        let mut watch = client.watch(query()).await.unwrap();
-        let id = server.next().await.unwrap().unwrap().unwrap().id;
-        let now = Instances { revision: 4, isolated: false, instances: vec![] };
-        let then = Changes { revision: 5, isolated: false, instances: vec![] };
-        answer(&mut server, id, Response::Instances(now.clone())).await;
-        answer(&mut server, id, Response::Changes(then.clone())).await;
-        assert_eq!(watch.next().await.unwrap().unwrap(), WatchEvent::Instances(now));
-        assert_eq!(watch.next().await.unwrap().unwrap().revision(), then.revision);
-        drop(server);
-        assert!(matches!(watch.next().await, Some(Err(ClientError::Closed { .. }))));
-        assert!(watch.next().await.is_none());
     }
 }

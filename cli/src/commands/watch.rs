@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
-use hobnob_api::client::{
-    Client, ClientError, Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject,
-    Told, Watch, WatchEvent,
-};
+use hobnob_api::client::{Client, ClientError};
 use hobnob_api::names::printable;
-use hobnob_api::{Datacenters, Instance, InstanceStatus, Request, Reset, Response, likely_cause};
+use hobnob_api::{
+    Datacenters, Event, Follow, Followed, Instance, InstanceStatus, MemberPicture, MembersEvent,
+    Picture, Request, Reset, Response, Subject, Told, Watch, WatchEvent, likely_cause,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -14,10 +14,51 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Client, ClientError, answer};
-use crate::types::{Changes, Instances, MemberChanges, Members, Request, Reset, Response};
+use crate::types::{
+    Changes, Instances, MemberChanges, Members, Request, Reset, Response, WatchAllQuery,
+    WatchMembersQuery, WatchQuery,
+};
 
 pub use follow::{Follow, Followed, Subject};
 pub use picture::{MemberPicture, Picture};
+
+impl Client {
+    /// Follows a service on this connection: its instances now, then its changes.
+    ///
+    /// # Errors
+    /// When the request cannot be sent. A refusal comes as the first event.
+    pub async fn watch(self, query: WatchQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows all services on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_all(self, query: WatchAllQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows the members on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_members(
+        self,
+        query: WatchMembersQuery,
+    ) -> Result<Watch<MembersEvent>, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows anything that can be followed, on this connection. A [`Follow`] connects again.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn follow<S: Subject>(mut self, subject: &S) -> Result<Watch<S::Event>, ClientError> {
+        let id = self.send(subject.request()).await?;
+        Ok(Watch::new(self, id))
+    }
+}
 
 /// An event of a watch of instances. In JSON it is the response that it came as.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -10,7 +10,7 @@ use tokio_util::codec::Framed;
 use super::*;
 use crate::codec::BinaryCodec;
 use crate::testing::instance;
-use crate::types::{Call, Instance, InstanceStatus, Query, Reply, WatchAllQuery, WatchQuery};
+use crate::types::{Call, Instance, InstanceStatus, Query, Reply};
 use crate::{ApiError, ErrorCode};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -58,6 +58,23 @@ fn greeting(id: u64, run: &str, response: Response) -> Reply {
 
 fn ids<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Vec<&'a str> {
     instances.into_iter().map(|instance| instance.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_watch_gives_instances_then_changes_then_ends() {
+    let agent = Agent::start();
+    let client = Client::connect(agent.socket()).await.unwrap();
+    let mut watch = client.watch(WatchQuery::new("web")).await.unwrap();
+    let (mut server, call) = agent.call().await;
+    server.send(&Reply::new(call.id, all(4, vec![]))).await.unwrap();
+    server.send(&Reply::new(call.id, changes(5, vec![]))).await.unwrap();
+    let first = watch.next().await.unwrap().unwrap();
+    assert_eq!((first.is_whole(), first.revision()), (true, 4));
+    let then = watch.next().await.unwrap().unwrap();
+    assert_eq!((then.is_whole(), then.revision()), (false, 5));
+    drop(server);
+    assert!(matches!(watch.next().await, Some(Err(ClientError::Closed { .. }))));
+    assert!(watch.next().await.is_none());
 }
 
 #[tokio::test]
@@ -119,7 +136,7 @@ async fn a_silent_agent_is_noticed_also_by_a_caller_that_cancels_its_waits() {
         None
     };
     assert!(next(6).await.is_none());
-    let asked = server.next().await.unwrap().unwrap().unwrap();
+    let asked = timeout(WITHIN, server.next()).await.expect("asked").unwrap().unwrap().unwrap();
     assert_eq!(asked.request, Request::Info {});
     server.send(&Reply::new(asked.id, Response::Leaving {})).await.unwrap();
     assert!(next(6).await.is_none(), "it has said something");
