@@ -206,7 +206,9 @@ impl MembersWatch {
                 }
                 News::News(MemberNews::Changed(event, known, _)) => {
                     let mut member = known.shown(now);
-                    conflicts.mark(&mut member);
+                    if !event.is_gone() {
+                        conflicts.mark(&mut member);
+                    }
                     bytes += member_answer_bytes(&member);
                     changes.push(MemberChange { event, member });
                 }
@@ -250,7 +252,7 @@ mod tests {
     use std::time::Duration;
 
     use hobnob_api::MemberStatus;
-    use hobnob_membership::{NodeId, Time};
+    use hobnob_membership::NodeId;
     use tokio::time::timeout;
 
     use super::*;
