@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hobnob_api::codec::CodecError;
 use hobnob_api::{API_VERSION, ApiError, ErrorCode, Reply, Response};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, Ready};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::Encoder;
@@ -35,7 +35,7 @@ pub(crate) trait Peer: AsyncRead + AsyncWrite + Unpin {
 impl Peer for UnixStream {
     async fn is_closed(&self) -> bool {
         let ready = self.ready(Interest::WRITABLE).await;
-        ready.is_ok_and(|ready| ready.is_write_closed())
+        ready.is_ok_and(Ready::is_write_closed)
     }
 }
 
