@@ -73,23 +73,3 @@ pub(crate) fn wall_clock_ms() -> u64 {
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// A time as in RFC 3339, in UTC: `2026-11-29T14:03:07.120Z`.
-pub(crate) fn rfc3339(at: SystemTime) -> String {
-    let at = ::time::OffsetDateTime::from(at);
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second, milli) = (at.hour(), at.minute(), at.second(), at.millisecond());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_written_as_in_rfc_3339() {
-        let at = UNIX_EPOCH + Duration::from_millis(1_764_424_987_120);
-        assert_eq!(rfc3339(at), "2025-11-29T14:03:07.120Z");
-        assert_eq!(rfc3339(UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
-    }
-}

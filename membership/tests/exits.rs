@@ -6,7 +6,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::testing::{Link, Network, identity, node};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{DatagramBuilder, Envelope, MemberUpdates, Message, Update};
-use hobnob_membership::{ClusterId, HoldEnd, Input, Node, Time};
+use hobnob_membership::{ClusterId, Event, HoldEnd, Input, Node, Time};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 /// The node whose process is the subject of the test.
@@ -295,4 +295,18 @@ fn a_member_whose_process_exited_twice_is_not_disputed() {
         assert_eq!(sure(&network, SUSPECT), [], "it refuted, and is believed at once");
         network.run_for(Duration::from_secs(3));
     }
+}
+
+#[test]
+fn a_loss_of_many_tells_how_many_of_their_processes_exited() {
+    let mut network = settled(12);
+    for n in [3, 4, 5] {
+        kill(&mut network, n);
+    }
+    network.run_for(Duration::from_secs(8));
+    let told = network.events[0].iter().find_map(|event| match event {
+        Event::LostTogether { nodes, exited, .. } => Some((nodes.len(), *exited)),
+        _ => None,
+    });
+    assert_eq!(told, Some((3, 3)));
 }

@@ -59,7 +59,7 @@ fn the_last_two_of_forty_know_within_eight_seconds_that_the_others_are_gone() {
         let told: Vec<_> = net.events[n]
             .iter()
             .filter_map(|event| match event {
-                Event::LostTogether { nodes, of } => Some((nodes.len(), *of)),
+                Event::LostTogether { nodes, of, .. } => Some((nodes.len(), *of)),
                 _ => None,
             })
             .collect();
@@ -152,7 +152,7 @@ fn a_third_of_forty_that_die_at_once_are_down_for_all_after_two_seconds() {
 /// What a node told of losses and returns.
 fn groups(net: &Network, n: usize) -> Vec<(usize, usize)> {
     let group = |event: &Event| match event {
-        Event::LostTogether { nodes, of } => Some((nodes.len(), *of)),
+        Event::LostTogether { nodes, of, .. } => Some((nodes.len(), *of)),
         Event::BackTogether { loss, .. } => Some((loss.back, loss.missing.len())),
         _ => None,
     };

@@ -13,13 +13,7 @@ use tokio_util::codec::Framed;
 use crate::ApiError;
 use crate::ErrorCode;
 use crate::codec::{BinaryCodec, CodecError};
-use crate::types::{
-    API_VERSION, Call, Reply, Request, Response, WatchAllQuery, WatchMembersQuery, WatchQuery,
-};
-
-pub use crate::watching::{
-    Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject, Told, Watch, WatchEvent,
-};
+use crate::types::{API_VERSION, Call, Query, Reply, Request, Response};
 
 /// The time limit for the answer to a call, unless [`Client::answer_within`] says otherwise. Answers come from
 /// memory; only a registration waits for a disk.
@@ -130,7 +124,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Limits the wait for each answer, for the first one of a watch, and for a sign of life during a watch.
+    /// Limits the wait for each answer, for the first one of a watch, and for a sign of life during a watch. The answer to a
+    /// question with a [wait](crate::Query::wait) may take that long in addition.
     #[must_use]
     pub fn answer_within(self, within: Duration) -> Self {
         Self { within, ..self }
@@ -164,21 +159,29 @@ impl Client {
     /// # Errors
     /// [`ClientError::Api`] when the agent refuses; the connection can go on. After any other it cannot.
     pub async fn call(&mut self, request: Request) -> Result<Response, ClientError> {
-        // An agent of an earlier version knows no pages, so they are asked for only when they are needed.
-        let may_page = matches!(
-            request,
-            Request::Resolve(_) | Request::Services { .. } | Request::Members { .. }
-        );
-        let again = may_page.then(|| request.clone());
+        let wait = match &request {
+            Request::Resolve(Query { wait: Some(wait), .. }) => wait.longest(),
+            _ => Duration::ZERO,
+        };
+        let again = in_pages(&request);
         let id = self.send(request).await?;
-        match (self.receive_in_time(id).await, again) {
-            (Err(ClientError::Api(refusal)), Some(request))
+        let within = self.within.saturating_add(wait);
+        let refusal = match (self.receive_in_time(id, within).await, &again) {
+            (Err(ClientError::Api(refusal)), Some(_))
                 if refusal.code == ErrorCode::AnswerTooLarge =>
             {
-                let id = self.send_paged(request, true).await?;
-                self.receive_in_time(id).await
+                refusal
             }
-            (answer, _) => answer,
+            (answer, _) => return answer,
+        };
+        let Some(request) = again else { return Err(ClientError::Api(refusal)) };
+        let id = self.send_paged(request, true).await?;
+        match self.receive_in_time(id, self.within).await {
+            // It knows no pages. The refusal to report is that of the question.
+            Err(ClientError::Api(unknown)) if unknown.code == ErrorCode::RequestMalformed => {
+                Err(ClientError::Api(refusal))
+            }
+            answer => answer,
         }
     }
 
@@ -192,42 +195,6 @@ impl Client {
     #[must_use]
     pub fn was_unchanged(&self) -> bool {
         self.was_unchanged
-    }
-
-    /// Follows a service on this connection: its instances now, then its changes.
-    ///
-    /// # Errors
-    /// When the request cannot be sent. A refusal comes as the first event.
-    pub async fn watch(self, query: WatchQuery) -> Result<Watch, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows all services on this connection.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn watch_all(self, query: WatchAllQuery) -> Result<Watch, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows the members on this connection.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn watch_members(
-        self,
-        query: WatchMembersQuery,
-    ) -> Result<Watch<MembersEvent>, ClientError> {
-        self.follow(&query).await
-    }
-
-    /// Follows anything that can be followed, on this connection. A [`Follow`] connects again.
-    ///
-    /// # Errors
-    /// As [`Client::watch`].
-    pub async fn follow<S: Subject>(mut self, subject: &S) -> Result<Watch<S::Event>, ClientError> {
-        let id = self.send(subject.request()).await?;
-        Ok(Watch::new(self, id))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -255,8 +222,12 @@ impl Client {
         }
     }
 
-    async fn receive_in_time(&mut self, id: u64) -> Result<Response, ClientError> {
-        let (path, within) = (self.path.clone(), self.within);
+    async fn receive_in_time(
+        &mut self,
+        id: u64,
+        within: Duration,
+    ) -> Result<Response, ClientError> {
+        let path = self.path.clone();
         let received = timeout(within, self.receive(id)).await;
         received.unwrap_or(Err(ClientError::Timeout { path, within }))
     }
@@ -311,6 +282,16 @@ impl Client {
     }
 }
 
+/// The request to ask once more, in pages, when its answer is too long; `None` if it has no pages. An agent of an earlier version
+/// knows none, so they are asked for only when they are needed. A wait is over by then.
+fn in_pages(request: &Request) -> Option<Request> {
+    match request {
+        Request::Resolve(query) => Some(Request::Resolve(Query { wait: None, ..query.clone() })),
+        Request::Services { .. } | Request::Members { .. } => Some(request.clone()),
+        _ => None,
+    }
+}
+
 pub(crate) fn answer(reply: Reply) -> Result<Response, ClientError> {
     match reply.response {
         Response::Error(error) => Err(ClientError::Api(error)),
@@ -321,9 +302,10 @@ pub(crate) fn answer(reply: Reply) -> Result<Response, ClientError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Changes, Datacenters, Instances, Members};
+    use crate::types::{DEFAULT_WAIT, Datacenters, Instances, Members, Wait};
     use crate::{ErrorCode, ErrorKind};
     use tokio::net::UnixListener;
+    use tokio::time::sleep;
 
     type Server = Framed<UnixStream, BinaryCodec<Call, Reply>>;
 
@@ -347,10 +329,6 @@ mod tests {
             members: vec![],
             mass_losses: vec![],
         })
-    }
-
-    fn query() -> WatchQuery {
-        WatchQuery::new("web")
     }
 
     #[test]
@@ -406,19 +384,44 @@ mod tests {
         assert!(matches!(error, ClientError::Closed { .. }), "{error}");
     }
 
+    fn waiting() -> Query {
+        let wait = Wait { since: 4, run: None, timeout_ms: None };
+        Query { wait: Some(wait), ..Query::new("web") }
+    }
+
+    fn all() -> Response {
+        Response::Instances(Instances { revision: 4, isolated: false, instances: vec![] })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_as_long_as_its_question_waits_and_no_longer() {
+        let (_folder, mut client, mut server) = pair().await;
+        let agent = async {
+            let call = server.next().await.unwrap().unwrap().unwrap();
+            sleep(DEFAULT_WAIT).await;
+            answer(&mut server, call.id, all()).await;
+        };
+        let ((), answered) = tokio::join!(agent, client.call(Request::Resolve(waiting())));
+        assert_eq!(answered.unwrap(), all());
+        let error = client.call(Request::Resolve(waiting())).await.unwrap_err();
+        let longest = DEFAULT_WAIT + RESPONSE_TIMEOUT;
+        assert!(matches!(error, ClientError::Timeout { within, .. } if within == longest));
+    }
+
     #[tokio::test]
-    async fn a_watch_gives_instances_then_changes_then_ends() {
-        let (_folder, client, mut server) = pair().await;
-        let mut watch = client.watch(query()).await.unwrap();
-        let id = server.next().await.unwrap().unwrap().unwrap().id;
-        let now = Instances { revision: 4, isolated: false, instances: vec![] };
-        let then = Changes { revision: 5, isolated: false, instances: vec![] };
-        answer(&mut server, id, Response::Instances(now.clone())).await;
-        answer(&mut server, id, Response::Changes(then.clone())).await;
-        assert_eq!(watch.next().await.unwrap().unwrap(), WatchEvent::Instances(now));
-        assert_eq!(watch.next().await.unwrap().unwrap().revision(), then.revision);
-        drop(server);
-        assert!(matches!(watch.next().await, Some(Err(ClientError::Closed { .. }))));
-        assert!(watch.next().await.is_none());
+    async fn an_agent_without_pages_is_reported_with_the_refusal_of_the_question() {
+        let (_folder, mut client, mut server) = pair().await;
+        let agent = async {
+            let first = server.next().await.unwrap().unwrap().unwrap();
+            let too_large = ApiError::new(ErrorCode::AnswerTooLarge, "too long");
+            answer(&mut server, first.id, Response::Error(too_large)).await;
+            let second = server.next().await.unwrap().unwrap().unwrap();
+            let malformed = ApiError::new(ErrorCode::RequestMalformed, "unknown field `pages`");
+            answer(&mut server, second.id, Response::Error(malformed)).await;
+            second
+        };
+        let (second, answered) = tokio::join!(agent, client.call(Request::Resolve(waiting())));
+        assert_eq!(second.request, Request::Resolve(Query::new("web")), "the wait is over");
+        assert_eq!(answered.unwrap_err().to_string(), "too long");
     }
 }

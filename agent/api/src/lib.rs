@@ -10,6 +10,7 @@
 //! | speak the protocol yourself | [`codec`] and the types here, or `docs/API.md` |
 
 pub mod address;
+mod backoff;
 pub mod client;
 pub mod clock;
 pub mod codec;
@@ -26,3 +27,6 @@ pub use error::{ApiError, ErrorCode, ErrorKind};
 pub use hobnob_balancer as balancer;
 pub use node_id::{NodeId, NodeIdError};
 pub use types::*;
+pub use watching::{
+    Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject, Told, Watch, WatchEvent,
+};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_api::LostTogether;
+use hobnob_api::{LostTogether, likely_cause};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
 
@@ -43,13 +43,12 @@ impl Driver {
                 tracing::info!("in touch with the cluster");
                 self.writer.set_isolated(false);
             }
-            Event::LostTogether { nodes, of } => {
+            Event::LostTogether { nodes, of, exited } => {
                 let lost = nodes.len();
                 let others = if is_probably_a_cut(lost, of) {
-                    self.writer.note_lost_together(LostTogether { lost, of });
+                    self.writer.note_lost_together(LostTogether { lost, of, exited });
                     let members = words::names(&self.node, nodes.iter().copied());
-                    let exited = nodes.iter().filter(|id| self.has_exited(**id)).count();
-                    let cause = words::likely_cause(lost, exited);
+                    let cause = likely_cause(lost, exited);
                     tracing::warn!(members, "lost {lost} of {of} at once: {cause}");
                     self.losses.take_others(&nodes)
                 } else {

@@ -1,6 +1,6 @@
 //! What the driver tells the history.
 
-use hobnob_api::EventKind;
+use hobnob_api::{EventKind, likely_cause};
 use hobnob_membership::detector::LinkEnd;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::{Member, MemberStatus};
@@ -27,11 +27,12 @@ impl Driver {
             NodeEvent::Isolated if self.node.members().iter().any(is_lost) => {
                 record(of(EventKind::Isolated).why("this agent hears no other member"));
             }
-            NodeEvent::LostTogether { nodes, of: all } if is_probably_a_cut(nodes.len(), *all) => {
+            NodeEvent::LostTogether { nodes, of: all, exited }
+                if is_probably_a_cut(nodes.len(), *all) =>
+            {
                 let lost = nodes.len();
-                let exited = nodes.iter().filter(|node| self.has_exited(**node)).count();
-                let why =
-                    format!("lost {lost} of {all} at once: {}", words::likely_cause(lost, exited));
+                let cause = likely_cause(lost, *exited);
+                let why = format!("lost {lost} of {all} at once: {cause}");
                 record(of(EventKind::MembersLost).to(&lost.to_string()).why(&why));
             }
             NodeEvent::LinkBroken { node } => {
@@ -103,7 +104,7 @@ impl Driver {
     /// Notes members whose loss is no event of its own, so that their return is one.
     fn note_lost(&mut self, event: &NodeEvent) {
         match event {
-            NodeEvent::LostTogether { nodes, of } if is_probably_a_cut(nodes.len(), *of) => {
+            NodeEvent::LostTogether { nodes, of, .. } if is_probably_a_cut(nodes.len(), *of) => {
                 nodes.iter().for_each(|node| self.sights.lost(*node));
             }
             NodeEvent::Isolated => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hobnob_api::likely_cause;
 use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::view::{Member, MemberStatus};
 use hobnob_membership::{End, MassLoss, Node, NodeId, Time};
@@ -114,15 +115,6 @@ fn lost_with_others(loss: &MassLoss, now: Time) -> String {
     };
     let ago = now.since(loss.since).as_secs();
     format!("lost with {others} {ago} s ago: {}", likely_cause(loss.lost, loss.exited))
-}
-
-/// The likely cause of a mass loss, when so many of the lost members are known to have exited.
-pub(crate) fn likely_cause(lost: usize, exited: usize) -> String {
-    match exited {
-        0 => "probably a cut".to_owned(),
-        all if all >= lost => "their processes exited".to_owned(),
-        some => format!("probably a cut; the processes of {some} exited"),
-    }
 }
 
 /// The time until a suspect is declared down.

@@ -85,17 +85,31 @@ pub(super) fn of_records(node: &Node, id: NodeId, now: Time) -> Member {
 
 /// Marks living members that have one name and different addresses.
 fn mark_name_conflicts(members: &mut [Member]) {
-    let living = |member: &&mut Member| member.status == MemberStatus::Alive;
-    let mut addresses: BTreeMap<String, String> = BTreeMap::new();
-    let mut shared: BTreeSet<String> = BTreeSet::new();
-    for member in members.iter_mut().filter(living) {
-        let address = member.gossip_address.clone();
-        let first = addresses.entry(member.name.clone()).or_insert_with(|| address.clone());
-        if *first != address {
-            shared.insert(member.name.clone());
+    let conflicts = NameConflicts::among(&*members);
+    members.iter_mut().for_each(|member| conflicts.mark(member));
+}
+
+/// The names that two living members at different addresses have.
+pub(super) struct NameConflicts(BTreeSet<String>);
+
+impl NameConflicts {
+    pub(super) fn among<'a>(members: impl IntoIterator<Item = &'a Member>) -> Self {
+        let mut addresses: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut shared: BTreeSet<String> = BTreeSet::new();
+        for member in members.into_iter().filter(|member| is_living(member)) {
+            let address = member.gossip_address.as_str();
+            if *addresses.entry(&member.name).or_insert(address) != address {
+                shared.insert(member.name.clone());
+            }
         }
+        Self(shared)
     }
-    for member in members.iter_mut().filter(living) {
-        member.name_conflict = shared.contains(&member.name);
+
+    pub(super) fn mark(&self, member: &mut Member) {
+        member.name_conflict = is_living(member) && self.0.contains(&member.name);
     }
+}
+
+fn is_living(member: &Member) -> bool {
+    member.status == MemberStatus::Alive
 }

@@ -298,6 +298,10 @@ mod tests {
         writer.publish();
         let refused = picks.pick(&registry, young()).expect_err("too old");
         assert_eq!(refused.code, ErrorCode::AnswerTooOld);
+        writer.apply(instance(OWN, "near", InstanceStatus::Unknown));
+        writer.publish();
+        let refused = picks.pick(&registry, young()).expect_err("the offered one is too old");
+        assert_eq!(refused.code, ErrorCode::AnswerTooOld);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-/// A moment in UTC as in RFC 3339, with milliseconds. One that no calendar has is the beginning of 1970.
+/// A moment, in milliseconds since 1970, as in RFC 3339, in UTC: `2026-11-29T14:03:07.120Z`. One that no calendar has is the beginning of 1970.
 pub(crate) fn timestamp(ms: u64) -> String {
     let nanos = i128::from(ms).saturating_mul(1_000_000);
     let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);

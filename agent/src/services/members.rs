@@ -38,7 +38,8 @@ impl KnownMember {
 /// A change of the members.
 #[derive(Clone, Debug)]
 pub(crate) enum MemberNews {
-    Changed(MemberEventKind, Arc<KnownMember>),
+    /// The member now, and before, if it was listed.
+    Changed(MemberEventKind, Arc<KnownMember>, Option<Arc<KnownMember>>),
     LostTogether(LostTogether),
 }
 
@@ -84,11 +85,12 @@ impl MemberLog {
     /// Takes a member as it is now. `number` gives the revision of a change.
     pub(super) fn apply(&self, node: NodeId, now: KnownMember, number: impl FnOnce() -> u64) {
         let mut state = self.lock();
-        let before = state.members.get(&node);
-        if before.is_some_and(|before| before.is_told_as(&now)) {
+        let before = state.members.get(&node).cloned();
+        if before.as_ref().is_some_and(|before| before.is_told_as(&now)) {
             return;
         }
-        let Some(kind) = kind(before.map(|before| before.member.status), now.member.status) else {
+        let status_before = before.as_ref().map(|before| before.member.status);
+        let Some(kind) = kind(status_before, now.member.status) else {
             return;
         };
         let now = Arc::new(now);
@@ -97,7 +99,7 @@ impl MemberLog {
         } else {
             state.members.insert(node, now.clone());
         }
-        state.keep(number(), MemberNews::Changed(kind, now));
+        state.keep(number(), MemberNews::Changed(kind, now, before));
         self.wake.send_replace(());
     }
 
@@ -117,7 +119,8 @@ impl MemberLog {
             gone
         };
         for (_, known) in forgotten {
-            let news = MemberNews::Changed(MemberEventKind::Forgotten, known);
+            let before = Some(known.clone());
+            let news = MemberNews::Changed(MemberEventKind::Forgotten, known, before);
             self.lock().keep(number(), news);
             self.wake.send_replace(());
         }
@@ -206,7 +209,7 @@ mod tests {
     fn kinds(log: &MemberLog, since: u64) -> Option<Vec<MemberEventKind>> {
         let (MembersSince::Changes(news), _) = log.since(since) else { return None };
         let kind = |news| match news {
-            MemberNews::Changed(kind, _) => Some(kind),
+            MemberNews::Changed(kind, ..) => Some(kind),
             MemberNews::LostTogether(_) => None,
         };
         Some(news.into_iter().filter_map(kind).collect())

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use hobnob_agent::{Agent, AgentConfig};
-use hobnob_api::client::{Client, ClientError, WatchEvent};
+use hobnob_api::client::{Client, ClientError};
 use hobnob_api::{
     Ack, Basis, CallReport, Datacenters, ErrorCode, Instance, InstanceStatus, MemberStatus,
-    Outcome, Pick, PickQuery, Query, Registration, Request, Response, WatchQuery,
+    Outcome, Pick, PickQuery, Query, Registration, Request, Response, WatchEvent, WatchQuery,
 };
 
 use crate::support::{TEST_TIMEOUT, config};

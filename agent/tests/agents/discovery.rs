@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use hobnob_agent::{Agent, AgentConfig};
-use hobnob_api::client::{Client, WatchEvent};
+use hobnob_api::client::Client;
 use hobnob_api::discovery::{Discovery, DiscoveryConfig};
-use hobnob_api::{Registration, Request, WatchQuery};
+use hobnob_api::{Registration, Request, WatchEvent, WatchQuery};
 use tokio::time::timeout;
 
 use crate::support::{TEST_TIMEOUT, config};

@@ -90,10 +90,7 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         Command::Maintenance(args) => upkeep::maintenance(&mut client, args).await,
         Command::Drain(args) => upkeep::drain(&mut client, &args).await,
         Command::Check(args) => register::check(&mut client, args).await,
-        Command::Resolve(args) => {
-            let mut client = client.answer_within(within + args.waits_for());
-            catalog::resolve(&mut client, &args).await
-        }
+        Command::Resolve(args) => catalog::resolve(&mut client, &args).await,
         Command::Services(args) => catalog::services(&mut client, args).await,
         Command::Pick(args) => pick::run(&mut client, &args).await,
         Command::Report(args) => pick::report(&mut client, &args).await,

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
-use hobnob_api::client::{
-    Client, ClientError, Event, Follow, Followed, MemberPicture, MembersEvent, Picture, Subject,
-    Told, Watch, WatchEvent,
-};
+use hobnob_api::client::{Client, ClientError};
 use hobnob_api::names::printable;
-use hobnob_api::{Datacenters, Instance, InstanceStatus, Request, Reset, Response};
+use hobnob_api::{
+    Datacenters, Event, Follow, Followed, Instance, InstanceStatus, MemberPicture, MembersEvent,
+    Picture, Request, Reset, Response, Subject, Told, Watch, WatchEvent, likely_cause,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -210,10 +210,11 @@ async fn members<S: Subject<Event = MembersEvent>>(
                 }
                 for together in &changes.lost_together {
                     out.line(&format!(
-                        "{}  lost {} of {} at once: probably a cut",
+                        "{}  lost {} of {} at once: {}",
                         humantime::format_rfc3339_seconds(now),
                         together.lost,
-                        together.of
+                        together.of,
+                        likely_cause(together.lost, together.exited)
                     ))?;
                 }
             }

@@ -18,6 +18,7 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 use hobnob_api::names::printable;
 use hobnob_api::{
     Datacenter, Duplicate, Grade, Info, Instance, InstanceStatus, MassLoss, Member, Members,
+    likely_cause,
 };
 use serde::Serialize;
 
@@ -146,11 +147,7 @@ pub(crate) fn warn_of_name_conflicts(members: &[Member]) {
 
 /// A mass loss in a few words, such as `12 of 20, 34s ago: probably a cut; 3 of 12 are back`.
 fn mass_loss(MassLoss { ago_ms, lost, of, back, exited, .. }: &MassLoss) -> String {
-    let cause = match exited {
-        0 => "probably a cut".to_owned(),
-        all if all >= lost => "their processes exited".to_owned(),
-        some => format!("probably a cut; the processes of {some} exited"),
-    };
+    let cause = likely_cause(*lost, *exited);
     let back = if *back > 0 { format!("; {back} of {lost} are back") } else { String::new() };
     format!("{lost} of {of}, {} ago: {cause}{back}", age(*ago_ms))
 }

@@ -61,7 +61,10 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
                 revision: 2,
                 isolated: false,
                 changes: vec![change(MemberEventKind::Down, member("a22", "down"))],
-                lost_together: vec![LostTogether { lost: 12, of: 20 }],
+                lost_together: vec![
+                    LostTogether { lost: 12, of: 20, exited: 0 },
+                    LostTogether { lost: 12, of: 20, exited: 12 },
+                ],
             }),
         ]
     };
@@ -69,10 +72,11 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
     assert_eq!(requests, [Request::WatchMembers(WatchMembersQuery::default())]);
     let text = stdout(&output);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text} {}", stderr(&output));
+    assert_eq!(lines.len(), 5, "{text} {}", stderr(&output));
     assert!(lines[0].contains("  alive        a1 "), "{text}");
     assert!(lines[2].contains("  down         a22 "), "{text}");
     assert!(lines[3].ends_with("  lost 12 of 20 at once: probably a cut"), "{text}");
+    assert!(lines[4].ends_with("  lost 12 of 20 at once: their processes exited"), "{text}");
 
     let (output, _) = ScriptedAgent::start(vec![script()]).run(&["watch", "--members", "--json"]);
     let text = stdout(&output);

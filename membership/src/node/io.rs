@@ -156,6 +156,8 @@ pub enum Event {
         nodes: Vec<NodeId>,
         /// The number of members before, this one included.
         of: usize,
+        /// The number of the lost members whose processes are known to have exited. A cut ends no process.
+        exited: usize,
     },
     /// Members of a mass loss are back, or gone for good, and for two seconds no more were.
     BackTogether {

@@ -147,18 +147,17 @@ impl Node {
             return;
         }
         let of = self.active_members() + lost.len();
+        let exited = lost.iter().filter(|node| self.has_exited(**node)).count();
         if is_probably_a_cut(lost.len(), of) {
             self.counters.mass_losses += 1;
             if self.losses.groups.len() >= MAX_MASS_LOSSES {
                 self.losses.groups.remove(0);
             }
-            let has_exited = |node: &&NodeId| self.has_exited(**node);
-            let exited = lost.iter().filter(has_exited).count();
             let group = MassLoss { exited, ..MassLoss::new(lost.clone(), of, since) };
             self.losses.groups.push(group);
         }
         if self.is_connected() {
-            self.emit(Event::LostTogether { nodes: lost.into_iter().collect(), of });
+            self.emit(Event::LostTogether { nodes: lost.into_iter().collect(), of, exited });
         }
     }
 

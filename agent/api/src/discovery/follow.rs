@@ -10,13 +10,14 @@ use hobnob_balancer::{Layered, Nearness, Prefer, Selector};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::backoff::Backoff;
 use super::known::{Known, Locality, Scope};
 use super::{DiscoveryConfig, View};
 use crate::ErrorCode;
-use crate::client::{Client, ClientError, WatchEvent};
+use crate::backoff::Backoff;
+use crate::client::{Client, ClientError};
 use crate::clock::Moment;
 use crate::types::{Instance, Request, Response, WatchQuery};
+use crate::watching::WatchEvent;
 
 /// Time between two moves of the balancer's clock.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(250);

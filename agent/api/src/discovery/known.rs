@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hobnob_balancer::{Layer, Nearness, Place, Selector, Target};
 
-use crate::client::WatchEvent;
 use crate::node_id::NodeId;
 use crate::types::{Datacenters, Grade, Instance, InstanceStatus};
+use crate::watching::WatchEvent;
 
 /// The agent's datacenter and zone. Preferences are seen from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,6 @@
 //! # }
 //! ```
 
-pub(crate) mod backoff;
 mod follow;
 mod known;
 #[cfg(test)]

@@ -39,6 +39,16 @@ pub struct MassLoss {
     pub exited: usize,
 }
 
+/// The likely cause of a loss of many, when so many of the lost members are known to have exited.
+#[must_use]
+pub fn likely_cause(lost: usize, exited: usize) -> String {
+    match exited {
+        0 => "probably a cut".to_owned(),
+        all if all >= lost => "their processes exited".to_owned(),
+        some => format!("probably a cut; the processes of {some} exited"),
+    }
+}
+
 /// One member of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {

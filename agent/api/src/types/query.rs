@@ -1,6 +1,7 @@
 //! Questions about a service: its instances, an instance for a call, the outcome of that call, its changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub struct Query {
     pub wait: Option<Wait>,
 }
 
+/// The longest wait of a [`Wait`] that names none.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+
 /// Asks that an answer waits for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +63,14 @@ pub struct Wait {
     /// Milliseconds after which it answers in any case: 60,000 when absent, 300,000 at most.
     #[serde(default, skip_serializing_if = "is_default")]
     pub timeout_ms: Option<u64>,
+}
+
+impl Wait {
+    /// The time after which the agent answers in any case.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis)
+    }
 }
 
 impl Query {

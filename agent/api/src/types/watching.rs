@@ -159,4 +159,7 @@ pub struct LostTogether {
     pub lost: usize,
     /// The number of members before.
     pub of: usize,
+    /// The number of them whose processes are known to have exited. A cut ends no process.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub exited: usize,
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Event, MembersEvent, Told, Watch, WatchEvent};
+use crate::backoff::Backoff;
 use crate::client::{Client, ClientError};
-use crate::discovery::backoff::Backoff;
 use crate::types::{Request, Reset, WatchAllQuery, WatchMembersQuery, WatchQuery};
 use crate::{ErrorCode, ErrorKind};
 

@@ -8,14 +8,57 @@ mod tests;
 
 use std::marker::PhantomData;
 
+use futures_util::FutureExt;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Client, ClientError, answer};
-use crate::types::{Changes, Instances, MemberChanges, Members, Request, Reset, Response};
+use crate::types::{
+    Changes, Instances, MemberChanges, Members, Request, Reset, Response, WatchAllQuery,
+    WatchMembersQuery, WatchQuery,
+};
 
 pub use follow::{Follow, Followed, Subject};
 pub use picture::{MemberPicture, Picture};
+
+impl Client {
+    /// Follows a service on this connection: its instances now, then its changes.
+    ///
+    /// # Errors
+    /// When the request cannot be sent. A refusal comes as the first event.
+    pub async fn watch(self, query: WatchQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows all services on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_all(self, query: WatchAllQuery) -> Result<Watch, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows the members on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_members(
+        self,
+        query: WatchMembersQuery,
+    ) -> Result<Watch<MembersEvent>, ClientError> {
+        self.follow(&query).await
+    }
+
+    /// Follows anything that can be followed, on this connection. A [`Follow`] connects again.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn follow<S: Subject>(mut self, subject: &S) -> Result<Watch<S::Event>, ClientError> {
+        let id = self.send(subject.request()).await?;
+        Ok(Watch::new(self, id))
+    }
+}
 
 /// An event of a watch of instances. In JSON it is the response that it came as.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,6 +164,8 @@ pub struct Watch<E = WatchEvent> {
     id: u64,
     begun: bool,
     ended: bool,
+    /// The time at which the agent last said something, or was asked for a sign of life.
+    silent_since: Instant,
     /// Whether the agent was asked for a sign of life, and has said nothing since.
     asked: bool,
     /// The parts of an event that is not whole yet.
@@ -136,6 +181,7 @@ impl<E> Watch<E> {
             id,
             begun: false,
             ended: false,
+            silent_since: Instant::now(),
             asked: false,
             parts: None,
             told: Told::default(),
@@ -159,17 +205,26 @@ impl<E> Watch<E> {
     async fn receive(&mut self) -> Result<Response, ClientError> {
         loop {
             let within = self.client.within();
-            let Ok(reply) = timeout(within, self.client.receive_any()).await else {
+            let limit = self.silent_since + within;
+            let mut received = timeout_at(limit, self.client.receive_any()).await.ok();
+            if received.is_none() {
+                // A caller that comes late finds what is there only after the runtime has looked.
+                yield_now().await;
+                received = self.client.receive_any().now_or_never();
+            }
+            let Some(reply) = received else {
                 if self.asked || !self.begun {
                     let path = self.client.path().to_owned();
                     return Err(ClientError::Timeout { path, within });
                 }
-                self.client.send(Request::Info {}).await?;
                 self.asked = true;
+                self.silent_since = Instant::now();
+                self.client.send(Request::Info {}).await?;
                 continue;
             };
             let reply = reply?;
             self.asked = false;
+            self.silent_since = Instant::now();
             if reply.id != self.id && reply.id != 0 {
                 continue;
             }
@@ -196,7 +251,7 @@ impl<E> Watch<E> {
 impl<E: Event> Watch<E> {
     /// The next event, as soon as there is one; none after an error. The first event has to come in time, also that of a
     /// watch that resumes. Later an agent that says nothing for this time is asked for a sign of life, which has to come
-    /// in time as well. Cancelling the wait loses no event.
+    /// in time as well. Cancelling the wait loses no event, and begins no time anew.
     pub async fn next(&mut self) -> Option<Result<E, ClientError>> {
         if self.ended {
             return None;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
 use super::*;
 use crate::codec::BinaryCodec;
 use crate::testing::instance;
-use crate::types::{Call, Instance, InstanceStatus, Query, Reply, WatchAllQuery, WatchQuery};
+use crate::types::{Call, Instance, InstanceStatus, Query, Reply};
 use crate::{ApiError, ErrorCode};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -60,6 +61,23 @@ fn ids<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Vec<&'a str> {
 }
 
 #[tokio::test]
+async fn a_watch_gives_instances_then_changes_then_ends() {
+    let agent = Agent::start();
+    let client = Client::connect(agent.socket()).await.unwrap();
+    let mut watch = client.watch(WatchQuery::new("web")).await.unwrap();
+    let (mut server, call) = agent.call().await;
+    server.send(&Reply::new(call.id, all(4, vec![]))).await.unwrap();
+    server.send(&Reply::new(call.id, changes(5, vec![]))).await.unwrap();
+    let first = watch.next().await.unwrap().unwrap();
+    assert_eq!((first.is_whole(), first.revision()), (true, 4));
+    let then = watch.next().await.unwrap().unwrap();
+    assert_eq!((then.is_whole(), then.revision()), (false, 5));
+    drop(server);
+    assert!(matches!(watch.next().await, Some(Err(ClientError::Closed { .. }))));
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test]
 async fn the_parts_of_an_event_are_one_event() {
     let agent = Agent::start();
     let client = Client::connect(agent.socket()).await.unwrap();
@@ -98,6 +116,32 @@ async fn an_answer_that_is_too_long_is_asked_for_in_pages() {
     let asking = client.call(Request::Resolve(Query::new("web")));
     let ((), answer) = tokio::join!(serving, asking);
     assert_eq!(answer.unwrap(), all(9, vec![instance("a"), instance("b")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_is_noticed_also_by_a_caller_that_cancels_its_waits() {
+    let agent = Agent::start();
+    let client = Client::connect(agent.socket()).await.unwrap().answer_within(WITHIN);
+    let mut watch = client.watch(WatchQuery::new("web")).await.unwrap();
+    let (mut server, call) = agent.call().await;
+    server.send(&greeting(call.id, RUN, all(1, vec![]))).await.unwrap();
+    assert!(watch.next().await.unwrap().is_ok());
+    let tick = WITHIN / 4;
+    let mut next = async |ticks: u32| {
+        for _ in 0..ticks {
+            if let Ok(event) = timeout(tick, watch.next()).await {
+                return event;
+            }
+        }
+        None
+    };
+    assert!(next(6).await.is_none());
+    let asked = timeout(WITHIN, server.next()).await.expect("asked").unwrap().unwrap().unwrap();
+    assert_eq!(asked.request, Request::Info {});
+    server.send(&Reply::new(asked.id, Response::Leaving {})).await.unwrap();
+    assert!(next(6).await.is_none(), "it has said something");
+    let error = next(6).await.expect("noticed").unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ pub(crate) fn resolve(
 /// The instances that are not older than the query allows.
 ///
 /// # Errors
-/// None of them would be offered, and without the limit one would be.
+/// None of those that are offered without the limit is among them. What stands in for those is no answer: a [pick](super::pick)
+/// chooses none of it either.
 fn not_older<'a>(
     registry: &Registry,
     query: &Query,
@@ -75,8 +76,8 @@ fn not_older<'a>(
     let age = |entry: &Arc<Entry>| millis(registry.age(entry));
     let (young, old): (Vec<_>, Vec<_>) =
         matching.into_iter().partition(|entry| age(entry) <= max_age_ms);
-    if before.is_some() && offered(&young).is_none() {
-        let youngest = old.iter().filter(|entry| entry.grade().is_some()).map(|entry| age(entry));
+    if before.is_some() && offered(&young) != before {
+        let youngest = old.iter().filter(|entry| entry.grade() == before).map(|entry| age(entry));
         return Err(too_old(&query.service, youngest.min().unwrap_or_default(), max_age_ms));
     }
     Ok(young)
@@ -217,6 +218,12 @@ mod tests {
             assert_eq!(refused.code, ErrorCode::AnswerTooOld);
             assert!(refused.message.contains("5000 ms old or older"), "{refused}");
         }
+        writer.apply(instance(OWN, "near", InstanceStatus::Unknown));
+        writer.publish();
+        let query = serde_json::from_value(young(1)).expect("a query");
+        let refused = resolve(&registry, &query, false).expect_err("too old");
+        assert!(refused.message.contains("5000 ms old or older"), "{refused}");
+        writer.apply(instance(OWN, "near", InstanceStatus::Gone));
         writer.apply(instance(OTHER, "far", InstanceStatus::Unhealthy));
         writer.publish();
         assert_eq!(found(&registry, young(1)), [], "there is nothing to offer at any age");

@@ -11,11 +11,12 @@ use hobnob_api::{Instances, MassLoss, Member, Members, Response, Services};
 
 use super::{Snapshot, summary};
 use crate::budget::{Budget, Exhausted, Held};
+use crate::queries::watch::{member_answer_bytes, member_bytes};
 use crate::services::Shown;
 
 /// A page ends when it has as many bytes, so that no page is long to write.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
-/// Bytes of a member or a service around its texts.
+/// Bytes of a service around its texts.
 const AROUND_BYTES: usize = 256;
 
 /// The pages that are not told yet. There is at least one.
@@ -66,7 +67,7 @@ impl Pages {
     /// There is no room for them.
     pub(crate) fn of_members(list: Members, allowance: &Arc<Budget>) -> Result<Self, Exhausted> {
         let Members { revision, isolated, members, mass_losses } = list;
-        let held = allowance.hold(members.len() * AROUND_BYTES)?;
+        let held = allowance.hold(members.iter().map(member_bytes).sum())?;
         Ok(Self {
             revision,
             isolated,
@@ -99,9 +100,8 @@ impl Pages {
             }
             Rest::Members(rest, mass_losses) => {
                 let members = page(rest, |member| {
-                    let texts = [&member.name, &member.datacenter, &member.zone];
-                    let bytes: usize = texts.iter().map(|text| 6 * text.len()).sum();
-                    (member, AROUND_BYTES + bytes)
+                    let bytes = member_answer_bytes(&member);
+                    (member, bytes)
                 });
                 let more = !rest.as_slice().is_empty();
                 // The first page tells the losses.
@@ -148,7 +148,7 @@ mod tests {
         };
         let budget = Budget::new(MAX_CONNECTION_BYTES);
         let mut pages = Pages::of_members(list, &budget).expect("room");
-        assert!(budget.held() > 0);
+        assert!(budget.held() > COUNT * (256 + members[0].name.len()), "texts count");
         let mut told = Vec::new();
         for number in 1.. {
             let (Response::Members(page), more) = pages.next() else { panic!("members") };

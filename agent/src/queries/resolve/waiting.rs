@@ -1,14 +1,11 @@
 //! Questions that wait for a change.
 
-use std::time::Duration;
-
 use hobnob_api::{ApiError, ErrorCode, Wait};
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock::millis;
 use crate::services::{Registry, ServiceKey, Since};
 
-/// The longest wait of a question that names none, in milliseconds.
-const DEFAULT_WAIT_MS: u64 = 60_000;
 /// The longest wait, in milliseconds. A connection answers no other call meanwhile, and keeps its place.
 const MAX_WAIT_MS: u64 = 300_000;
 
@@ -22,7 +19,7 @@ pub(crate) async fn wait_for_change(
     key: &ServiceKey,
     wait: &Wait,
 ) -> Result<bool, ApiError> {
-    let timeout_ms = wait.timeout_ms.unwrap_or(DEFAULT_WAIT_MS);
+    let timeout_ms = millis(wait.longest());
     if !(1..=MAX_WAIT_MS).contains(&timeout_ms) {
         let message = format!("the wait of {timeout_ms} ms is not from 1 to {MAX_WAIT_MS}");
         return Err(ApiError::new(ErrorCode::OutOfRange, message));
@@ -30,7 +27,7 @@ pub(crate) async fn wait_for_change(
     if !registry.is_of_this_run(wait.since, wait.run.as_deref()) {
         return Ok(false);
     }
-    let until = Instant::now() + Duration::from_millis(timeout_ms);
+    let until = Instant::now() + wait.longest();
     let mut subscription = registry.subscribe(key.clone());
     loop {
         subscription.mark_seen();
@@ -47,6 +44,7 @@ pub(crate) async fn wait_for_change(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use hobnob_membership::view::InstanceStatus;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hobnob_api::{
-    ApiError, Datacenters, Member, MemberChange, MemberChanges, Members, Reset, WatchMembersQuery,
+    ApiError, Datacenters, Member, MemberChange, MemberChanges, MemberEventKind, Members, Reset,
+    WatchMembersQuery,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -11,9 +12,10 @@ use tokio::time::Instant;
 use super::{Event, MAX_PART_BYTES, Told, UNFINISHED, WATCH_BYTES, collect};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::queries::asked::check_datacenters;
-use crate::services::{MemberNews, MembersSince, Registry};
+use crate::queries::members::NameConflicts;
+use crate::services::{KnownMember, MemberNews, MembersSince, Registry};
 
-/// Bytes of a member in an answer, its texts aside.
+/// Bytes of a member, its texts aside.
 const AROUND_MEMBER_BYTES: usize = 256;
 
 /// Follows the members. It sleeps until one of them changes.
@@ -47,6 +49,17 @@ struct Rest {
 enum News {
     Present(Member),
     News(MemberNews),
+}
+
+impl News {
+    /// The bytes that it takes while it is not told.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Present(member) => member_bytes(member),
+            // The member is shared with the registry.
+            Self::News(_) => AROUND_MEMBER_BYTES,
+        }
+    }
 }
 
 impl MembersWatch {
@@ -110,13 +123,8 @@ impl MembersWatch {
             Some(seen) => match self.registry.members_since(seen) {
                 (MembersSince::Changes(news), revision) => {
                     self.seen = Some(revision);
-                    let is_asked = |news: &MemberNews| match news {
-                        MemberNews::Changed(_, known) => {
-                            self.datacenters.contains(&known.member.datacenter)
-                        }
-                        MemberNews::LostTogether(_) => true,
-                    };
-                    let news: Vec<_> = news.into_iter().filter(is_asked).map(News::News).collect();
+                    let asked = news.into_iter().filter_map(|news| self.as_asked(news));
+                    let news: Vec<_> = asked.map(News::News).collect();
                     if is_first || !news.is_empty() {
                         self.prepare(news, revision, seen, None)?;
                     }
@@ -134,10 +142,30 @@ impl MembersWatch {
         let now = self.registry.now();
         let asked =
             members.values().filter(|known| self.datacenters.contains(&known.member.datacenter));
-        let mut present: Vec<Member> = asked.map(|known| known.shown(now)).collect();
+        let conflicts = NameConflicts::among(members.values().map(|known| &known.member));
+        let show = |known: &Arc<KnownMember>| {
+            let mut member = known.shown(now);
+            conflicts.mark(&mut member);
+            member
+        };
+        let mut present: Vec<Member> = asked.map(show).collect();
         present.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
         let present = present.into_iter().map(News::Present).collect();
         self.prepare(present, revision, UNFINISHED, Some(reset))
+    }
+
+    /// The news as a watch of these datacenters tells it; `None` if it does not. A member that moved to another datacenter is
+    /// told once more, as it was.
+    fn as_asked(&self, news: MemberNews) -> Option<MemberNews> {
+        let MemberNews::Changed(kind, now, before) = news else { return Some(news) };
+        let is_asked =
+            |known: &Arc<KnownMember>| self.datacenters.contains(&known.member.datacenter);
+        if is_asked(&now) {
+            return Some(MemberNews::Changed(kind, now, before));
+        }
+        let before = before.filter(is_asked)?;
+        let kind = if kind.is_gone() { kind } else { MemberEventKind::Forgotten };
+        Some(MemberNews::Changed(kind, before, None))
     }
 
     fn prepare(
@@ -147,7 +175,7 @@ impl MembersWatch {
         unfinished: u64,
         whole: Option<Option<Reset>>,
     ) -> Result<(), Exhausted> {
-        let held = Arc::new(self.allowance.hold(news.len() * AROUND_MEMBER_BYTES)?);
+        let held = Arc::new(self.allowance.hold(news.iter().map(News::bytes).sum())?);
         let (starts_over, reset) = (whole.is_some(), whole.flatten());
         let news = news.into_iter();
         self.rest = Some(Rest { news, revision, unfinished, starts_over, reset, held });
@@ -158,29 +186,36 @@ impl MembersWatch {
     fn tell_part(&mut self, mut rest: Rest) -> Told {
         let now = self.registry.now();
         let isolated = self.registry.is_isolated();
+        let known = self.registry.members().0;
+        let conflicts = NameConflicts::among(known.values().map(|known| &known.member));
         let (mut members, mut changes, mut lost_together) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = 0;
         while bytes < MAX_PART_BYTES
             && let Some(news) = rest.news.next()
         {
-            bytes += AROUND_MEMBER_BYTES;
             match news {
                 News::Present(member) if rest.starts_over => {
-                    bytes += member_bytes(&member);
+                    bytes += member_answer_bytes(&member);
                     members.push(member);
                 }
                 // Of the whole picture, after its first part.
                 News::Present(member) => {
-                    bytes += member_bytes(&member);
-                    let event = hobnob_api::MemberEventKind::Changed;
+                    bytes += member_answer_bytes(&member);
+                    let event = MemberEventKind::Changed;
                     changes.push(MemberChange { event, member });
                 }
-                News::News(MemberNews::Changed(event, known)) => {
-                    let member = known.shown(now);
-                    bytes += member_bytes(&member);
+                News::News(MemberNews::Changed(event, known, _)) => {
+                    let mut member = known.shown(now);
+                    if !event.is_gone() {
+                        conflicts.mark(&mut member);
+                    }
+                    bytes += member_answer_bytes(&member);
                     changes.push(MemberChange { event, member });
                 }
-                News::News(MemberNews::LostTogether(lost)) => lost_together.push(lost),
+                News::News(MemberNews::LostTogether(lost)) => {
+                    bytes += AROUND_MEMBER_BYTES;
+                    lost_together.push(lost);
+                }
             }
         }
         let more = !rest.news.as_slice().is_empty();
@@ -196,8 +231,89 @@ impl MembersWatch {
     }
 }
 
-fn member_bytes(member: &Member) -> usize {
+/// The bytes of a member in memory.
+pub(crate) fn member_bytes(member: &Member) -> usize {
+    AROUND_MEMBER_BYTES + texts(member)
+}
+
+/// The most bytes of a member in an answer.
+pub(crate) fn member_answer_bytes(member: &Member) -> usize {
     // Each byte of a text takes six at most, as in `\u001b`.
+    AROUND_MEMBER_BYTES + 6 * texts(member)
+}
+
+fn texts(member: &Member) -> usize {
     let texts = [&member.name, &member.gossip_address, &member.datacenter, &member.zone];
-    6 * texts.iter().map(|text| text.len()).sum::<usize>()
+    texts.iter().map(|text| text.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hobnob_api::MemberStatus;
+    use hobnob_membership::NodeId;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::budget::MAX_CONNECTION_BYTES;
+    use crate::services::testing::{self, registry};
+
+    fn member(number: u64, name: &str, datacenter: &str) -> (NodeId, KnownMember) {
+        let known = testing::member(name, number, MemberStatus::Alive);
+        let gossip_address = format!("127.0.0.1:{number}");
+        let member = Member { gossip_address, datacenter: datacenter.to_owned(), ..known };
+        (NodeId(number), KnownMember { member, down_since: None })
+    }
+
+    fn watch(registry: &Arc<Registry>, datacenter: Datacenters) -> MembersWatch {
+        let query = WatchMembersQuery { datacenter, ..WatchMembersQuery::default() };
+        let allowance = Budget::new(MAX_CONNECTION_BYTES);
+        MembersWatch::new(registry.clone(), query, allowance).expect("room")
+    }
+
+    async fn next(watch: &mut MembersWatch) -> Event {
+        let told = timeout(Duration::from_secs(60), watch.next()).await;
+        told.expect("an event").expect("room").event
+    }
+
+    /// The next changes: the event, the name, the datacenter and whether another one has the name.
+    async fn changes(watch: &mut MembersWatch) -> Vec<(MemberEventKind, String, String, bool)> {
+        let Event::MemberChanges(told) = next(watch).await else { panic!("changes") };
+        let told = told.changes.into_iter().map(|change| {
+            let Member { name, datacenter, name_conflict, .. } = change.member;
+            (change.event, name, datacenter, name_conflict)
+        });
+        told.collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_moves_to_a_datacenter_that_is_not_asked_for_is_forgotten() {
+        let (registry, writer) = registry();
+        writer.reconcile_members([member(1, "a", "dc1"), member(2, "b", "dc2")].into());
+        let mut watch = watch(&registry, Datacenters::named(["dc1"]).expect("one"));
+        let Event::Members(first) = next(&mut watch).await else { panic!("members") };
+        assert_eq!(first.members.len(), 1);
+        writer.reconcile_members([member(1, "a", "dc3"), member(2, "b", "dc1")].into());
+        let told = |kind, name: &str| (kind, name.to_owned(), "dc1".to_owned(), false);
+        let moved = [told(MemberEventKind::Forgotten, "a"), told(MemberEventKind::Changed, "b")];
+        assert_eq!(changes(&mut watch).await, moved);
+        writer.reconcile_members([member(1, "c", "dc3"), member(2, "d", "dc1")].into());
+        let left = [told(MemberEventKind::Changed, "d")];
+        assert_eq!(changes(&mut watch).await, left, "and never again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_two_living_members_have_is_told_as_a_conflict() {
+        let (registry, writer) = registry();
+        writer.reconcile_members([member(1, "a", "dc1"), member(2, "a", "dc2")].into());
+        let mut watch = watch(&registry, Datacenters::named(["dc1"]).expect("one"));
+        let Event::Members(first) = next(&mut watch).await else { panic!("members") };
+        assert!(first.members[0].name_conflict, "with one of another datacenter");
+        for (name, conflicts) in [("b", false), ("a", true)] {
+            writer.reconcile_members([member(1, name, "dc1"), member(2, "a", "dc2")].into());
+            let told = changes(&mut watch).await;
+            assert_eq!((told[0].1.as_str(), told[0].3), (name, conflicts));
+        }
+    }
 }

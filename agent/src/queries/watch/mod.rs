@@ -27,7 +27,7 @@ use crate::services::{
 
 use memory::Memory;
 
-pub(crate) use members::MembersWatch;
+pub(crate) use members::{MembersWatch, member_answer_bytes, member_bytes};
 
 /// After a change was told, the next ones are collected for this long. The first after a quiet time is told at once.
 const COALESCE: Duration = Duration::from_millis(5);

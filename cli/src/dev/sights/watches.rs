@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hobnob_api::client::{Client, ClientError, WatchEvent};
-use hobnob_api::{Instance, InstanceStatus, WatchQuery};
+use hobnob_api::client::{Client, ClientError};
+use hobnob_api::{Instance, InstanceStatus, WatchEvent, WatchQuery};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;

@@ -1,7 +1,6 @@
 //! The state that a connection keeps from call to call.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use hobnob_api::codec::Malformed;
 use hobnob_api::{API_VERSION, ApiError, Call, ErrorCode, Reply, Request, Response};
@@ -14,8 +13,9 @@ use super::super::door::Accepted;
 use super::super::handler::Handler;
 use super::super::places::Place;
 use crate::budget::{Budget, Exhausted, Held};
-use crate::clock::rfc3339;
+use crate::clock::wall_clock_ms;
 use crate::queries::pick::Picks;
+use crate::queries::timestamp::timestamp;
 use crate::queries::watch::{Event, MembersWatch, Told, Watch};
 use crate::services::Shown;
 
@@ -62,7 +62,7 @@ fn event(id: u64, told: Told) -> Outgoing {
         Event::Members(members) => Response::Members(members),
         Event::MemberChanges(changes) => Response::MemberChanges(changes),
     };
-    let time = Some(rfc3339(SystemTime::now()));
+    let time = Some(timestamp(wall_clock_ms()));
     let reply = Reply { time, reset, more, ..Reply::new(id, response) };
     Outgoing { reply, ends: false, _held: Some(held) }
 }

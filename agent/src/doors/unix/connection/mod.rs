@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hobnob_api::codec::{BinaryCodec, CodecError, Dialect, JsonCodec, Malformed};
-use hobnob_api::{ApiError, Call, ErrorCode, Reply, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hobnob_api::{ApiError, Call, ErrorCode, Query, Reply, Request, Response};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, Body};
@@ -21,7 +20,7 @@ use super::handler::Handler;
 use crate::budget::MAX_CONNECTION_BYTES;
 use crate::services::Shown;
 use conversation::{Conversation, Outgoing};
-use stream::{Buffered, Output};
+use stream::{Buffered, Output, Peer};
 
 /// Replies of watches that wait to be written, one for each watch that a connection may have. A watch waits when they are full,
 /// and catches up afterwards.
@@ -36,10 +35,10 @@ pub(super) async fn serve<S>(
     accepted: Accepted,
 ) -> Result<(), CodecError>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Peer,
 {
     let allowance = accepted.door.budget.part(MAX_CONNECTION_BYTES);
-    // Nothing is nothing to refuse.
+    // Holding 0 bytes cannot fail.
     let (Ok(reading), Ok(writing)) = (allowance.hold(0), allowance.hold(0)) else { return Ok(()) };
     let mut buffered = Buffered::new(stream, reading);
     tokio::select! {
@@ -64,6 +63,12 @@ where
     }
 }
 
+/// Whether the answer to a call waits for a change. It is of no use to a client that is gone, and changes nothing.
+fn is_wait(call: &Result<Call, Malformed>) -> bool {
+    let Ok(call) = call else { return false };
+    matches!(call.request, Request::Resolve(Query { wait: Some(_), .. }))
+}
+
 /// Answers calls. All calls of a read are answered before anything is written, so that pipelined calls share a write. An
 /// answer that takes time delays neither those before it nor the watches.
 async fn converse<S, C>(
@@ -73,7 +78,7 @@ async fn converse<S, C>(
     conversation: impl FnOnce(mpsc::Sender<Outgoing>) -> Conversation,
 ) -> Result<(), CodecError>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Peer,
     C: tokio_util::codec::Decoder<Item = Result<Call, Malformed>, Error = CodecError>
         + for<'a> tokio_util::codec::Encoder<&'a Reply<Shown>, Error = CodecError>,
 {
@@ -90,6 +95,7 @@ where
         match decoded {
             Ok(Some(call)) => {
                 let mut has_ended = false;
+                let waits = is_wait(&call);
                 let answered = {
                     let mut answer = pin!(conversation.answer(call));
                     let mut answered = answer.as_mut().now_or_never();
@@ -99,7 +105,11 @@ where
                             reply = &mut answer => answered = Some(reply),
                             Some(event) = waiting.recv(), if !has_ended => {
                                 has_ended = add_event(&mut output, &mut codec, event)?;
+                                if has_ended && waits {
+                                    break;
+                                }
                             }
+                            () = buffered.gone(), if waits => return Ok(()),
                         }
                     }
                     answered.flatten()

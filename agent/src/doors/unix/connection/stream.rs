@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hobnob_api::codec::CodecError;
 use hobnob_api::{API_VERSION, ApiError, ErrorCode, Reply, Response};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, Ready};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
 use tokio_util::codec::Encoder;
 
 use crate::budget::{Exhausted, Held};
@@ -22,6 +23,22 @@ const MAX_IDLE_BYTES: usize = 64 << 10;
 /// A client that takes no byte of its replies for this long has stopped reading them.
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
 
+/// Time between two looks whether the client of a question that waits is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A stream to a client.
+pub(crate) trait Peer: AsyncRead + AsyncWrite + Unpin {
+    /// Whether the client has closed it. One that only sends no more still takes answers, and has not.
+    fn is_closed(&self) -> impl Future<Output = bool> + Send;
+}
+
+impl Peer for UnixStream {
+    async fn is_closed(&self) -> bool {
+        let ready = self.ready(Interest::WRITABLE).await;
+        ready.is_ok_and(Ready::is_write_closed)
+    }
+}
+
 /// A stream with the calls that were received.
 pub(super) struct Buffered<S> {
     stream: S,
@@ -30,7 +47,7 @@ pub(super) struct Buffered<S> {
     held: Held,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
+impl<S: Peer> Buffered<S> {
     pub(super) fn new(stream: S, held: Held) -> Self {
         Self { stream, received: BytesMut::new(), held }
     }
@@ -39,6 +56,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     pub(super) async fn read(&mut self) -> Result<usize, CodecError> {
         self.received.reserve(READ_BYTES);
         Ok(self.stream.read_buf(&mut self.received).await?)
+    }
+
+    /// Waits until the client is gone.
+    pub(super) async fn gone(&self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.stream.is_closed().await {
+                return;
+            }
+        }
     }
 
     /// Counts what was received and not taken yet: half a call.

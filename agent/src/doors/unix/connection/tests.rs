@@ -9,7 +9,10 @@ use std::time::Duration;
 use hobnob_api::Settings;
 use hobnob_membership::view::InstanceStatus;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -68,6 +71,13 @@ impl AsyncWrite for Counted {
     }
 }
 
+impl Peer for Counted {
+    /// A pipe does not tell.
+    async fn is_closed(&self) -> bool {
+        false
+    }
+}
+
 struct Client {
     stream: DuplexStream,
     writes: Arc<AtomicUsize>,
@@ -84,6 +94,25 @@ fn connect() -> (Client, Writer) {
 
 /// A connection to an agent with this driver, whose clients may make it hold so many bytes.
 fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
+    let (stream, served) = duplex(1 << 20);
+    let writes = Arc::new(AtomicUsize::new(0));
+    let served = Counted { stream: served, writes: writes.clone() };
+    let Served { serving, registry, budget, writer } = serve_on(served, driver, client_bytes);
+    (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
+}
+
+struct Served {
+    serving: JoinHandle<Result<(), CodecError>>,
+    registry: Arc<Registry>,
+    budget: Arc<Budget>,
+    writer: Writer,
+}
+
+/// Serves a stream as an agent with this driver, which has one instance of the service `web`.
+fn serve_on<S>(stream: S, driver: DriverHandle, client_bytes: usize) -> Served
+where
+    S: Peer + Send + Sync + 'static,
+{
     let (registry, mut writer) = registry();
     writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
     writer.publish();
@@ -120,14 +149,11 @@ fn connect_to(driver: DriverHandle, client_bytes: usize) -> (Client, Writer) {
         log: LogLevels::new(None),
         history: History::silent(),
     };
-    let (stream, served) = duplex(1 << 20);
-    let writes = Arc::new(AtomicUsize::new(0));
-    let served = Counted { stream: served, writes: writes.clone() };
     let place = door.places.take().expect("a place");
     let accepted =
         Accepted { door, place, caller: Caller { uid: 0, gid: None, pid: None, agent: None } };
-    let serving = tokio::spawn(serve(served, Arc::new(handler), accepted));
-    (Client { stream, writes, serving, registry, budget, received: Vec::new() }, writer)
+    let serving = tokio::spawn(serve(stream, Arc::new(handler), accepted));
+    Served { serving, registry, budget, writer }
 }
 
 impl Client {
@@ -259,6 +285,32 @@ async fn a_slow_call_delays_neither_a_watch_nor_the_answers_before_it() {
         writer.publish();
         let change = client.reply().await.expect("the watch goes on");
         assert_eq!(change["response"]["changes"]["instances"][0]["id"], id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_waits_ends_with_its_client_and_not_with_what_its_client_sends() {
+    for is_gone in [true, false] {
+        let (mut client, served) = UnixStream::pair().expect("a pair");
+        let Served { serving, registry, mut writer, .. } =
+            serve_on(served, DriverHandle::stopped(), MAX_CLIENT_BYTES);
+        let wait = json!({ "since": registry.revision(), "timeout_ms": 300_000 });
+        let resolve = json!({ "resolve": { "service": "web", "wait": wait } });
+        let call = format!("{}\n", json!({ "id": 1, "request": resolve }));
+        client.write_all(call.as_bytes()).await.expect("sent");
+        if is_gone {
+            drop(client);
+            let ended = timeout(LONG, serving).await.expect("the wait ends");
+            assert!(ended.expect("no panic").is_ok());
+            continue;
+        }
+        client.shutdown().await.expect("sends no more");
+        assert!(timeout(LONG, client.readable()).await.is_err(), "it waits");
+        writer.apply(instance(OWN, "b", InstanceStatus::Healthy));
+        writer.publish();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.contains("\"id\":\"b\""), "{answer}");
     }
 }
 
