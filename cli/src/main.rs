@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use exit::Exit;
 
 fn main() -> ExitCode {
-    signals::outlive_hangups();
+    signals::outlive();
     let cli = args::parse();
     let exit = commands::run(cli).unwrap_or_else(|error| {
         let exit = Exit::of(&error);

@@ -1,5 +1,6 @@
 //! The signals that ask a process to stop.
 
+use std::ffi::OsString;
 use std::fs;
 use std::future;
 use std::io;
@@ -92,18 +93,55 @@ impl StopSignals {
     }
 }
 
-/// Lets SIGHUP end this process no more, from now on, if it is the process of an agent. An agent reads its files before it
-/// listens to signals, and a SIGHUP that comes meanwhile asks for what it does anyway.
-pub(crate) fn outlive_hangups() {
-    let is_agent = std::env::args_os().nth(1).is_some_and(|command| command == "agent");
-    if !is_agent || is_ignored(Number::HUP) {
+/// Lets two signals end this process no more, from now on, if it is the process of an agent. An agent reads its files before it
+/// listens to signals, and a SIGHUP that comes meanwhile asks for what it does anyway. SIGXFSZ comes with a write beyond the
+/// limit of file sizes, which then fails as on a full disk.
+pub(crate) fn outlive() {
+    if !is_agent(std::env::args_os().skip(1)) {
         return;
     }
     // A handler stays installed without the runtime and the value that it was made with.
     if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() {
         let _runtime = runtime.enter();
-        drop(signal(SignalKind::hangup()));
+        drop(signal(SignalKind::from_raw(Number::XFSZ.as_raw())));
+        if !is_ignored(Number::HUP) {
+            drop(signal(SignalKind::hangup()));
+        }
     }
+}
+
+/// Whether these arguments run an agent. An option before the command has a value, behind `=` or as the next argument.
+fn is_agent(args: impl IntoIterator<Item = OsString>) -> bool {
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        let arg = arg.as_encoded_bytes();
+        if !arg.starts_with(b"-") {
+            return arg == b"agent";
+        }
+        if !arg.contains(&b'=') {
+            args.next();
+        }
+    }
+    false
+}
+
+/// Ends this process some time after a signal to stop, if it has not ended by then: a terminal that does not read holds up whoever
+/// draws on it.
+pub(crate) fn end_despite_a_stuck_terminal() -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _runtime = runtime.enter();
+        StopSignals::new(Hangup::Stops)?
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            signals.next().await;
+            tokio::time::sleep(PATIENCE).await;
+        });
+        std::process::exit(0);
+    })?;
+    Ok(())
 }
 
 async fn next_hangup(hangup: &mut Option<(Signal, Hangup)>) -> Hangup {
@@ -168,6 +206,19 @@ mod tests {
         let first = Instant::now();
         let at = |after_ms| first + Duration::from_millis(after_ms);
         after_ms.iter().map(|after_ms| repeats.is_one(at(*after_ms))).collect()
+    }
+
+    #[test]
+    fn an_agent_is_known_by_its_command_wherever_that_stands() {
+        let is_agent = |line: &str| is_agent(line.split_whitespace().map(OsString::from));
+        for line in
+            ["agent", "agent --socket s", "--socket s agent", "--color=never --socket s agent"]
+        {
+            assert!(is_agent(line), "{line}");
+        }
+        for line in ["", "watch agent", "--socket agent watch web", "--socket"] {
+            assert!(!is_agent(line), "{line}");
+        }
     }
 
     #[test]

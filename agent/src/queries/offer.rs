@@ -180,7 +180,9 @@ fn no_result(entry: &Entry, origin: &MemberExplained) -> String {
             origin.reason
         );
     }
-    format!("its check has not run yet, or is overdue, on its agent `{node}`")
+    format!(
+        "its check has no verdict on its agent `{node}`: it has not run, too few of its outcomes agree yet, or it is overdue"
+    )
 }
 
 /// The word for the status of an agent that is not there.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use hobnob_api::Settings;
@@ -15,11 +16,21 @@ use crate::commands::settings_here;
 /// The most processes that are looked through.
 const MAX_PROCESSES: usize = 65_536;
 
+/// Whether there is something at the path that is no socket.
+fn is_something_else(socket: &Path) -> bool {
+    fs::metadata(socket).is_ok_and(|found| !found.file_type().is_socket())
+}
+
 /// Looks for what keeps an agent from running, or from answering.
 pub(super) fn look(findings: &mut Findings, socket: &Path, error: &ClientError) {
     let shown = socket.display();
     let running = agents();
     match error {
+        ClientError::NoAgent { .. } if is_something_else(socket) => findings.fail(
+            "agent",
+            format!("{shown} is no socket"),
+            "name the socket of an agent with --socket or HOBNOB_SOCKET",
+        ),
         ClientError::NoAgent { .. } if socket.exists() => findings.fail(
             "agent",
             format!("nobody listens at {shown}, though the file is there: the agent crashed, or was killed"),

@@ -64,7 +64,11 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
         (0, _) => findings.warn("join", "the join list names this agent alone", two),
         // A name may lead to an address that members do not show.
         (_, 0) if !others.is_empty() => findings.warn("join", told, two),
-        (1, _) => findings.warn("join", format!("{told}: that host must be up at each start"), two),
+        (1, _) => findings.warn(
+            "join",
+            format!("{told}: a start with an empty data directory needs that host"),
+            two,
+        ),
         _ => findings.ok("join", told),
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::args::TopArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
-use crate::signals::{Hangup, StopSignals};
+use crate::signals::{Hangup, StopSignals, end_despite_a_stuck_terminal};
 use crate::terminal::{Look, Screen, plain};
 
 use app::{App, Event};
@@ -44,6 +44,7 @@ pub(crate) async fn run(args: &TopArgs, socket: PathBuf, within: Duration) -> an
     // The first answer comes before the screen, so that a wrong socket is an error like that of any command.
     let first = ask(&socket, within, None).await?;
     let mut screen = Screen::open().ok_or(NoTerminal)?;
+    end_despite_a_stuck_terminal()?;
     let look = Look { has_colours: output::colours_wanted(true) };
     let mut app = App::new(look, Instant::now());
     app.update(Event::Read(Box::new(first)));
