@@ -51,6 +51,12 @@ impl HeldLosses {
         held
     }
 
+    /// The members that are held back, if they are so few that each is an event.
+    pub(super) fn few(&self) -> Vec<Member> {
+        let is_few = self.held.len() <= WRITTEN_AT_ONCE;
+        self.held.iter().filter(|_| is_few).map(|loss| loss.member.clone()).collect()
+    }
+
     /// Takes the loss of a member that is held back. The member changed, so its lines must come in order.
     pub(super) fn take_of(&mut self, node: NodeId) -> Option<HeldLoss> {
         let at = self.held.iter().position(|loss| loss.member.identity.node_id == node)?;

@@ -17,6 +17,10 @@ impl Driver {
 
     /// Records an event of the node, unless [`record_member`](Self::record_member) or nobody does.
     pub(super) fn record_event(&mut self, event: &NodeEvent) {
+        if let NodeEvent::Isolated = event {
+            // No line of the log tells of them.
+            self.losses.few().iter().for_each(|member| self.record_member(member));
+        }
         self.note_lost(event);
         let of = |kind| Event::new(kind, By::agent());
         let record = |event: Event| self.history.record(event);

@@ -89,7 +89,7 @@ fn a_planned_stop_is_told_and_a_damaged_history_stops_no_start() {
     std::fs::write(&file, "9 of a later version\n").unwrap();
     let a1 = Agent::start_at(home.path(), "a1", ANY_PORT, &[]);
     assert_eq!(events(&a1, &[]).len(), 1);
-    let old = std::fs::read_to_string(home.path().join("a1/history-acts.old.log")).unwrap();
+    let old = std::fs::read_to_string(home.path().join("a1/history-acts.foreign.log")).unwrap();
     assert_eq!(old, "9 of a later version\n");
 }
 

@@ -163,7 +163,8 @@ fn bytes_below(folder: &Path) -> io::Result<u64> {
 fn compare(samples: &[Vec<Held>]) -> Vec<Row> {
     let quarter = samples.len() / 4;
     let (early, late) = (&samples[quarter..2 * quarter], &samples[samples.len() - quarter..]);
-    let kinds: [(&str, &'static str, fn(&Held) -> f64); 3] = [
+    type Kind = (&'static str, &'static str, fn(&Held) -> f64);
+    let kinds: [Kind; 3] = [
         ("resident", "MiB", |held| held.resident_mib),
         ("descriptors", "", |held| held.descriptors),
         ("data on disk", "MiB", |held| held.disk_mib),

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Run a seed of the swarm again, or the run of a trace file, and show every event.
     Replay(replay::ReplayArguments),
     /// Measure Hobnob and plain foca in virtual time, or real agents with --processes.
-    Bench(bench::BenchArguments),
+    Bench(Box<bench::BenchArguments>),
     /// Switch on known bugs, one at a time, and show which checker finds each.
     #[cfg(feature = "mutants")]
     Mutants(mutants::MutantsArguments),
