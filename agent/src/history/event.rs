@@ -15,7 +15,7 @@ const MAX_WHY_BYTES: usize = 512;
 /// The most bytes of a name or a state that are kept.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Who did something, or what noticed it.
+/// The actor of an event: a client, a file, a check, a peer or this agent.
 #[derive(Clone, Debug)]
 pub(crate) struct By(StoredBy);
 

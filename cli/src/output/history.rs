@@ -57,7 +57,7 @@ fn colour(what: EventKind) -> Option<Color> {
     }
 }
 
-/// Who did something, such as `uid 1000, pid 42 (deploy)`.
+/// The actor of an event, such as `uid 1000, pid 42 (deploy)`.
 fn by(by: &EventBy) -> String {
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
     match by.kind {

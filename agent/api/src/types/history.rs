@@ -50,7 +50,7 @@ pub struct HistoryEvent {
     pub at: String,
     /// What happened.
     pub what: EventKind,
-    /// Who did it, or what noticed it.
+    /// The actor: a client, a file, a check, a peer or this agent.
     pub by: EventBy,
     /// The id of the instance that it concerns.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -85,7 +85,7 @@ pub struct HistoryEvent {
     pub last_at: Option<String>,
 }
 
-/// Who did something, or what noticed it.
+/// The actor of an event: a client, a file, a check, a peer or this agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventBy {
     /// The kind of it.

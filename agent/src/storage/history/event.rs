@@ -12,7 +12,7 @@ pub struct StoredEvent {
     pub at_ms: u64,
     /// What happened: a word of the API, or of a later version.
     pub what: String,
-    /// Who did it, or what noticed it.
+    /// The actor: a client, a file, a check, a peer or this agent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub by: StoredBy,
     /// The id of the instance that it concerns.

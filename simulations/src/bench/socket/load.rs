@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::calls::{Calls, Latencies};
 use super::wire::Wire;
@@ -31,7 +31,7 @@ const WATCHERS: usize = 2_000;
 /// Services that they watch.
 const WATCHED_SERVICES: usize = 20;
 /// Watches that a connection may have.
-pub(super) const WATCHES_PER_CONNECTION: usize = 64;
+const WATCHES_PER_CONNECTION: usize = 64;
 /// Changes a second of a service that none of them watches.
 const CHANGES_PER_SECOND: u32 = 50;
 /// A watch that has no first answer within this time has none.
@@ -182,18 +182,26 @@ fn share_while_changing(
     Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
 }
 
-/// Opens watches, each of which has told its instances when this returns. They end with what is returned.
+/// Opens watches of services that do not change.
 fn watch(socket: &Path) -> Result<Vec<UnixStream>, SocketBenchError> {
+    open_watches(socket, WATCHERS, |number| {
+        let service = format!("watched-{}", number % WATCHED_SERVICES);
+        json!({ "watch": { "service": service } })
+    })
+}
+
+/// Opens watches, each of which has told its instances when this returns. They end with what is returned.
+pub(super) fn open_watches(
+    socket: &Path,
+    watches: usize,
+    request: impl Fn(usize) -> Value,
+) -> Result<Vec<UnixStream>, SocketBenchError> {
     let failed = |cause| SocketBenchError::Connection { peer: "the agent", cause };
-    let numbers: Vec<usize> = (0..WATCHERS).collect();
+    let numbers: Vec<usize> = (0..watches).collect();
     let mut connections = Vec::new();
     for numbers in numbers.chunks(WATCHES_PER_CONNECTION) {
-        let mut requests = String::new();
-        for number in numbers {
-            let service = format!("watched-{}", number % WATCHED_SERVICES);
-            let call = json!({ "id": number, "request": { "watch": { "service": service } } });
-            requests.push_str(&format!("{call}\n"));
-        }
+        let calls = numbers.iter().map(|n| json!({ "id": n, "request": request(*n) }));
+        let requests: String = calls.map(|call| format!("{call}\n")).collect();
         let stream = UnixStream::connect(socket).map_err(failed)?;
         stream.set_read_timeout(Some(FIRST_ANSWER_TIMEOUT)).map_err(failed)?;
         (&stream).write_all(requests.as_bytes()).map_err(failed)?;

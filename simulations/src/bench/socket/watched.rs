@@ -1,6 +1,6 @@
 //! The cost of watches that changes concern: processor time and memory of the agent.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::SocketBenchError;
-use super::load::{WATCHES_PER_CONNECTION, repeat_until};
+use super::load::{open_watches, repeat_until};
 use crate::bench::row::{Goal, Row};
 use crate::processes::{Api, Fleet, Usage};
 
@@ -19,8 +19,6 @@ const WATCHES: usize = 3_000;
 const SERVICES: usize = 300;
 /// Changes a second, of all services together.
 const CHANGES_PER_SECOND: u32 = 50;
-/// A watch that has no first answer within this time has none.
-const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the watches follow.
 #[derive(Clone, Copy)]
@@ -147,26 +145,7 @@ fn register(api: &mut Api, service: usize, port: usize) -> Result<(), SocketBenc
 
 /// Opens the watches, each of which has told its instances when this returns.
 fn open(fleet: &Fleet, follow: Follow) -> Result<Vec<UnixStream>, SocketBenchError> {
-    let failed = |cause| SocketBenchError::Connection { peer: "the agent", cause };
-    let numbers: Vec<usize> = (0..follow.watches()).collect();
-    let mut connections = Vec::new();
-    for numbers in numbers.chunks(WATCHES_PER_CONNECTION) {
-        let calls = numbers.iter().map(|n| json!({ "id": n, "request": follow.request(*n) }));
-        let requests: String = calls.map(|call| format!("{call}\n")).collect();
-        let stream = UnixStream::connect(fleet.socket(0)).map_err(failed)?;
-        stream.set_read_timeout(Some(FIRST_ANSWER_TIMEOUT)).map_err(failed)?;
-        (&stream).write_all(requests.as_bytes()).map_err(failed)?;
-        let mut answers = BufReader::new(&stream);
-        for _ in numbers {
-            let mut line = String::new();
-            answers.read_line(&mut line).map_err(failed)?;
-            if !line.contains("\"instances\"") {
-                return Err(SocketBenchError::Refused(line));
-            }
-        }
-        connections.push(stream);
-    }
-    Ok(connections)
+    open_watches(&fleet.socket(0), follow.watches(), |number| follow.request(number))
 }
 
 /// Reads until the connection ends, and counts the lines.
