@@ -222,10 +222,16 @@ fn restarted() -> Vec<Reply> {
 fn without_an_agent(folder: &Path) -> Printed {
     let mut printed = Printed::default();
     let ca = folder.join("ca.key").display().to_string();
+    let other_ca = folder.join("other.key").display().to_string();
     let succession = folder.join("ca-2.succession").display().to_string();
     let run = |line: &str| {
-        let line = line.replace("CA", &ca).replace("SUCCESSION", &succession);
-        hobnob(&line.split(' ').collect::<Vec<_>>()).output().unwrap()
+        // Whole words alone are replaced: a token has the letters `CA` now and then.
+        let words = line.split(' ').map(|word| match word {
+            "CA" => ca.as_str(),
+            "OTHER-CA" => other_ca.as_str(),
+            other => other,
+        });
+        hobnob(&words.collect::<Vec<_>>()).output().unwrap()
     };
     let init = run("init --cluster prod --ca CA --json");
     printed.add("init", &init);
@@ -260,7 +266,7 @@ fn without_an_agent(folder: &Path) -> Printed {
         }
     }
     for line in [
-        "init --cluster other --ca CA2",
+        "init --cluster other --ca OTHER-CA",
         "token create --ca CA",
         &format!("token inspect {token}"),
         &format!("validate --config {toml}"),
