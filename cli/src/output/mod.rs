@@ -152,6 +152,14 @@ fn mass_loss(MassLoss { ago_ms, lost, of, back, exited, .. }: &MassLoss) -> Stri
     format!("{lost} of {of}, {} ago: {cause}{back}", age(*ago_ms))
 }
 
+/// The mass losses that are not over, in words, each in a line.
+pub(crate) fn lasting_losses(losses: &[MassLoss]) -> Vec<String> {
+    if losses.is_empty() {
+        return vec!["most of those that were lost at once are back or gone for good".to_owned()];
+    }
+    losses.iter().map(|loss| format!("lost at once: {}", mass_loss(loss))).collect()
+}
+
 /// Warns on stderr of members that were lost together, and of broken links of the agent.
 pub(crate) fn warn_of_losses(members: &Members) {
     for loss in &members.mass_losses {

@@ -3,10 +3,11 @@
 use comfy_table::Color;
 
 use hobnob_api::names::printable;
-use hobnob_api::{Basis, CheckStatus, Duplicate, Info, Instance, Member, Sealed, ServiceSummary};
+use hobnob_api::{Basis, Duplicate, Info, Instance, Member, Sealed, ServiceSummary};
 
 pub(super) use super::colour::{Style, member_status, status_style};
 pub(super) use super::columns::{Cell, Column, cell, render};
+use super::format::why;
 use super::{age, endpoint, status_word};
 
 /// The table of `hobnob resolve`, ordered by id.
@@ -49,13 +50,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
 /// The status of an instance, and whether it warns, drains or was taken out.
 fn status_text(instance: &Instance) -> String {
     let status = status_word(instance.status);
-    match (instance.check, instance.basis) {
-        (_, Basis::Maintenance) => format!("{status}, maintenance"),
-        (_, Basis::Drained) => format!("{status}, drained"),
-        _ if instance.draining => format!("{status}, draining"),
-        (Some(CheckStatus::Warning), _) => format!("{status}, warns"),
-        _ => status.to_owned(),
-    }
+    why(instance).map_or(status.to_owned(), |why| format!("{status}, {why}"))
 }
 
 /// Whether an instance is offered, and what that rests on when it is not healthy.
@@ -64,7 +59,8 @@ pub(crate) fn offer_word(instance: &Instance) -> &'static str {
         (false, _) => "no",
         (true, Basis::Unanswered) => "unanswered",
         (true, Basis::LastKnown) => "last known",
-        (true, Basis::NotYetChecked) => "not checked yet",
+        // Its checks may have run, and decided nothing: a first failure is no verdict where three are asked for.
+        (true, Basis::NotYetChecked) => "no verdict",
         (true, Basis::Current | Basis::Nothing | Basis::Maintenance | Basis::Drained) => "yes",
     }
 }
