@@ -6,6 +6,7 @@ mod datacenters;
 mod explain;
 mod format;
 mod history;
+mod info;
 mod json;
 mod keys;
 mod registrations;
@@ -29,10 +30,11 @@ pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, member_line, service_of, watch_line};
 pub(crate) use history::history;
+pub(crate) use info::info;
 pub(crate) use keys::key_holders;
 pub(crate) use registrations::{agent_maintenance, registrations};
 pub(crate) use settings::settings;
-pub(crate) use table::{fields, info, instances, members, offer_word, or_dash, services, spread};
+pub(crate) use table::{fields, instances, members, offer_word, or_dash, services, spread};
 
 /// Standard output, for one command.
 pub(crate) struct Output {
@@ -188,7 +190,8 @@ pub(crate) fn status_word(status: InstanceStatus) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::table::tests::{info, instance, member, summary};
+    use super::info::tests::info;
+    use super::table::tests::{instance, member, summary};
     use super::*;
 
     fn fields<T: Serialize>(value: &T) -> Vec<String> {
