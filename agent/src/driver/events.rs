@@ -24,7 +24,7 @@ impl Driver {
             Event::Member(change) => {
                 self.note_member(&change.member);
                 self.show_member(&change.member);
-                self.show_mass_losses();
+                self.losses_changed = true;
                 self.members_changed = true;
                 self.peers.changed();
                 self.note_gone(&change.member);

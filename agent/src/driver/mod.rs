@@ -119,6 +119,8 @@ pub(crate) struct Driver {
     members_due: Time,
     /// The transport does not know yet which members came and went.
     members_changed: bool,
+    /// Whether members that were lost together may have changed.
+    losses_changed: bool,
     /// The generations that the transport knows, each with whether it is in use.
     told_generations: Vec<(GenerationId, bool)>,
     /// The revoked nodes that the transport knows.
@@ -163,6 +165,7 @@ impl Driver {
             ages_due: Time::ZERO,
             members_due: Time::ZERO,
             members_changed: false,
+            losses_changed: false,
             told_generations: Vec::new(),
             told_revoked: 0,
             left: false,
@@ -365,6 +368,10 @@ impl Driver {
                     }
                 }
             }
+        }
+        // A loss counts all members that changed together, so it is shown after each of them was.
+        if std::mem::take(&mut self.losses_changed) {
+            self.show_mass_losses();
         }
         self.tell_transport_of_revoked();
         self.writer.set_last_contact(self.node.last_contact());

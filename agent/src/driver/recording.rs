@@ -40,7 +40,7 @@ impl Driver {
                 let why = format!("lost {lost} of {all} at once: {cause}");
                 record(of(EventKind::MembersLost).to(&lost.to_string()).why(&why));
             }
-            NodeEvent::BackTogether { loss, lost_for } if loss.is_over() => {
+            NodeEvent::BackTogether { loss, lost_for } if loss.is_over() && loss.back > 0 => {
                 let MassLoss { lost, back, .. } = loss;
                 let seconds = lost_for.as_secs();
                 let why = match loss.missing.len() {

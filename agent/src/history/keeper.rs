@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep_until};
 
 use super::Counters;
@@ -82,7 +82,11 @@ impl Keeper {
                 written = written(&mut self.writing) => self.note_written(written),
                 Some(question) = self.questions.recv() => self.answer(question),
                 event = self.events.recv() => match event {
-                    Some(event) => self.take(event),
+                    Some(event) => {
+                        self.take(event);
+                        // A flood of events keeps no other task of this thread waiting.
+                        yield_now().await;
+                    }
                     None => return,
                 },
                 () = at(self.again_at) => self.again_at = None,

@@ -17,6 +17,8 @@ pub(super) const MAX_BYTES: usize = 2 * 1024 * 1024;
 pub(super) const KEPT_APART: usize = 8;
 /// See [`KEPT_APART`].
 pub(super) const REPEATS_WITHIN_MS: u64 = 10 * 60 * 1_000;
+/// A loss of members that is recorded later than this after it happened stands where it was recorded.
+const RECORDED_WITHIN_MS: u64 = 10_000;
 
 /// What is asked of the history.
 #[derive(Clone, Debug, Default)]
@@ -243,8 +245,7 @@ impl Ring {
         events.sort_by_key(|event| std::cmp::Reverse(event.number));
         let more = events.len() > asked.limit;
         events.truncate(asked.limit);
-        // A loss is recorded when it is known to be no part of a larger one, with the time at which it happened.
-        events.sort_by_key(|event| (event.at_ms, event.number));
+        let events = in_order_of_time(events);
         let nearest = match &asked.subject {
             Some(subject) if events.is_empty() => self.nearest(subject),
             _ => None,
@@ -261,6 +262,20 @@ impl Ring {
         }
         nearest(subject, names).map(str::to_owned)
     }
+}
+
+/// Events in the order in which they were recorded, the newest first in `events` and last in the answer. A loss is recorded
+/// when it is known to be no part of a larger one, and stands before what happened after it. A clock that was set moves nothing.
+fn in_order_of_time(events: Vec<Arc<StoredEvent>>) -> Vec<Arc<StoredEvent>> {
+    let mut ordered: Vec<Arc<StoredEvent>> = Vec::with_capacity(events.len());
+    for event in events.into_iter().rev() {
+        let is_after = |other: &Arc<StoredEvent>| {
+            other.at_ms > event.at_ms && other.at_ms - event.at_ms <= RECORDED_WITHIN_MS
+        };
+        let later = ordered.iter().rev().take_while(|other| is_after(other)).count();
+        ordered.insert(ordered.len() - later, event);
+    }
+    ordered
 }
 
 /// The shelf of an event. One of a later version is nothing that this one records.
@@ -315,7 +330,8 @@ fn subject_of(event: &StoredEvent) -> Option<Subject> {
         Kind::DatacenterUnreachable | Kind::DatacenterReachable => ("datacenter", text(datacenter)),
         Kind::LinkBroken | Kind::LinkMended => ("link", text(member)),
         Kind::Reloaded | Kind::ReloadFailed => ("reload", text(&event.why)),
-        Kind::MembersLost | Kind::MembersBack | Kind::MembersCame => ("members", String::new()),
+        Kind::MembersLost | Kind::MembersCame => ("members", String::new()),
+        Kind::MembersBack => ("members back", String::new()),
         Kind::Isolated | Kind::Connected | Kind::CutOff => ("isolation", String::new()),
         Kind::Stalled | Kind::DeclaredDown => ("stall", String::new()),
         Kind::Duplicate | Kind::GaveWay | Kind::Resumed => ("duplicate", String::new()),

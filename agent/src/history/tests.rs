@@ -42,6 +42,17 @@ fn what_flaps_takes_little_room_and_counts() {
 }
 
 #[test]
+fn a_loss_stands_before_what_followed_it_and_a_clock_that_is_set_moves_nothing() {
+    let mut ring = Ring::default();
+    let two_hours = 2 * 3_600 * 1_000;
+    for at_ms in [two_hours, two_hours + 4_000, two_hours + 1_000, 5_000, 9_000] {
+        ring.record(registered(&format!("web-{at_ms}"), at_ms));
+    }
+    let times: Vec<u64> = all(&ring, None).iter().map(|event| event.at_ms).collect();
+    assert_eq!(times, [two_hours, two_hours + 1_000, two_hours + 4_000, 5_000, 9_000]);
+}
+
+#[test]
 fn what_comes_now_and_then_is_kept_one_by_one() {
     let mut ring = Ring::default();
     for n in 0..100 {

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use hobnob_agent::StartedWith;
 use hobnob_api::Settings;
@@ -298,6 +298,21 @@ pub(crate) fn command() -> clap::Command {
     environment::without_empty(Cli::command(), |name| env::var_os(name))
 }
 
+/// The choice of `--color`, or else of its variable, on a command line that has an error.
+fn colour_of(line: &[OsString]) -> ColorChoice {
+    let mut words = line.iter().filter_map(|word| word.to_str());
+    let mut given = None;
+    while let Some(word) = words.next() {
+        given = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(rest) => rest.strip_prefix('='),
+            None => continue,
+        };
+    }
+    let variable = env::var("HOBNOB_COLOR").unwrap_or_default();
+    ColorChoice::from_str(given.unwrap_or(&variable), true).unwrap_or(ColorChoice::Auto)
+}
+
 /// Prints the help, or an error of the command line, and exits.
 fn exit_with(mut error: clap::Error, mut command: clap::Command, line: &[OsString]) -> ! {
     environment::correct_usage(&mut error, command.clone(), line);
@@ -312,6 +327,7 @@ fn exit_with(mut error: clap::Error, mut command: clap::Command, line: &[OsStrin
         error.exit();
     }
     let text = error.render();
+    output::choose(colour_of(line));
     let has_colours = output::colours_wanted(io::stderr().is_terminal());
     let text = if has_colours { text.ansi().to_string() } else { text.to_string() };
     // Nobody is left to be told that nobody reads.

@@ -86,7 +86,8 @@ impl Spread {
         let targets = peers.rumor_targets(news_seed(&deltas), self.protocol.origin_fanout);
         let targets = targets.iter().map(|target| target.addr);
         self.send_batch(deltas, vec![unsent.age], targets, now);
-        (after < last).then_some(OwnUnsent { after, ..unsent })
+        // The age was that of the oldest write, which was sent. While a backlog lasts, that of the others is not known.
+        (after < last).then_some(OwnUnsent { after, age: None })
     }
 
     /// Bytes that the deltas of our own may take in one datagram, as rumors and as a tell.

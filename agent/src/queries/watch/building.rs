@@ -8,7 +8,7 @@ use hobnob_membership::NodeId;
 use hobnob_membership::record::Text;
 use imbl::OrdMap;
 
-use super::{Exhausted, Subject, UNFINISHED, Watch, is_within};
+use super::{Exhausted, Held, Subject, UNFINISHED, Watch, is_within};
 use crate::services::{Instances, Service, ServiceKey, Shown};
 
 /// Services and instances that are looked at in one slice.
@@ -22,6 +22,8 @@ pub(super) struct Building {
     begun: Option<ServiceKey>,
     current: Option<Current>,
     shown: Vec<Shown>,
+    /// The room of `shown`. A watch whose client does not read stays where it is, so that many may be unfinished at one time.
+    held: Held,
     /// The revision before it began. A change that came since is told again, which does no harm.
     revision: u64,
     reset: Option<Reset>,
@@ -37,7 +39,8 @@ struct Current {
 
 impl Watch {
     /// Begins the whole picture.
-    pub(super) fn begin_whole(&mut self, reset: Option<Reset>) -> Building {
+    pub(super) fn begin_whole(&mut self, reset: Option<Reset>) -> Result<Building, Exhausted> {
+        let held = self.allowance.hold(0)?;
         let revision = self.registry.revision();
         self.seen = Some(revision);
         self.memory.clear();
@@ -49,7 +52,8 @@ impl Watch {
             }
             Subject::All { .. } => (self.registry.services(), None),
         };
-        Building { services, begun: None, current, shown: Vec::new(), revision, reset }
+        let shown = Vec::new();
+        Ok(Building { services, begun: None, current, shown, held, revision, reset })
     }
 
     /// Makes one slice of the whole picture. The last one prepares the event.
@@ -59,8 +63,8 @@ impl Watch {
                 if self.begin_service(&mut building) {
                     continue;
                 }
-                let Building { shown, revision, reset, .. } = building;
-                return self.prepare(shown, revision, UNFINISHED, Some(reset));
+                let Building { shown, held, revision, reset, .. } = building;
+                return self.prepare(shown, held, (revision, UNFINISHED), Some(reset));
             };
             let left = beyond(current.done.as_ref());
             let Some((key, entry)) = current.all.range::<_, (Text, NodeId)>(left).next() else {
@@ -72,6 +76,7 @@ impl Watch {
             }
             current.done = Some(key.clone());
         }
+        building.held.resize(building.shown.capacity() * size_of::<Shown>())?;
         self.building = Some(building);
         Ok(())
     }

@@ -225,7 +225,8 @@ impl Watch {
                     self.seen = Some(revision);
                     let instances = self.memory.news(shown);
                     if is_first || !instances.is_empty() {
-                        self.prepare(instances, revision, seen, None)?;
+                        let held = self.allowance.hold(0)?;
+                        self.prepare(instances, held, (revision, seen), None)?;
                     }
                     return Ok(());
                 }
@@ -236,7 +237,7 @@ impl Watch {
         if matches!(reset, Some(Reset::TooOld | Reset::FellBehind)) {
             self.registry.count_watch_reset();
         }
-        self.building = Some(self.begin_whole(reset));
+        self.building = Some(self.begin_whole(reset)?);
         Ok(())
     }
 
@@ -334,15 +335,17 @@ impl Watch {
         (all, offered)
     }
 
-    /// Prepares an event. With `whole` it is the whole picture.
+    /// Prepares an event that brings the watcher to a revision, and to another one until all of its parts are told. With `whole` it is
+    /// the whole picture.
     fn prepare(
         &mut self,
         instances: Vec<Shown>,
-        revision: u64,
-        unfinished: u64,
+        mut held: Held,
+        (revision, unfinished): (u64, u64),
         whole: Option<Option<Reset>>,
     ) -> Result<(), Exhausted> {
-        let held = Arc::new(self.allowance.hold(instances.len() * size_of::<Shown>())?);
+        held.resize(instances.capacity() * size_of::<Shown>())?;
+        let held = Arc::new(held);
         let (starts_over, reset) = (whole.is_some(), whole.flatten());
         let instances = instances.into_iter();
         self.rest = Some(Rest { instances, revision, unfinished, starts_over, reset, held });
