@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::calls::Pace;
 use super::chain::{Ballot, Chain, Configuration, Proposal, Seat};
-use super::message::{Answer, Part, Voice};
-use super::votes::{Lives, Votes};
+use super::message::{Answer, Part};
+use super::votes::{Lives, Speaker, Votes};
 use super::{Failure, OpId, Outcome};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
@@ -127,8 +127,7 @@ impl Changing {
     pub(crate) fn answered(
         &mut self,
         step: u64,
-        from: NodeId,
-        voice: &Voice,
+        from: &Speaker<'_>,
         answer: Answer,
         now: Time,
         draw: impl FnMut() -> u64,
@@ -138,21 +137,21 @@ impl Changing {
         }
         match (&mut self.phase, answer) {
             (Phase::Enlist { tokens }, Answer::Enlisted(token)) => {
-                tokens.insert(from, token);
+                tokens.insert(from.node, token);
             }
             (Phase::Prepare { accepted, .. }, Answer::Promised(before)) => {
                 let ballot = |it: &Option<Proposal>| it.as_ref().map(|it| it.ballot);
                 if ballot(&before) > ballot(accepted) {
                     *accepted = before;
                 }
-                self.votes.add(from, voice);
+                self.votes.add(from);
             }
             (Phase::Found(_), Answer::Taken(other)) => {
                 return Some(Outcome::Unchanged(Failure::Taken(other)));
             }
             (Phase::Found(_) | Phase::Accept(_), Answer::Done)
             | (Phase::Install, Answer::CaughtUp(true))
-            | (Phase::Tell, Answer::CaughtUp(_)) => self.votes.add(from, voice),
+            | (Phase::Tell, Answer::CaughtUp(_)) => self.votes.add(from),
             (Phase::Prepare { .. } | Phase::Accept(_), Answer::Refused(ballot)) => {
                 self.displaced(ballot, now, draw);
             }

@@ -10,8 +10,8 @@ use super::calls::Pace;
 use super::chain::{Chain, Seat};
 use super::entry::{Entry, Stamp};
 use super::ledger::{Ledger, Spot};
-use super::message::{Last, Look, PAGE_BYTES, Seen, Voice};
-use super::votes::{Lives, Vote};
+use super::message::{Last, Look, PAGE_BYTES, Seen};
+use super::votes::{Lives, Speaker, Vote};
 use super::{Failure, Op, OpId, Outcome};
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
@@ -128,9 +128,9 @@ impl Reads {
     }
 
     /// Takes what a voter saw.
-    pub(crate) fn answered(&mut self, from: NodeId, voice: &Voice, look: MadeLook, seen: Seen) {
+    pub(crate) fn answered(&mut self, from: &Speaker<'_>, look: MadeLook, seen: Seen) {
         if let Some(reading) = self.services.get_mut(&look.service) {
-            reading.answered(from, voice, look, seen);
+            reading.answered(from, look, seen);
         }
     }
 
@@ -197,12 +197,14 @@ impl Reading {
         let Self { joined, seq, seqs, round, .. } = self;
         let round = round.as_mut()?;
         let digest = joined.digest(service);
-        let may_write_back =
-            chain.has_majorities(|seat| round.has_told(seat, lives, |peer| peer.is_complete));
+        let may_write_back = chain
+            .has_majorities(|seat| round.has_told(seat, chain, lives, |peer| peer.is_complete));
         let id = round.id;
         let peer = round.peers.entry(seat.node).or_default();
-        let agrees = peer.report.is_some_and(|(vote, it)| lives.counts(seat, vote) && it == digest);
-        let is_waiting = peer.is_complete && !may_write_back && peer.report.is_some();
+        let counts = |vote: Vote| lives.counts(seat, vote) && vote.knew(chain);
+        let agrees = peer.report.is_some_and(|(vote, it)| counts(vote) && it == digest);
+        let has_told = peer.report.is_some_and(|(vote, _)| counts(vote));
+        let is_waiting = peer.is_complete && !may_write_back && has_told;
         if agrees || is_waiting || !peer.pace.is_due(now) {
             return None;
         }
@@ -244,7 +246,7 @@ impl Reading {
         Some((look, made))
     }
 
-    fn answered(&mut self, from: NodeId, voice: &Voice, look: MadeLook, seen: Seen) {
+    fn answered(&mut self, from: &Speaker<'_>, look: MadeLook, seen: Seen) {
         let is_current = self.round.as_ref().is_some_and(|round| round.id == look.round);
         if !is_current {
             return;
@@ -252,15 +254,22 @@ impl Reading {
         let Seen { digest, entries, ends, next, is_listed } = seen;
         let entries = entries.into_iter().filter(|entry| entry.place.service == look.service);
         let listed: Vec<Entry> = entries.collect();
+        let before = self.seq;
         listed.iter().for_each(|entry| self.join(entry));
         for end in ends {
             self.joined.join_end(end);
         }
         let joined = self.joined.digest(&look.service);
+        let has_grown = self.seq > before;
         let Some(round) = self.round.as_mut() else { return };
-        let peer = round.peers.entry(from).or_default();
-        peer.pace.answered();
-        peer.report = Some((Vote::of(voice), digest));
+        let peer = round.peers.entry(from.node).or_default();
+        if digest == look.known || has_grown || !look.sent.is_empty() || next.is_some() {
+            peer.pace.answered();
+        } else {
+            // The voter does not hold what it is believed to hold. It is asked anew, and not at once.
+            (peer.has_to, peer.has) = (0, BTreeMap::new());
+        }
+        peer.report = Some((Vote::of(from), digest));
         let sent = look.sent.into_iter();
         let listed = listed.into_iter().map(|it| ((it.place.origin, it.place.id), it.stamp));
         peer.has.extend(sent.chain(listed));
@@ -277,7 +286,7 @@ impl Reading {
         }
         if mutant::is(Mutant::NoWriteBack) && peer.is_complete {
             // The voter is taken to hold the join without being told.
-            peer.report = Some((Vote::of(voice), joined));
+            peer.report = Some((Vote::of(from), joined));
         }
     }
 
@@ -296,7 +305,7 @@ impl Reading {
             let digest = self.joined.digest(service);
             let merges = mutant::is(Mutant::RepliesMerged);
             let agrees = |seat| {
-                round.has_told(seat, lives, |peer| {
+                round.has_told(seat, chain, lives, |peer| {
                     peer.report.is_some_and(|(_, it)| it == digest) || (merges && peer.is_complete)
                 })
             };
@@ -322,8 +331,9 @@ impl Reading {
     /// Why a read that ends now without an answer has none.
     fn failure(&self, chain: Option<&Chain>, lives: &Lives) -> Failure {
         let Some(chain) = chain else { return Failure::NoVoters };
-        let told =
-            |seat| self.round.as_ref().is_some_and(|round| round.has_told(seat, lives, |_| true));
+        let told = |seat| {
+            self.round.as_ref().is_some_and(|round| round.has_told(seat, chain, lives, |_| true))
+        };
         if chain.has_majorities(told) {
             return Failure::Contended;
         }
@@ -334,9 +344,16 @@ impl Reading {
 
 impl Round {
     /// Whether a voter has made a report that counts and satisfies a condition.
-    fn has_told(&self, seat: Seat, lives: &Lives, is_right: impl Fn(&Peer) -> bool) -> bool {
-        self.peers.get(&seat.node).is_some_and(|peer| {
-            peer.report.is_some_and(|(vote, _)| lives.counts(seat, vote)) && is_right(peer)
-        })
+    fn has_told(
+        &self,
+        seat: Seat,
+        chain: &Chain,
+        lives: &Lives,
+        is_right: impl Fn(&Peer) -> bool,
+    ) -> bool {
+        let counts = |vote: Vote| lives.counts(seat, vote) && vote.knew(chain);
+        self.peers
+            .get(&seat.node)
+            .is_some_and(|peer| peer.report.is_some_and(|(vote, _)| counts(vote)) && is_right(peer))
     }
 }

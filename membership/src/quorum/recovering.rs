@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::calls::Pace;
 use super::chain::{Chain, Seat};
 use super::image::Cursor;
-use super::message::{Part, Recover, Voice};
-use super::votes::{Lives, Votes};
+use super::message::{Part, Recover};
+use super::votes::{Lives, Speaker, Votes};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 
@@ -71,21 +71,21 @@ impl Reading {
     }
 
     /// Takes the number of recoveries that a voter remembers.
-    pub(crate) fn remembered(&mut self, from: NodeId, voice: &Voice, recoveries: u32) {
+    pub(crate) fn remembered(&mut self, from: &Speaker<'_>, recoveries: u32) {
         if let Purpose::Remember { highest } = &mut self.purpose
-            && !voice.is_lost
+            && !from.voice.is_lost
         {
             *highest = recoveries.max(*highest);
-            self.votes.add(from, voice);
+            self.votes.add(from);
         }
     }
 
     /// Notes that a part of the image of a voter was taken.
-    pub(crate) fn took(&mut self, from: NodeId, voice: &Voice, next: Option<Cursor>) {
-        self.paces.remove(&from);
+    pub(crate) fn took(&mut self, from: &Speaker<'_>, next: Option<Cursor>) {
+        self.paces.remove(&from.node);
         match next {
-            Some(next) => drop(self.next.insert(from, next)),
-            None => self.votes.add(from, voice),
+            Some(next) => drop(self.next.insert(from.node, next)),
+            None => self.votes.add(from),
         }
     }
 

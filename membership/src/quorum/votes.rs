@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::Seat;
+use super::chain::{Chain, Seat};
 use super::message::Voice;
 use crate::base::identity::NodeId;
+use crate::base::mutants::{self as mutant, Mutant};
 
 /// The highest number of recoveries that anybody told of each voter. A vote that a voter gave before its last recovery does not
 /// count: it may have lost what it voted for (Michael et al., "Recovering Shared Objects Without Stable Storage", 2017).
@@ -37,17 +38,34 @@ impl Lives {
     }
 }
 
-/// A vote, with the life of the voter that gave it.
+/// A vote, with the life of the voter that gave it, and what it knew of the configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Vote {
     token: u64,
     recoveries: u32,
+    rank: (u64, bool),
 }
 
 impl Vote {
-    pub(crate) fn of(voice: &Voice) -> Self {
-        Self { token: voice.token, recoveries: voice.recoveries }
+    pub(crate) fn of(from: &Speaker<'_>) -> Self {
+        let Voice { token, recoveries, .. } = *from.voice;
+        Self { token, recoveries, rank: from.rank }
     }
+
+    /// Whether the voter knew as much of the configurations as the reader or writer does. A new voter that did not know that it
+    /// decides alone may have lacked what its predecessors held.
+    pub(crate) fn knew(&self, chain: &Chain) -> bool {
+        self.rank >= chain.rank() || mutant::is(Mutant::SkipJoint)
+    }
+}
+
+/// A voter that answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speaker<'a> {
+    pub(crate) node: NodeId,
+    pub(crate) voice: &'a Voice,
+    /// What it knows of the configurations.
+    pub(crate) rank: (u64, bool),
 }
 
 /// The votes for one thing.
@@ -55,8 +73,13 @@ impl Vote {
 pub(crate) struct Votes(BTreeMap<NodeId, Vote>);
 
 impl Votes {
-    pub(crate) fn add(&mut self, from: NodeId, voice: &Voice) {
-        self.0.insert(from, Vote::of(voice));
+    pub(crate) fn add(&mut self, from: &Speaker<'_>) {
+        self.0.insert(from.node, Vote::of(from));
+    }
+
+    /// Whether a voter that knew the configurations has given a vote that counts.
+    pub(crate) fn has_at(&self, seat: Seat, chain: &Chain, lives: &Lives) -> bool {
+        self.has(seat, lives) && self.0.get(&seat.node).is_some_and(|vote| vote.knew(chain))
     }
 
     /// Whether a voter has given a vote that counts.

@@ -5,10 +5,11 @@ use rand::Rng;
 use super::chain::Chain;
 use super::changing::Changing;
 use super::image::Change;
-use super::message::{Answer, Message, Part, Reply, Voice};
+use super::message::{Answer, Message, Part, Reply};
 use super::reading::MadeLook;
 use super::recovering::{Purpose, Reading};
 use super::voter::Standing;
+use super::votes::Speaker;
 use super::{FINISHED_AFTER, LEAST_PAUSE};
 use super::{Failure, OpId, Outcome, Output, Quorum};
 use crate::base::identity::NodeId;
@@ -42,39 +43,34 @@ impl Quorum {
         let Some(errands) = self.calls.take(number, from) else { return };
         self.take_chain(chain.as_ref());
         self.lives.note(from, &voice);
+        let rank = chain.as_ref().map_or((0, false), Chain::rank);
+        let from = Speaker { node: from, voice: &voice, rank };
         for (errand, answer) in errands.into_iter().zip(answers) {
-            self.take_answer(from, &voice, errand, answer, now);
+            self.take_answer(&from, errand, answer, now);
         }
     }
 
-    fn take_answer(
-        &mut self,
-        from: NodeId,
-        voice: &Voice,
-        errand: Errand,
-        answer: Answer,
-        now: Time,
-    ) {
+    fn take_answer(&mut self, from: &Speaker<'_>, errand: Errand, answer: Answer, now: Time) {
         match errand {
             Errand::Write(op) => {
-                if let Some(outcome) = self.writes.answered(op, from, voice, &answer) {
+                if let Some(outcome) = self.writes.answered(op, from, &answer) {
                     self.outputs.push_back(Output::Done { op, outcome });
                 }
             }
             Errand::Look(look) => match answer {
-                Answer::Seen(seen) => self.reads.answered(from, voice, look, seen),
-                _ => self.reads.refused(from, &look),
+                Answer::Seen(seen) => self.reads.answered(from, look, seen),
+                _ => self.reads.refused(from.node, &look),
             },
             Errand::Change(step) => {
                 let Self { changing, rng, .. } = self;
                 let Some(it) = changing else { return };
                 let op = it.op();
-                let outcome = it.answered(step, from, voice, answer, now, || rng.next_u64());
+                let outcome = it.answered(step, from, answer, now, || rng.next_u64());
                 if let Some(outcome) = outcome {
                     self.end_change(op, outcome);
                 }
             }
-            Errand::Image(attempt) => self.take_image(from, voice, attempt, answer),
+            Errand::Image(attempt) => self.take_image(from, attempt, answer),
         }
     }
 
@@ -86,19 +82,19 @@ impl Quorum {
         }
     }
 
-    fn take_image(&mut self, from: NodeId, voice: &Voice, attempt: u64, answer: Answer) {
+    fn take_image(&mut self, from: &Speaker<'_>, attempt: u64, answer: Answer) {
         let Some(reading) = self.reading.as_mut().filter(|it| it.attempt == attempt) else {
             return;
         };
         match answer {
             Answer::Life(recoveries) => {
-                reading.remembered(from, voice, recoveries);
-                if recoveries > self.voter.image().seat.recoveries && !voice.is_lost {
+                reading.remembered(from, recoveries);
+                if recoveries > self.voter.image().seat.recoveries && !from.voice.is_lost {
                     self.voter.set_outdated();
                 }
             }
             Answer::Page(page) => {
-                reading.took(from, voice, page.next);
+                reading.took(from, page.next);
                 for change in page.changes {
                     // What a node is as a voter, it knows itself.
                     if !matches!(change, Change::Seat(_) | Change::CaughtUp(_) | Change::Founded(_))
@@ -180,7 +176,7 @@ impl Quorum {
         for seat in chain.seats() {
             let calls = std::cell::RefCell::new(&mut *calls);
             let has_room = || calls.borrow().has_room(seat.node);
-            writes.due(seat, lives, now, has_room, |op, deposit| {
+            writes.due(seat, chain, lives, now, has_room, |op, deposit| {
                 calls.borrow_mut().put(seat.node, Part::Write(deposit), Errand::Write(op));
             });
             reads.due(seat, chain, lives, now, has_room, |look, made| {

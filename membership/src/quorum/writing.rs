@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::calls::Pace;
 use super::chain::{Chain, Seat};
-use super::message::{Answer, Deposit, Voice};
-use super::votes::{Lives, Votes};
+use super::message::{Answer, Deposit};
+use super::votes::{Lives, Speaker, Votes};
 use super::{Failure, Op, OpId, Outcome};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
@@ -37,6 +37,7 @@ impl Writes {
     pub(crate) fn due(
         &mut self,
         seat: Seat,
+        chain: &Chain,
         lives: &Lives,
         now: Time,
         mut has_room: impl FnMut() -> bool,
@@ -46,7 +47,7 @@ impl Writes {
             if !has_room() {
                 return;
             }
-            let is_missing = !write.acks.has(seat, lives);
+            let is_missing = !write.acks.has_at(seat, chain, lives);
             if is_missing && write.paces.entry(seat.node).or_default().is_due(now) {
                 ask(*id, write.deposit.clone());
             }
@@ -57,14 +58,14 @@ impl Writes {
     pub(crate) fn answered(
         &mut self,
         id: OpId,
-        from: NodeId,
-        voice: &Voice,
+        from: &Speaker<'_>,
         answer: &Answer,
     ) -> Option<Outcome> {
         let write = self.0.get_mut(&id)?;
         let failure = match answer {
             Answer::Done => {
-                write.acks.add(from, voice);
+                write.acks.add(from);
+                write.paces.remove(&from.node);
                 return None;
             }
             Answer::Fenced(epoch) => Failure::Fenced(*epoch),
@@ -83,7 +84,9 @@ impl Writes {
         now: Time,
     ) -> Vec<(OpId, Outcome)> {
         let is_done = |write: &Write| {
-            chain.is_some_and(|chain| chain.has_majorities(|seat| write.acks.has(seat, lives)))
+            chain.is_some_and(|chain| {
+                chain.has_majorities(|seat| write.acks.has_at(seat, chain, lives))
+            })
         };
         let over = self.0.extract_if(.., |_, write| is_done(write) || write.until <= now);
         let outcome = |(id, write): (OpId, Write)| {

@@ -14,7 +14,7 @@ use super::{Outcome, SERVICES};
 
 pub(super) const MS: u64 = 1_000;
 /// How long clients work and faults happen, after the first voters are there.
-const DURATION: u64 = 7_000 * MS;
+const DURATION: u64 = 5_000 * MS;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -75,6 +75,7 @@ pub(super) struct World {
     /// A host whose disk was lost or rolled back, and that may not have recovered.
     pub(super) without_memory: Option<usize>,
     pub(super) busy: u64,
+    slow_disks: u64,
     pub(super) ends_at: u64,
 }
 
@@ -102,7 +103,8 @@ impl World {
             ahead: 1_000_000,
             registered: BTreeMap::new(),
         });
-        let busy = 20 + dice.within(0..120);
+        let busy = 12 + dice.within(0..70);
+        let slow_disks = if dice.happens(500) { dice.within(0..600) } else { 20 };
         let mut this = Self {
             hosts: hosts.collect(),
             now: 0,
@@ -118,6 +120,7 @@ impl World {
             chain: None,
             without_memory: None,
             busy,
+            slow_disks,
             ends_at: 0,
             dice,
         };
@@ -298,7 +301,7 @@ impl World {
                 Output::Send { to, message } => self.send(node, index(to), message),
                 Output::Store { ticket, changes } => {
                     self.hosts[node].disk.begin(ticket, changes);
-                    let takes = if self.dice.happens(50) { 100 * MS } else { 4 * MS };
+                    let takes = if self.dice.happens(self.slow_disks) { 150 * MS } else { 4 * MS };
                     let at = self.now + self.dice.within(50..takes);
                     self.schedule(at, Event::Stored { node, process, ticket });
                 }
