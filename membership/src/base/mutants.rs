@@ -140,7 +140,7 @@ pub enum Mutant {
     TwoSuccessors,
     /// Voters take writes of an earlier life of an origin.
     FenceMissing,
-    /// A voter forgets that an instance was deregistered.
+    /// A voter drops the register of an instance that was deregistered.
     VoterDropsTombstone,
     /// A voter with an old image of its disk votes at once.
     RolledBackVotes,
@@ -221,7 +221,7 @@ mod switch {
             Self::ScopeCrosses,
         ];
 
-        /// The bugs of strong reads and writes.
+        /// The bugs of strong reads and writes that the simulator finds. [`Self::OldLivesVote`] takes a story of its own.
         pub const QUORUM: &'static [Self] = &[
             Self::NoWriteBack,
             Self::RepliesMerged,
@@ -232,7 +232,6 @@ mod switch {
             Self::FenceMissing,
             Self::VoterDropsTombstone,
             Self::RolledBackVotes,
-            Self::OldLivesVote,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -159,7 +159,12 @@ impl Image {
     /// Takes a change. Returns whether it is news.
     pub fn apply(&mut self, change: &Change) -> bool {
         match change {
-            Change::Entry(entry) => self.ledger.join(entry),
+            Change::Entry(entry) => {
+                // However a write came here, earlier lives of its origin are over.
+                let held = self.fences.entry(entry.place.origin).or_default();
+                held.0 = held.0.max(entry.stamp.epoch);
+                self.ledger.join(entry)
+            }
             Change::End(end) => {
                 self.fences.entry(end.origin).or_insert((Epoch(0), 0));
                 self.ledger.join_end(*end)

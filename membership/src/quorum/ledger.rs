@@ -47,8 +47,10 @@ impl Ledger {
         let service = self.services.entry(place.service.clone()).or_default();
         let held = Held { stamp: *stamp, value: value.clone() };
         let spot = (place.origin, place.id.clone());
+        let forgets = mutant::is(Mutant::VoterDropsTombstone) && value.is_none();
         match service.held.get_mut(&spot) {
             Some(before) if *before >= held => return false,
+            Some(_) if forgets => drop(service.held.remove(&spot)),
             Some(before) => *before = held,
             None => {
                 service.held.insert(spot, held);
@@ -104,13 +106,9 @@ impl Ledger {
         if let Some(digest) = service.digest.get() {
             return digest;
         }
-        let forgets = mutant::is(Mutant::VoterDropsTombstone);
         let mut digest = 0_u128;
         let mut last = None;
         for ((origin, id), held) in &service.held {
-            if forgets && (held.value.is_none() || self.end_of(*origin) >= held.stamp) {
-                continue;
-            }
             let mut hasher = Xxh3::new();
             hasher.update(&origin.0.to_le_bytes());
             hasher.update(&held.stamp.epoch.0.to_le_bytes());
@@ -147,11 +145,7 @@ impl Ledger {
         let Some(held) = self.services.get(service).map(|service| &service.held) else {
             return (entries, ends, None);
         };
-        let forgets = mutant::is(Mutant::VoterDropsTombstone);
         for ((origin, id), held) in held.range(from(after)) {
-            if forgets && (held.value.is_none() || self.end_of(*origin) >= held.stamp) {
-                continue;
-            }
             let place = Place { service: service.clone(), origin: *origin, id: id.clone() };
             let entry = Entry { place, stamp: held.stamp, value: held.value.clone() };
             let len = encoded_len(&entry) + 32;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hobnob_membership::quorum::{Outcome, Standing};
 
-use super::network::{Network, deposit, n};
+use super::network::{Network, WITHIN, deposit, n};
 
 #[test]
 fn a_voter_whose_image_is_the_last_one_votes_at_once() {
@@ -79,4 +79,41 @@ fn an_operator_may_vouch_for_a_disk() {
     net.run(Duration::from_millis(1));
     let now = net.now;
     assert!(!net.node(1).vouch(now), "there is nothing to vouch for");
+}
+
+/// Voter 1 acknowledges a write, loses its disk, and recovers from voters that do not have the write yet.
+fn acknowledged_and_lost() -> (Network, Outcome) {
+    let mut net = Network::with_voters(4);
+    net.cut = [n(2), n(3)].into();
+    let now = net.now;
+    let op = net.node(4).write(deposit(4, 10, 1, "a", true), WITHIN, now).expect("it begins");
+    net.run(Duration::from_millis(20));
+    net.cut = [n(4)].into();
+    net.disks.remove(&n(1));
+    net.start(n(1), false);
+    let chain = net.node(2).chain().cloned().expect("it votes");
+    let now = net.now;
+    net.node(1).learn(&chain, now);
+    net.run(Duration::from_millis(400));
+    assert_eq!(net.node(1).standing(), Standing::Votes);
+    net.cut = [n(1), n(3)].into();
+    let outcome = net.outcome(4, op);
+    (net, outcome)
+}
+
+#[test]
+fn what_a_voter_acknowledged_before_it_lost_its_disk_does_not_count() {
+    let (_, outcome) = acknowledged_and_lost();
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn if_it_did_a_write_would_be_lost() {
+    hobnob_membership::Mutant::activate(Some(hobnob_membership::Mutant::OldLivesVote));
+    let (mut net, outcome) = acknowledged_and_lost();
+    assert_eq!(outcome, Outcome::Written);
+    net.cut = [n(2)].into();
+    assert!(net.ids(4, "s").is_empty());
+    hobnob_membership::Mutant::activate(None);
 }

@@ -156,6 +156,9 @@ impl World {
         match outcome {
             Outcome::Written => {
                 self.histories[service].done(number, BTreeMap::new(), self.now);
+                if self.now < self.ends_at && self.dice.happens(25) {
+                    self.power_loss();
+                }
             }
             Outcome::Read(entries) => {
                 let told = entries

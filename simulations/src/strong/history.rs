@@ -1,9 +1,13 @@
 //! What clients asked and what they were answered, with the times of both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use hobnob_membership::NodeId;
 use hobnob_membership::quorum::Stamp;
+
+/// Steps after which a history is given up as too long to judge.
+const MAX_STEPS: u64 = 1_000_000;
 
 /// A register of one service: the instance of an origin.
 pub type Register = (NodeId, String);
@@ -67,10 +71,16 @@ impl History {
         self.0.iter().enumerate().filter(|it| overlaps(*it)).count()
     }
 
-    /// The history without reads that were not answered: nobody can tell whether they took place.
+    /// The history without reads that were not answered, and without unknown registrations that no read told: nobody can tell whether
+    /// they took place.
     fn relevant(&self) -> Vec<&Operation> {
-        let relevant =
-            |operation: &&Operation| operation.returned.is_some() || operation.asked != Asked::Read;
+        let told: BTreeSet<(&Register, &Stamp)> = self.0.iter().flat_map(|it| &it.told).collect();
+        let relevant = |operation: &&Operation| match &operation.asked {
+            _ if operation.returned.is_some() => true,
+            Asked::Read => false,
+            Asked::Write(register, stamp, lives) => !lives || told.contains(&(register, stamp)),
+            Asked::End(..) => true,
+        };
         self.0.iter().filter(relevant).collect()
     }
 
@@ -80,81 +90,154 @@ impl History {
     pub fn is_linearizable(&self) -> Option<bool> {
         let operations = self.relevant();
         assert!(operations.len() <= 128, "a history has at most 128 operations");
-        let mut search = Search { operations, seen: BTreeSet::new(), left: 4_000_000 };
-        let found = search.from(0, State::new());
+        if is_refuted(&operations) {
+            return Some(false);
+        }
+        let mut search = Search::new(&operations);
+        let nothing = vec![(Stamp::default(), false); search.registers];
+        let found = search.from(0, &nothing);
         if found || search.left > 0 { Some(found) } else { None }
     }
 }
 
-/// What is registered, and for each register its last write.
-type State = BTreeMap<Register, (Stamp, bool)>;
+/// Whether one read alone, or one read after another one, shows that no order can be found. Most histories that are not linearizable
+/// show it so, at once.
+fn is_refuted(operations: &[&Operation]) -> bool {
+    // Whether a write or an end that began before `until` may hide what was written with a stamp.
+    let hides = |register: &Register, stamp: Stamp, until: u64| {
+        operations.iter().filter(|it| it.invoked <= until).any(|it| match &it.asked {
+            Asked::Write(of, later, _) => of == register && *later > stamp,
+            Asked::End(origin, end) => *origin == register.0 && *end >= stamp,
+            Asked::Read => false,
+        })
+    };
+    let misses = |read: &Operation, register: &Register, stamp: Stamp| {
+        let end = read.returned.unwrap_or(u64::MAX);
+        match read.told.get(register) {
+            Some(told) => *told < stamp,
+            None => !hides(register, stamp, end),
+        }
+    };
+    let reads = operations.iter().filter(|it| it.asked == Asked::Read);
+    reads.into_iter().any(|read| {
+        let before = operations.iter().filter(|it| it.returned.is_some_and(|at| at < read.invoked));
+        before.into_iter().any(|it| match &it.asked {
+            Asked::Write(register, stamp, true) => misses(read, register, *stamp),
+            Asked::Write(register, stamp, false) => {
+                read.told.get(register).is_some_and(|told| told < stamp)
+            }
+            Asked::End(origin, end) => {
+                read.told.iter().any(|(register, told)| register.0 == *origin && told <= end)
+            }
+            Asked::Read => it.told.iter().any(|(register, stamp)| misses(read, register, *stamp)),
+        })
+    })
+}
+
+/// What is registered: for each register its last write, and whether that registered it.
+type State = Vec<(Stamp, bool)>;
+
+/// An operation, with registers by number.
+enum Act {
+    Read(Vec<Option<Stamp>>),
+    Write(usize, Stamp, bool),
+    End(Vec<usize>, Stamp),
+}
 
 /// The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993), with the states that were seen, after Lowe ("Testing
 /// for Linearizability", 2017).
-struct Search<'a> {
-    operations: Vec<&'a Operation>,
-    seen: BTreeSet<(u128, Vec<(Register, Stamp, bool)>)>,
+struct Search {
+    acts: Vec<Act>,
+    /// When each was invoked, and answered.
+    times: Vec<(u64, Option<u64>)>,
+    registers: usize,
+    /// Hashes of the states, each with the operations that led there.
+    seen: HashSet<(u128, u64)>,
+    hasher: RandomState,
     /// The steps that are left.
     left: u64,
 }
 
-impl Search<'_> {
+impl Search {
+    fn new(operations: &[&Operation]) -> Self {
+        let written = operations.iter().filter_map(|it| match &it.asked {
+            Asked::Write(register, ..) => Some(register),
+            _ => None,
+        });
+        let told = operations.iter().flat_map(|it| it.told.keys());
+        let registers: BTreeSet<&Register> = written.chain(told).collect();
+        let registers: Vec<&Register> = registers.into_iter().collect();
+        let number = |register: &Register| registers.binary_search(&register).unwrap_or_default();
+        let act = |it: &&Operation| match &it.asked {
+            Asked::Read => Act::Read(
+                registers.iter().map(|register| it.told.get(*register).copied()).collect(),
+            ),
+            Asked::Write(register, stamp, lives) => Act::Write(number(register), *stamp, *lives),
+            Asked::End(origin, stamp) => {
+                let of = |it: &&Register| it.0 == *origin;
+                let ended = registers.iter().copied().filter(of).map(number).collect();
+                Act::End(ended, *stamp)
+            }
+        };
+        Self {
+            acts: operations.iter().map(act).collect(),
+            times: operations.iter().map(|it| (it.invoked, it.returned)).collect(),
+            registers: registers.len(),
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
+            left: MAX_STEPS,
+        }
+    }
+
     /// Whether the rest of the history can follow, after the operations in `done` led to a state.
-    fn from(&mut self, mut done: u128, state: State) -> bool {
+    fn from(&mut self, mut done: u128, state: &State) -> bool {
         // A read that fits now may come first: it changes nothing.
         loop {
-            let candidates = self.candidates(done);
-            let fits = |number: &usize| {
-                let operation = self.operations[*number];
-                operation.asked == Asked::Read && is_told(&operation.told, &state)
-            };
-            let Some(read) = candidates.into_iter().find(fits) else { break };
+            let fits = |number: &usize| matches!(&self.acts[*number], Act::Read(told) if is_told(told, state));
+            let Some(read) = self.candidates(done).find(fits) else { break };
             done |= 1 << read;
         }
-        if self.is_complete(done) {
+        let is_left = |it: &usize| done >> it & 1 == 0 && self.times[*it].1.is_some();
+        if !(0..self.acts.len()).any(|it| is_left(&it)) {
             return true;
         }
-        let key = state.iter().map(|(register, it)| (register.clone(), it.0, it.1)).collect();
-        if self.left == 0 || !self.seen.insert((done, key)) {
+        if self.left == 0 || !self.seen.insert((done, self.hasher.hash_one(state))) {
             return false;
         }
         self.left -= 1;
-        for number in self.candidates(done) {
+        for number in self.candidates(done).collect::<Vec<_>>() {
             let mut next = state.clone();
-            match &self.operations[number].asked {
-                Asked::Read => continue,
-                Asked::Write(register, stamp, is_registered) => {
-                    next.insert(register.clone(), (*stamp, *is_registered));
-                }
-                Asked::End(origin, end) => {
-                    for ((of, _), (stamp, is_registered)) in &mut next {
-                        *is_registered &= of != origin || *stamp > *end;
+            match &self.acts[number] {
+                Act::Read(_) => continue,
+                // The one writer of a register orders its writes itself.
+                Act::Write(register, stamp, _) if *stamp < state[*register].0 => continue,
+                Act::Write(register, stamp, lives) => next[*register] = (*stamp, *lives),
+                Act::End(registers, end) => {
+                    for register in registers {
+                        let (stamp, lives) = &mut next[*register];
+                        *lives &= *stamp > *end;
                     }
                 }
             }
-            if self.from(done | 1 << number, next) {
+            if self.from(done | 1 << number, &next) {
                 return true;
             }
         }
         false
     }
 
-    fn is_complete(&self, done: u128) -> bool {
-        let mut all = self.operations.iter().enumerate();
-        all.all(|(number, operation)| done >> number & 1 == 1 || operation.returned.is_none())
-    }
-
     /// The operations that may come next: those that began before any other one ended.
-    fn candidates(&self, done: u128) -> Vec<usize> {
-        let left = self.operations.iter().enumerate().filter(|(it, _)| done >> it & 1 == 0);
-        let first_end = left.clone().filter_map(|(_, it)| it.returned).min().unwrap_or(u64::MAX);
-        left.filter(|(_, it)| it.invoked <= first_end).map(|(number, _)| number).collect()
+    fn candidates(&self, done: u128) -> impl Iterator<Item = usize> {
+        let left = move |it: &usize| done >> it & 1 == 0;
+        let numbers = 0..self.times.len();
+        let ends = numbers.clone().filter(left).filter_map(|it| self.times[it].1);
+        let first_end = ends.min().unwrap_or(u64::MAX);
+        numbers.filter(left).filter(move |it| self.times[*it].0 <= first_end)
     }
 }
 
-fn is_told(told: &BTreeMap<Register, Stamp>, state: &State) -> bool {
-    let registered = state.iter().filter(|(_, (_, is_registered))| *is_registered);
-    registered.map(|(register, (stamp, _))| (register, stamp)).eq(told.iter())
+fn is_told(told: &[Option<Stamp>], state: &State) -> bool {
+    told.iter().zip(state).all(|(told, (stamp, lives))| *told == lives.then_some(*stamp))
 }
 
 #[cfg(test)]

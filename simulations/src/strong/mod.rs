@@ -87,17 +87,6 @@ impl Totals {
         self.losses += outcome.losses;
     }
 
-    /// Adds other totals.
-    pub fn merge(&mut self, other: &Self) {
-        self.histories += other.histories;
-        self.operations += other.operations;
-        self.succeeded += other.succeeded;
-        self.overlapping += other.overlapping;
-        self.changes += other.changes;
-        self.crashes += other.crashes;
-        self.losses += other.losses;
-    }
-
     /// The share of the operations that were done, in per cent.
     #[must_use]
     pub fn succeeded_percent(&self) -> usize {

@@ -22,6 +22,7 @@ pub(super) enum Event {
     Stored { node: usize, process: u64, ticket: u64 },
     Due { node: usize, process: u64 },
     Start { node: usize },
+    Setback { absent: usize },
     Absorb { node: usize, entry: Entry },
     Client,
     Fault,
@@ -104,7 +105,7 @@ impl World {
             registered: BTreeMap::new(),
         });
         let busy = 12 + dice.within(0..70);
-        let slow_disks = if dice.happens(500) { dice.within(0..600) } else { 20 };
+        let slow_disks = if dice.happens(600) { dice.within(0..600) } else { 20 };
         let mut this = Self {
             hosts: hosts.collect(),
             now: 0,
@@ -176,6 +177,7 @@ impl World {
                 }
             }
             Event::Start { node } => self.start(node),
+            Event::Setback { absent } => self.setback(absent),
             Event::Absorb { node, entry } => {
                 if let Some(quorum) = &mut self.hosts[node].quorum {
                     quorum.absorb(vec![entry], time);
