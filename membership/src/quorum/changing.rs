@@ -202,36 +202,36 @@ impl Changing {
                 let configuration = configuration.clone();
                 self.prepare(own, configuration, draw);
             }
-            (Phase::Found(configuration), None) => {
-                // There is nobody yet who could decide, so all have to agree.
-                if configuration.seats.iter().all(|seat| self.votes.has(*seat, lives)) {
-                    let chain = Chain::of(configuration.clone());
-                    self.go(Phase::Tell);
-                    return Some(chain);
-                }
+            // There is nobody yet who could decide, so all have to agree.
+            (Phase::Found(configuration), None)
+                if configuration.seats.iter().all(|seat| self.votes.has(*seat, lives)) =>
+            {
+                let chain = Chain::of(configuration.clone());
+                self.go(Phase::Tell);
+                return Some(chain);
             }
-            (Phase::Prepare { ballot, own, accepted }, Some(chain)) => {
-                if chain.installed.has_majority(|seat| self.votes.has(seat, lives)) {
-                    let accepted = accepted.as_ref().map(|it| it.configuration.clone());
-                    let configuration = accepted.unwrap_or_else(|| own.clone());
-                    let proposal = Proposal { ballot: *ballot, configuration };
-                    self.go(Phase::Accept(proposal));
-                }
+            (Phase::Prepare { ballot, own, accepted }, Some(chain))
+                if chain.installed.has_majority(|seat| self.votes.has(seat, lives)) =>
+            {
+                let accepted = accepted.as_ref().map(|it| it.configuration.clone());
+                let configuration = accepted.unwrap_or_else(|| own.clone());
+                let proposal = Proposal { ballot: *ballot, configuration };
+                self.go(Phase::Accept(proposal));
             }
-            (Phase::Accept(proposal), Some(chain)) => {
-                if chain.installed.has_majority(|seat| self.votes.has(seat, lives)) {
-                    let next = Some(proposal.configuration.clone());
-                    let installed = chain.installed.clone();
-                    self.go(Phase::Install);
-                    return Some(Chain { installed, next });
-                }
+            (Phase::Accept(proposal), Some(chain))
+                if chain.installed.has_majority(|seat| self.votes.has(seat, lives)) =>
+            {
+                let next = Some(proposal.configuration.clone());
+                let installed = chain.installed.clone();
+                self.go(Phase::Install);
+                return Some(Chain { installed, next });
             }
-            (Phase::Install, Some(Chain { next: Some(next), .. })) => {
-                if next.has_majority(|seat| self.votes.has(seat, lives)) {
-                    let chain = Chain::of(next.clone());
-                    self.go(Phase::Tell);
-                    return Some(chain);
-                }
+            (Phase::Install, Some(Chain { next: Some(next), .. }))
+                if next.has_majority(|seat| self.votes.has(seat, lives)) =>
+            {
+                let chain = Chain::of(next.clone());
+                self.go(Phase::Tell);
+                return Some(chain);
             }
             (Phase::Install, Some(Chain { next: None, .. })) => self.go(Phase::Tell),
             _ => {}

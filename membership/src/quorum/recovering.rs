@@ -56,8 +56,7 @@ impl Reading {
 
     /// What to ask a voter now.
     pub(crate) fn due(&mut self, seat: Seat, lives: &Lives, now: Time) -> Option<Part> {
-        let has_answered = self.votes.has(seat, lives);
-        if has_answered || !self.paces.entry(seat.node).or_default().is_due(now) {
+        if self.has_told(seat, lives) || !self.paces.entry(seat.node).or_default().is_due(now) {
             return None;
         }
         let after = self.next.get(&seat.node).cloned();
@@ -68,6 +67,14 @@ impl Reading {
             }
             Purpose::CatchUp { .. } => Part::Image(after),
         })
+    }
+
+    /// Whether a voter has told all. Voters that recover at the same time count for each other, although others have noted that they do.
+    fn has_told(&self, seat: Seat, lives: &Lives) -> bool {
+        match self.purpose {
+            Purpose::CatchUp { .. } => self.votes.has(seat, lives),
+            _ => self.votes.has_token(seat),
+        }
     }
 
     /// Takes the number of recoveries that a voter remembers.
@@ -91,7 +98,7 @@ impl Reading {
 
     /// Whether enough voters have told all.
     pub(crate) fn is_done(&self, own: NodeId, chain: &Chain, lives: &Lives) -> bool {
-        let told = |seat: Seat| self.votes.has(seat, lives);
+        let told = |seat: Seat| self.has_told(seat, lives);
         match self.purpose {
             // A voter that votes knows what it holds itself.
             Purpose::CatchUp { .. } => {

@@ -145,7 +145,7 @@ impl Voter {
         let votes = standing == Standing::Votes;
         match part {
             Part::Enlist(number) => self.enlist(number, draw),
-            Part::Found(configuration) => self.found(configuration),
+            Part::Found(configuration) => self.found(&configuration),
             Part::Lives => {
                 let token = self.image.chain.as_ref().and_then(|chain| chain.token(from));
                 let life = token.and_then(|token| self.image.lives.get(&(from, token)));
@@ -256,18 +256,18 @@ impl Voter {
         Answer::Enlisted(self.image.seat.token)
     }
 
-    fn found(&mut self, configuration: Configuration) -> Answer {
+    fn found(&mut self, configuration: &Configuration) -> Answer {
         let is_own = configuration.token(self.own) == Some(self.image.seat.token);
         if configuration.number != 1 || !configuration.is_valid() || !is_own {
             return Answer::NotVoting;
         }
         if let Some(chain) = &self.image.chain {
-            let is_same = chain.installed == configuration;
+            let is_same = chain.installed == *configuration;
             return if is_same { Answer::Done } else { Answer::Taken(None) };
         }
         self.apply(Change::Founded(configuration.clone()));
         match &self.image.founded {
-            Some(founded) if *founded != configuration => Answer::Taken(Some(founded.clone())),
+            Some(founded) if founded != configuration => Answer::Taken(Some(founded.clone())),
             _ => Answer::Done,
         }
     }

@@ -87,6 +87,11 @@ impl Votes {
         self.0.get(&seat.node).is_some_and(|vote| lives.counts(seat, *vote))
     }
 
+    /// Whether a voter has answered that has its token.
+    pub(crate) fn has_token(&self, seat: Seat) -> bool {
+        self.0.get(&seat.node).is_some_and(|vote| vote.token == seat.token)
+    }
+
     /// The nodes that voted.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.0.keys().copied()
