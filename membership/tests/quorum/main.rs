@@ -6,4 +6,6 @@ mod messages;
 mod model;
 mod network;
 mod operations;
+mod recorded;
 mod recovery;
+mod samples;

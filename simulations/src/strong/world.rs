@@ -300,7 +300,7 @@ impl World {
         let process = self.hosts[node].process;
         while let Some(output) = self.hosts[node].quorum.as_mut().and_then(Quorum::poll_output) {
             match output {
-                Output::Send { to, message } => self.send(node, index(to), message),
+                Output::Send { to, message } => self.send(node, index(to), &message),
                 Output::Store { ticket, changes } => {
                     self.hosts[node].disk.begin(ticket, changes);
                     let takes = if self.dice.happens(self.slow_disks) { 150 * MS } else { 4 * MS };
@@ -329,7 +329,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, message: Message) {
+    fn send(&mut self, from: usize, to: usize, message: &Message) {
         let bytes = message.encode();
         self.outcome.messages += 1;
         self.outcome.fingerprint = xxh3_64_with_seed(&bytes, self.outcome.fingerprint);
