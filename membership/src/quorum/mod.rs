@@ -33,6 +33,7 @@ use smol_str::SmolStr;
 
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
+use crate::codec::encoded_len;
 
 pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
 pub use entry::{End, Entry, Fence, MAX_VALUE_BYTES, Place, Stamp};
@@ -59,6 +60,8 @@ pub const MAX_WRITES: usize = 256;
 pub const MAX_READS: usize = 16_384;
 /// Registers of one write.
 pub const MAX_ENTRIES_OF_WRITE: usize = 16;
+/// Bytes of one write.
+pub const MAX_WRITE_BYTES: usize = message::PAGE_BYTES;
 /// Voters whose recoveries a node notes while it runs.
 pub(crate) const MAX_LIVES_KNOWN: usize = 256;
 /// A change that another node began, and does not finish, is finished by the voters after this long, and later by each further one.
@@ -226,12 +229,9 @@ impl Quorum {
         within: Duration,
         now: Time,
     ) -> Result<OpId, Failure> {
-        let is_long =
-            |entry: &Entry| entry.value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES);
-        if deposit.entries.len() + deposit.ends.len() > MAX_ENTRIES_OF_WRITE
-            || deposit.entries.iter().any(is_long)
-        {
-            return Err(Failure::Invalid("a write holds at most 16 registers of 8 KiB each"));
+        let count = deposit.entries.len() + deposit.ends.len();
+        if count > MAX_ENTRIES_OF_WRITE || encoded_len(&deposit) > MAX_WRITE_BYTES {
+            return Err(Failure::Invalid("a write holds at most 16 registers in 16 KiB"));
         }
         if self.voter.chain().is_none() {
             return Err(Failure::NoVoters);

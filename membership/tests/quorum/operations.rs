@@ -121,6 +121,20 @@ fn a_service_of_many_instances_is_read_in_parts_and_listed_once() {
 }
 
 #[test]
+fn a_write_beyond_its_limits_is_refused() {
+    let mut net = Network::with_voters(3);
+    let now = net.now;
+    let mut large = deposit(1, 10, 1, "a", true);
+    large.entries = vec![large.entries[0].clone(); 17];
+    assert!(matches!(net.node(1).write(large.clone(), WITHIN, now), Err(Failure::Invalid(_))));
+    large.entries.truncate(1);
+    large.entries[0].value = Some(vec![0; 17 * 1024].into());
+    assert!(matches!(net.node(1).write(large, WITHIN, now), Err(Failure::Invalid(_))));
+    let pair = net.node(1).set_voters(vec![n(1), n(2)], WITHIN, now);
+    assert!(matches!(pair, Err(Failure::Invalid(_))));
+}
+
+#[test]
 fn a_deregistration_that_reached_one_voter_is_not_undone_by_one_that_missed_both() {
     let mut net = Network::with_voters(4);
     net.cut.insert(n(1));
