@@ -77,6 +77,7 @@ pub(super) struct World {
     pub(super) without_memory: Option<usize>,
     pub(super) busy: u64,
     slow_disks: u64,
+    first: Vec<usize>,
     pub(super) ends_at: u64,
 }
 
@@ -122,6 +123,7 @@ impl World {
             without_memory: None,
             busy,
             slow_disks,
+            first: Vec::new(),
             ends_at: 0,
             dice,
         };
@@ -216,9 +218,13 @@ impl World {
             self.schedule(self.now + 2, Event::Gossip);
             return;
         }
-        let all: Vec<usize> = (0..self.hosts.len()).collect();
-        let count = self.voters();
-        let voters = self.dice.some_of(&all, count);
+        // A first set that was accepted by some has to be the one of the next attempt.
+        if self.first.is_empty() {
+            let all: Vec<usize> = (0..self.hosts.len()).collect();
+            let count = self.voters();
+            self.first = self.dice.some_of(&all, count);
+        }
+        let voters = self.first.clone();
         self.change(0, &voters);
         self.schedule(self.now + 2_500 * MS, Event::Founded);
     }
