@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use hobnob_api::{Origin, Setting, Settings};
 use hobnob_membership::NodeId;
 
 /// The facts of an agent that do not change while it runs.
@@ -34,6 +35,31 @@ pub(crate) struct SealedInfo {
 }
 
 impl AgentInfo {
+    /// The settings with the values that the agent found where none was given.
+    pub(crate) fn with_found(&self, settings: Settings) -> Settings {
+        let directory = settings.directory.clone();
+        let found = |setting: Setting| {
+            if setting.value.is_some() {
+                return setting;
+            }
+            let value = match setting.key.as_str() {
+                "name" => self.name.clone(),
+                "cluster" => self.cluster.clone(),
+                "datacenter" => self.datacenter.clone(),
+                "sync_bind" => self.sync_bound.to_string(),
+                "advertise" => self.gossip_addr.to_string(),
+                "advertise_sync_port" => self.sync_addr.port().to_string(),
+                "config_dir" => match &directory {
+                    Some(directory) => directory.clone(),
+                    None => return setting,
+                },
+                _ => return setting,
+            };
+            Setting { value: Some(value), origin: Origin::Found, ..setting }
+        };
+        Settings { settings: settings.settings.into_iter().map(found).collect(), ..settings }
+    }
+
     /// Whether gossip to this address comes back to the agent itself.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         let bound = self.gossip_bound;
@@ -46,6 +72,26 @@ impl AgentInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_given_is_shown_as_it_was_found_and_the_rest_as_it_is() {
+        let setting = |key: &str, value: Option<&str>, origin| {
+            let (key, value) = (key.to_owned(), value.map(str::to_owned));
+            Setting { key, value, origin, place: None }
+        };
+        let given = vec![
+            setting("name", None, Origin::Default),
+            setting("datacenter", Some("eu"), Origin::File),
+            setting("sync_bind", None, Origin::Default),
+            setting("config_dir", None, Origin::Default),
+            setting("zone", None, Origin::Default),
+        ];
+        let settings = Settings { settings: given.clone(), ..Settings::default() };
+        let shown = info("10.0.0.1:7946", "0.0.0.0:7946").with_found(settings).settings;
+        assert_eq!(shown[0], setting("name", Some("a"), Origin::Found));
+        assert_eq!(shown[2], setting("sync_bind", Some("127.0.0.1:1"), Origin::Found));
+        assert_eq!([&shown[1], &shown[3], &shown[4]], [&given[1], &given[3], &given[4]]);
+    }
 
     fn info(advertised: &str, bound: &str) -> AgentInfo {
         let addr = |text: &str| text.parse().expect("an address");

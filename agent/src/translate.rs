@@ -1,8 +1,9 @@
 //! The protocol's types in the words of the API.
 
-use hobnob_membership::{Node, NodeId, Time, record, view};
+use hobnob_membership::{MassLoss, Node, NodeId, Time, record, view};
 
 use crate::clock::millis;
+use crate::services::{KnownLoss, KnownLosses};
 
 /// A node id, as the API names it.
 pub(crate) fn api_node_id(node: NodeId) -> hobnob_api::NodeId {
@@ -76,17 +77,16 @@ pub(crate) fn member(node: &Node, member: &view::Member, now: Time) -> hobnob_ap
 }
 
 /// The mass losses that are not over.
-pub(crate) fn mass_losses(node: &Node, now: Time) -> Vec<hobnob_api::MassLoss> {
-    let losses = node.mass_losses().iter();
-    let translated = losses.map(|loss| hobnob_api::MassLoss {
-        ago_ms: millis(now.since(loss.since)),
-        lost: loss.lost,
-        of: loss.of,
-        back: loss.back,
-        missing: loss.missing.len(),
-        exited: loss.exited,
-    });
-    translated.collect()
+pub(crate) fn mass_losses(node: &Node) -> KnownLosses {
+    let known = |loss: &MassLoss| {
+        let &MassLoss { since, lost, of, back, exited, .. } = loss;
+        let missing = loss.missing.len();
+        KnownLoss {
+            loss: hobnob_api::MassLoss { ago_ms: 0, lost, of, back, missing, exited },
+            since,
+        }
+    };
+    node.mass_losses().iter().map(known).collect()
 }
 
 #[cfg(test)]

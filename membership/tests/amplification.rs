@@ -8,7 +8,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, health, identity};
 use hobnob_membership::wire::{
-    Ask, Claim, Compare, Confirm, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life,
+    Ages, Ask, Claim, Compare, Confirm, DatagramBuilder, Digest, Envelope, ExitVote, Hello, Life,
     Listing, LocalHealth, MemberUpdates, Message, Ping, Pong, Pull, Update, Vote, WireError,
     decode_datagram, pong_tag,
 };
@@ -186,8 +186,15 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         ("digest", datagram([digest(0)])),
         ("digest with a head", datagram([digest(1)])),
         ("digest with heads", datagram([digest(60)])),
-        ("rumor", datagram([Message::Rumors(sender, vec![unknown_delta(0)])])),
-        ("rumors", datagram([Message::Rumors(sender, (0..30).map(unknown_delta).collect())])),
+        ("rumor", datagram([Message::Rumors(sender, vec![unknown_delta(0)], Ages::default())])),
+        (
+            "rumors",
+            datagram([Message::Rumors(
+                sender,
+                (0..30).map(unknown_delta).collect(),
+                Ages::default(),
+            )]),
+        ),
         ("ping", datagram([ping(0)])),
         ("pings", datagram((0..90).map(ping))),
         ("pong", datagram([Message::Pong(Pong { tag, members: tag, local_health })])),

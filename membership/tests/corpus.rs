@@ -15,7 +15,7 @@ use hobnob_membership::catalog::{Delta, Entry, Want};
 use hobnob_membership::limits::MAX_RECORD_BYTES;
 use hobnob_membership::record::{Health, Key, ServiceRecord, Value};
 use hobnob_membership::testing::{Arrival, Network, identity, node_of, record};
-use hobnob_membership::wire::{DatagramBuilder, Message, Pull};
+use hobnob_membership::wire::{Ages, DatagramBuilder, Message, Pull};
 use hobnob_membership::{ClusterId, Epoch, Input, NodeId, Time};
 
 use fuzz::node as script;
@@ -211,7 +211,7 @@ fn one_version_for_two_keys(story: &[u8]) -> Vec<u8> {
         let (epoch, after) = (Epoch(1), version - 1);
         let delta =
             Delta { origin, epoch, after, to: version, head: version, gc_floor: 0, entries };
-        Message::Rumors(sender, vec![delta])
+        Message::Rumors(sender, vec![delta], Ages::default())
     };
     let health = |id: &str| told(Key::Health(id.into()), Value::Health(Health::Passing), 2);
     let want = Want { origin, epoch: Epoch(0), after: 0, gc_floor: 0 };

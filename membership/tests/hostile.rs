@@ -11,7 +11,7 @@ use hobnob_membership::limits::{
 use hobnob_membership::record::{Health, Key, Value};
 use hobnob_membership::testing::{Network, bounds, health, identity, node};
 use hobnob_membership::wire::{
-    DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Ping, Pull,
+    Ages, DatagramBuilder, Digest, Envelope, Frame, Heads, Hello, Message, Opening, Ping, Pull,
 };
 use hobnob_membership::{
     ClusterId, DatacenterId, Epoch, Event, Input, Node, NodeId, Output, Protocol, StreamId, Time,
@@ -331,7 +331,11 @@ fn false_memories_of_later_epochs_raise_our_epoch_once_and_start_no_race() {
         raised.collect::<Vec<_>>()
     };
     for n in 0..50 {
-        let lie = Message::Rumors(identity(1).node_id, vec![delta(own, 5_000 + 10 * n, 3)]);
+        let lie = Message::Rumors(
+            identity(1).node_id,
+            vec![delta(own, 5_000 + 10 * n, 3)],
+            Ages::default(),
+        );
         let bytes = datagram(&lie);
         drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
         net.run_for(Duration::from_millis(50));
@@ -347,7 +351,7 @@ fn an_origin_learns_of_an_epoch_that_a_peer_waits_for_even_if_catalogs_are_equal
     let origin = identity(2).node_id;
     // Node 0 gets a part of an epoch that the origin never had. The messages that it sends at once are lost.
     let lie = Delta { head: 9, ..delta(origin, 5_000, 3) };
-    let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
+    let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie], Ages::default()));
     net.nodes[0].handle(Input::Datagram { from: identity(1).addr, bytes: &bytes }, net.now);
     while net.nodes[0].poll_output().is_some() {}
     assert_eq!(net.nodes[0].catalog().half_received().count(), 1);
@@ -364,7 +368,7 @@ fn no_peer_can_use_up_our_last_epoch() {
     drop(net.write(0, health("mine", Health::Passing)));
     for version in [7, 8] {
         let lie = delta(identity(0).node_id, Epoch::MAX.0, version);
-        let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie]));
+        let bytes = datagram(&Message::Rumors(identity(1).node_id, vec![lie], Ages::default()));
         drop(net.handle(0, Input::Datagram { from: identity(1).addr, bytes: &bytes }));
         net.run_for(20 * SECOND);
     }

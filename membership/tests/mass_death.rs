@@ -6,7 +6,7 @@ use hobnob_membership::detector::{Cause, Verdict};
 use hobnob_membership::testing::{Network, identity, node_of};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::wire::{
-    DatagramBuilder, Envelope, MemberUpdates, Message, Update, decode_datagram,
+    Ages, DatagramBuilder, Envelope, MemberUpdates, Message, Update, decode_datagram,
 };
 use hobnob_membership::{ClusterId, Event, Input, Node, NodeId};
 
@@ -76,7 +76,7 @@ fn a_verdict_without_a_witness_is_told_to_nobody_and_ends_with_a_sign_of_life() 
     let sent_before = net.datagrams.len();
     let mut away = [1, 2].map(|n| Some(vanish(&mut net, n)));
     // A member that is held down is heard all the time, so that the node is not isolated.
-    let rumor = sealed(&Message::Rumors(identity(3).node_id, Vec::new()));
+    let rumor = sealed(&Message::Rumors(identity(3).node_id, Vec::new(), Ages::default()));
     let doubts =
         |net: &Network| [1, 2].into_iter().find(|n| status(net, *n, 0) == Some(MemberStatus::Down));
     let since = net.now;

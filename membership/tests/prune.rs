@@ -6,7 +6,7 @@ use hobnob_membership::catalog::{Delta, Head};
 use hobnob_membership::limits::MAX_ORIGIN_TOMBSTONES;
 use hobnob_membership::testing::{Network, identity, instance, node_of};
 use hobnob_membership::view::{InstanceStatus, MemberStatus};
-use hobnob_membership::wire::{DatagramBuilder, Envelope, Message};
+use hobnob_membership::wire::{Ages, DatagramBuilder, Envelope, Message};
 use hobnob_membership::{ClusterId, Epoch, Event, Input, Node, NodeId};
 
 fn register(net: &mut Network, n: usize) {
@@ -103,7 +103,9 @@ fn records_are_kept_where_an_origin_tombstone_has_no_room() {
     let all: Vec<Delta> = (0..MAX_ORIGIN_TOMBSTONES as u64).map(tombstone).collect();
     for part in all.chunks(20) {
         let mut datagram = DatagramBuilder::new(Envelope::clear(ClusterId::default()));
-        datagram.push(&Message::Rumors(sender.node_id, part.to_vec())).expect("it fits");
+        datagram
+            .push(&Message::Rumors(sender.node_id, part.to_vec(), Ages::default()))
+            .expect("it fits");
         let bytes = datagram.finish();
         net.handle(0, Input::Datagram { from: sender.addr, bytes: &bytes });
     }

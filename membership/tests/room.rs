@@ -8,7 +8,7 @@ use hobnob_membership::limits::{MAX_ORIGINS, MAX_UNVOUCHED_BYTES, MAX_UNVOUCHED_
 use hobnob_membership::record::{Health, Key, RawValue, Value};
 use hobnob_membership::testing::{Link, Network, bounds, identity, instance, large, node, record};
 use hobnob_membership::wire::{
-    DatagramBuilder, Envelope, Frame, MemberUpdates, Message, Opening, Update,
+    Ages, DatagramBuilder, Envelope, Frame, MemberUpdates, Message, Opening, Update,
 };
 use hobnob_membership::{ClusterId, Epoch, Identity, Input, Node, NodeId, StreamId, Time};
 
@@ -96,7 +96,7 @@ fn a_newcomer_is_seen_where_somebody_made_up_more_origins_than_there_are_places(
     let origins: Vec<usize> = (0..MAX_ORIGINS + 100).collect();
     for origins in origins.chunks(25) {
         let deltas = origins.iter().map(|n| half(invented(*n))).collect();
-        let rumors = Message::Rumors(identity(1).node_id, deltas);
+        let rumors = Message::Rumors(identity(1).node_id, deltas, Ages::default());
         tell(&mut net.nodes[0], &rumors, net.now);
     }
     let load = net.nodes[0].load();

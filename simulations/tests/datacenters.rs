@@ -1,8 +1,15 @@
 //! Datacenters: scenarios, measurements, and the bugs that they find.
 
+use std::time::Duration;
+
+use hobnob_membership::record::{Key, Value};
+use hobnob_membership::testing::web;
+use hobnob_membership::{Event, view::MemberStatus};
 use hobnob_simulations::bench::datacenters::{DatacentersEffort, PARTS};
+use hobnob_simulations::network::{Conditions, Network};
 use hobnob_simulations::run::{Outcome, RunOptions, run};
 use hobnob_simulations::scenario::builtin;
+use hobnob_simulations::world::{NodeEvent, Observer, World};
 
 fn outcome(name: &str) -> Outcome {
     let scenario = builtin(name).expect("it comes with the simulator").load().expect("it reads");
@@ -29,6 +36,55 @@ fn small_datacenters_meet_the_goals() {
         let missed: Vec<_> = rows.iter().filter(|row| row.is_met() == Some(false)).collect();
         assert!(missed.is_empty(), "{}: {missed:?}", part.name);
     }
+}
+
+/// The agents that were held down.
+struct Downs(Vec<NodeEvent>);
+
+impl Observer for Downs {
+    fn on_event(&mut self, _: &World, event: &NodeEvent) {
+        let is_down = |event: &NodeEvent| match &event.kind {
+            Event::Member(change) => change.member.status != MemberStatus::Alive,
+            _ => false,
+        };
+        self.0.extend(Some(event).filter(|it| is_down(it)).cloned());
+    }
+}
+
+/// Three datacenters of four agents with an instance each, which have started, and do not know each other.
+fn strangers(is_joining: bool) -> World {
+    let mut world = World::new(5, Network::new(12, Conditions::default()));
+    world.seeds = if is_joining { vec![0, 4, 8] } else { Vec::new() };
+    for host in 0..12 {
+        world.add(["eu", "us", "ap"][host / 4], "");
+        world.start(host);
+        world.write(host, vec![(Key::Service("web".into()), Some(Value::Service(web().into())))]);
+    }
+    world
+}
+
+#[test]
+fn agents_that_begin_settled_know_what_agents_know_that_joined() {
+    let (mut joined, mut settled) = (strangers(true), strangers(false));
+    joined.run_for(Duration::from_secs(30));
+    settled.settle();
+    for host in 0..12 {
+        let known = |world: &World| {
+            let node = world.node(host).expect("it runs");
+            let members = node.members().into_iter();
+            let members: Vec<_> = members.map(|it| (it.identity.node_id, it.status)).collect();
+            let instances = node.instances().map(|it| (it.origin, it.id.clone(), it.status));
+            let instances: Vec<_> = instances.collect();
+            (members, instances, node.catalog().digest(), node.catalog().record_bytes())
+        };
+        assert_eq!(known(&settled), known(&joined), "host {host}");
+    }
+    let mut downs = Downs(Vec::new());
+    settled.run_to(settled.now() + Duration::from_secs(30), &mut downs);
+    assert!(downs.0.is_empty(), "{:?}", downs.0);
+    settled.write(3, vec![(Key::Service("web".into()), None)]);
+    settled.run_for(Duration::from_secs(1));
+    assert!(settled.running().all(|(_, node)| node.instances().count() == 11));
 }
 
 #[cfg(feature = "mutants")]

@@ -1,5 +1,6 @@
 //! The steps of a start: look up, validate, open, bind, restore, spawn. Each takes what the one before made.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,8 @@ struct Opened {
     secrets: Secrets,
     history: History,
     keeper: Keeper,
+    /// The ids of the instances that files added or changed just now.
+    defined: BTreeSet<String>,
 }
 
 /// An agent with its sockets.
@@ -138,13 +141,18 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     let (history, keeper) = History::open(data_dir.history());
     record_start(&history, &keeper);
     let (dir, script_checks) = (config.config_dir.as_deref(), config.script_checks);
-    define(&mut data_dir, &history, dir, script_checks);
-    Ok(Opened { config, data_dir, cluster, node, secrets, history, keeper })
+    let defined = define(&mut data_dir, &history, dir, script_checks);
+    Ok(Opened { config, data_dir, cluster, node, secrets, history, keeper, defined })
 }
 
 /// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
-/// stay: the host is not to lose all of its services because of one.
-fn define(data_dir: &mut DataDir, history: &History, dir: Option<&Path>, script_checks: bool) {
+/// stay: the host is not to lose all of its services because of one. Returns the ids of those that are new or changed.
+fn define(
+    data_dir: &mut DataDir,
+    history: &History,
+    dir: Option<&Path>,
+    script_checks: bool,
+) -> BTreeSet<String> {
     let read = |dir| Definitions::read(dir, script_checks);
     let read = dir.map_or_else(|| Ok(Definitions::default()), read);
     let reloaded = match read {
@@ -175,6 +183,7 @@ fn define(data_dir: &mut DataDir, history: &History, dir: Option<&Path>, script_
     if let Some(problem) = reloaded.problems.first() {
         history.record(Event::new(EventKind::ReloadFailed, By::agent()).why(problem));
     }
+    reloaded.added.into_iter().chain(reloaded.changed).collect()
 }
 
 /// Records the start, and how the life before it ended.
@@ -270,10 +279,11 @@ async fn open_sockets(config: &ValidConfig) -> Result<(Socket, Option<Socket>), 
 }
 
 async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
-    let Opened { config, data_dir, secrets, .. } = &mut bound.opened;
+    let Opened { config, data_dir, secrets, defined, .. } = &mut bound.opened;
     let (address, sealing) = (config.advertise.to_string(), secrets.sealing.as_deref());
     let prober = Prober { neighbours: None, script_checks: config.script_checks };
     let restored = registrations::restore(data_dir, &address, sealing, &prober).await;
+    let restored = restored.defining(std::mem::take(defined));
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
     Ok(Ready { bound, restored, epoch })
 }
@@ -315,7 +325,7 @@ impl Ready {
             listeners,
             Prober { neighbours: None, script_checks: config.script_checks },
         );
-        let settings = config.started_with.settings.clone();
+        let settings = info.with_found(config.started_with.settings.clone());
         let (reloading, reloader) = Reloading::new(
             config.config_dir,
             config.script_checks,

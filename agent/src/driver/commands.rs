@@ -252,6 +252,7 @@ impl Driver {
 
     fn report(&self) -> Report {
         let (load, gaps) = (self.node.load(), self.node.gaps_closed());
+        let convergence = self.node.convergence();
         let own = [
             ("storage_persist_dropped", self.persist_dropped),
             ("storage_stalls", self.inbox.disk_stalls.load(Ordering::Relaxed)),
@@ -263,8 +264,10 @@ impl Driver {
             ("record_bytes", load.record_bytes as u64),
             ("unvouched_origins", load.unvouched_origins as u64),
             ("gaps_now", load.gaps as u64),
-            ("gaps_closed", gaps.buckets().map(|(_, count)| count).sum()),
+            ("gaps_closed", gaps.count()),
             ("gaps_closed_ms", millis(gaps.sum())),
+            ("convergence", convergence.count()),
+            ("convergence_ms", millis(convergence.sum())),
         ];
         let udp = self.network.udp.counters();
         let tcp = self.network.tcp_counters.snapshot();

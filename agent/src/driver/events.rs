@@ -8,6 +8,7 @@ use hobnob_membership::{Event, NodeId, Time, is_probably_a_cut};
 
 use super::losses::HeldLoss;
 use super::{Driver, Persist, words};
+use crate::clock::wall_clock_ms;
 use crate::elsewhere::Requested;
 use crate::services::KnownMember;
 use crate::translate;
@@ -23,6 +24,7 @@ impl Driver {
             Event::Member(change) => {
                 self.note_member(&change.member);
                 self.show_member(&change.member);
+                self.show_mass_losses();
                 self.members_changed = true;
                 self.peers.changed();
                 self.note_gone(&change.member);
@@ -47,6 +49,7 @@ impl Driver {
                 let lost = nodes.len();
                 let others = if is_probably_a_cut(lost, of) {
                     self.writer.note_lost_together(LostTogether { lost, of, exited });
+                    self.show_mass_losses();
                     let members = words::names(&self.node, nodes.iter().copied());
                     let cause = likely_cause(lost, exited);
                     tracing::warn!(members, "lost {lost} of {of} at once: {cause}");
@@ -56,9 +59,18 @@ impl Driver {
                 };
                 others.iter().for_each(|loss| self.log_loss(loss));
             }
-            Event::BackTogether { loss, lost_for } => self.log_returns(&loss, lost_for),
-            Event::LinkBroken { node } => self.log_broken_link(node),
-            Event::LinkEnded { node, end } => self.log_end_of_link(node, end),
+            Event::BackTogether { loss, lost_for } => {
+                self.log_returns(&loss, lost_for);
+                self.show_mass_losses();
+            }
+            Event::LinkBroken { node } => {
+                self.log_broken_link(node);
+                self.show_link(node);
+            }
+            Event::LinkEnded { node, end } => {
+                self.log_end_of_link(node, end);
+                self.show_link(node);
+            }
             Event::Isolated => {
                 // One line tells of all that were lost.
                 self.losses.take();
@@ -181,10 +193,12 @@ impl Driver {
         let present = self.node.members().into_iter().filter(|member| !member.status.is_gone());
         let known = present.map(|member| (member.identity.node_id, self.known_member(&member)));
         self.writer.reconcile_members(known.collect());
+        self.show_mass_losses();
     }
 
     fn known_member(&self, member: &Member) -> KnownMember {
-        let down_since = self.node.down_since(member.identity.node_id);
+        let member_id = member.identity.node_id;
+        let down_since = self.node.down_since(member_id);
         let mut member = member.clone();
         // A suspicion is told to nobody: it ends within seconds, one way or the other.
         if member.status == MemberStatus::Suspect {
@@ -193,7 +207,8 @@ impl Driver {
         let shown = translate::member(&self.node, &member, self.clock.now());
         // Times that go on change all the time, and are no news.
         let member = hobnob_api::Member { down_ago_ms: None, link_silent_ms: None, ..shown };
-        KnownMember { member, down_since }
+        let link_silent_since = self.link_silent_since(member_id);
+        KnownMember { member, down_since, link_silent_since }
     }
 
     /// Shows whether this agent, which hears no other member, is cut off, and returns that. It is not when all others
@@ -241,7 +256,7 @@ impl Driver {
             self.log_loss(&before);
         }
         let reason = words::reason(&self.node, member, self.clock.now());
-        let loss = HeldLoss { member: member.clone(), reason };
+        let loss = HeldLoss { member: member.clone(), reason, at_ms: wall_clock_ms() };
         let is_here = !self.node.is_elsewhere(id);
         if member.status != MemberStatus::Down || !is_here {
             return self.log_loss(&loss);
@@ -265,8 +280,9 @@ impl Driver {
     }
 
     /// Logs a change of a member. A lost member is a warning, unless this agent may be the one that is cut off.
-    fn log_loss(&mut self, HeldLoss { member, reason }: &HeldLoss) {
-        self.record_member(member);
+    fn log_loss(&mut self, loss: &HeldLoss) {
+        self.record_member(loss);
+        let HeldLoss { member, reason, .. } = loss;
         let Member { identity, node, status } = member;
         let (node_id, address, epoch) = (identity.node_id, identity.addr, identity.epoch);
         let Some(node) = node else {

@@ -8,6 +8,7 @@ use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{MassLoss, NodeId, Time};
 
 use super::{Driver, words};
+use crate::translate;
 
 impl Driver {
     /// Applies again the healthy instances of each member that stopped answering this agent, or answers again, since the
@@ -20,6 +21,28 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Shows the mass losses that are not over.
+    pub(super) fn show_mass_losses(&self) {
+        self.writer.set_mass_losses(translate::mass_losses(&self.node));
+    }
+
+    /// Shows a member whose link broke or ended.
+    pub(super) fn show_link(&self, node: NodeId) {
+        let members = self.node.members();
+        let member = members.iter().find(|member| member.identity.node_id == node);
+        if let Some(member) = member.filter(|member| !member.status.is_gone()) {
+            self.show_member(member);
+        }
+    }
+
+    /// When a member last answered this agent, while the agent's own link to it is broken.
+    pub(super) fn link_silent_since(&self, node: NodeId) -> Option<Time> {
+        let now = self.clock.now();
+        let silent_for = self.node.link_broken_for(node, now)?;
+        let silent_for = Time::from(silent_for);
+        Some(Time::from_micros(now.as_micros().saturating_sub(silent_for.as_micros())))
     }
 
     /// Logs that the own link to a member broke.

@@ -24,6 +24,8 @@ pub(super) struct HeldLoss {
     pub(super) member: Member,
     /// The reason at the time of the loss.
     pub(super) reason: String,
+    /// The time of the loss, in milliseconds since 1970.
+    pub(super) at_ms: u64,
 }
 
 impl HeldLosses {
@@ -52,9 +54,9 @@ impl HeldLosses {
     }
 
     /// The members that are held back, if they are so few that each is an event.
-    pub(super) fn few(&self) -> Vec<Member> {
+    pub(super) fn few(&self) -> Vec<HeldLoss> {
         let is_few = self.held.len() <= WRITTEN_AT_ONCE;
-        self.held.iter().filter(|_| is_few).map(|loss| loss.member.clone()).collect()
+        self.held.iter().filter(|_| is_few).cloned().collect()
     }
 
     /// Takes the loss of a member that is held back. The member changed, so its lines must come in order.
@@ -75,7 +77,7 @@ mod tests {
         let addr = ([10, 0, 0, 1], 7_946).into();
         let identity = Identity { node_id: NodeId(node), epoch: Epoch(1), addr, sync_port: 0 };
         let member = Member { identity, node: None, status: MemberStatus::Down };
-        HeldLoss { member, reason: "it does not answer".to_owned() }
+        HeldLoss { member, reason: "it does not answer".to_owned(), at_ms: 1 }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use hobnob_api::{EventKind, likely_cause};
 use hobnob_membership::detector::LinkEnd;
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::view::{Member, MemberStatus};
-use hobnob_membership::{Event as NodeEvent, NodeId, Time, is_probably_a_cut};
+use hobnob_membership::{Event as NodeEvent, MassLoss, NodeId, Time, is_probably_a_cut};
 
+use super::losses::HeldLoss;
 use super::{Driver, words};
 use crate::history::{By, Event, History};
 
@@ -19,7 +20,7 @@ impl Driver {
     pub(super) fn record_event(&mut self, event: &NodeEvent) {
         if let NodeEvent::Isolated = event {
             // No line of the log tells of them.
-            self.losses.few().iter().for_each(|member| self.record_member(member));
+            self.losses.few().iter().for_each(|loss| self.record_member(loss));
         }
         self.note_lost(event);
         let of = |kind| Event::new(kind, By::agent());
@@ -38,6 +39,20 @@ impl Driver {
                 let cause = likely_cause(lost, *exited);
                 let why = format!("lost {lost} of {all} at once: {cause}");
                 record(of(EventKind::MembersLost).to(&lost.to_string()).why(&why));
+            }
+            NodeEvent::BackTogether { loss, lost_for } if loss.is_over() => {
+                let MassLoss { lost, back, .. } = loss;
+                let seconds = lost_for.as_secs();
+                let why = match loss.missing.len() {
+                    0 => format!(
+                        "{back} of {lost} that were lost at once are back after {seconds} s"
+                    ),
+                    missing => format!(
+                        "{back} of {lost} that were lost at once are back after {seconds} s; {missing} still missing: {}",
+                        words::names(&self.node, loss.missing.iter().copied())
+                    ),
+                };
+                record(of(EventKind::MembersBack).to(&back.to_string()).why(&why));
             }
             NodeEvent::LinkBroken { node } => {
                 let silent_for = self.node.link_broken_for(*node, self.clock.now());
@@ -120,8 +135,8 @@ impl Driver {
         }
     }
 
-    /// Records that a member came or went, if that is an event.
-    pub(super) fn record_member(&mut self, member: &Member) {
+    /// Records that a member came or went, if that is an event: at the time at which it did, though its line was held back.
+    pub(super) fn record_member(&mut self, HeldLoss { member, reason, at_ms }: &HeldLoss) {
         let (id, now) = (member.identity.node_id, self.clock.now());
         let Some(record) = &member.node else { return };
         if self.is_own(id) {
@@ -129,7 +144,7 @@ impl Driver {
         }
         let is_far = self.node.is_elsewhere(id);
         let Some(kind) = self.sights.note(id, member.status, is_far, now) else { return };
-        let event = Event::new(kind, By::agent()).member(&record.name);
+        let event = Event::new(kind, By::agent()).member(&record.name).at(*at_ms);
         self.history.record(match kind {
             EventKind::MemberJoined => {
                 event.why("seen for the first time since this agent started")
@@ -137,7 +152,7 @@ impl Driver {
             EventKind::MemberBack => event,
             // `record_event` records the order.
             EventKind::MemberForceLeft => return,
-            _ => event.why(&words::reason(&self.node, member, now)),
+            _ => event.why(reason),
         });
     }
 

@@ -115,9 +115,15 @@ impl Event {
         Self(StoredEvent { why: line.map(|line| clipped(line, MAX_WHY_BYTES)), ..self.0 })
     }
 
-    /// The event of this moment.
+    /// The event of a moment before, in milliseconds since 1970.
+    pub(crate) fn at(self, at_ms: u64) -> Self {
+        Self(StoredEvent { at_ms, ..self.0 })
+    }
+
+    /// The event: of this moment, unless [`Event::at`] named another.
     pub(super) fn stored(self) -> StoredEvent {
-        StoredEvent { at_ms: wall_clock_ms(), ..self.0 }
+        let at_ms = if self.0.at_ms == 0 { wall_clock_ms() } else { self.0.at_ms };
+        StoredEvent { at_ms, ..self.0 }
     }
 }
 

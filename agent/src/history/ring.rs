@@ -243,7 +243,8 @@ impl Ring {
         events.sort_by_key(|event| std::cmp::Reverse(event.number));
         let more = events.len() > asked.limit;
         events.truncate(asked.limit);
-        events.reverse();
+        // A loss is recorded when it is known to be no part of a larger one, with the time at which it happened.
+        events.sort_by_key(|event| (event.at_ms, event.number));
         let nearest = match &asked.subject {
             Some(subject) if events.is_empty() => self.nearest(subject),
             _ => None,
@@ -272,6 +273,7 @@ fn shelf_of(event: &StoredEvent) -> Shelf {
         | Kind::MembersCame
         | Kind::MemberDown
         | Kind::MembersLost
+        | Kind::MembersBack
         | Kind::MemberLeft
         | Kind::MemberReplaced
         | Kind::DatacenterUnreachable
@@ -313,7 +315,7 @@ fn subject_of(event: &StoredEvent) -> Option<Subject> {
         Kind::DatacenterUnreachable | Kind::DatacenterReachable => ("datacenter", text(datacenter)),
         Kind::LinkBroken | Kind::LinkMended => ("link", text(member)),
         Kind::Reloaded | Kind::ReloadFailed => ("reload", text(&event.why)),
-        Kind::MembersLost | Kind::MembersCame => ("members", String::new()),
+        Kind::MembersLost | Kind::MembersBack | Kind::MembersCame => ("members", String::new()),
         Kind::Isolated | Kind::Connected | Kind::CutOff => ("isolation", String::new()),
         Kind::Stalled | Kind::DeclaredDown => ("stall", String::new()),
         Kind::Duplicate | Kind::GaveWay | Kind::Resumed => ("duplicate", String::new()),

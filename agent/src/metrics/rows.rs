@@ -88,6 +88,9 @@ pub(super) const OWN: &[Row] = rows! {
     Histogram hobnob_check_duration_seconds []
         "Time that a probe of a health check took, whatever its outcome. The wait for its turn is not in it."
         alert "The 99th percentile near the timeout of the checks";
+    Histogram hobnob_convergence_seconds []
+        "Convergence: how old a change of another agent of the datacenter was when a rumor brought it and it was applied here. Each agent on its way adds the time for which it held the change, and no clocks are compared, so the time on the wire is not in it. Changes that repair brought (pulls, sessions) have no age and are not counted, nor are those of other datacenters, those that were told to a gateway, and those that passed an agent of a version that tells no ages: `hobnob_gap_duration_seconds` has the repairs."
+        alert "The 99th percentile above 1: rumors wait, as a rule for bandwidth";
     Histogram hobnob_gap_duration_seconds []
         "Convergence: time for which changes of another agent were known to be missing, until they were applied. Changes that come in order never count."
         alert "The 99th percentile above 5";

@@ -19,7 +19,7 @@ fn names_keep_the_rules_of_prometheus() {
         let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         assert!(name.chars().all(is_legal), "{name}");
         assert_eq!(kind == Kind::Counter, name.ends_with("_total"), "{name}");
-        assert!(kind != Kind::Histogram || name.ends_with("_duration_seconds"), "{name}");
+        assert!(kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
         assert!(help.ends_with('.'), "{name}: {help}");
         assert!(!help.contains(['\n', '\\', '[']), "{name}: {help}");
         assert!(names.insert(name), "two metrics of one name");

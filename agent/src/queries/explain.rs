@@ -233,7 +233,7 @@ mod tests {
     use hobnob_membership::record::{NodeRecord, Value};
     use hobnob_membership::testing::sealed::{SealedCluster, node_id};
     use hobnob_membership::testing::{record, web};
-    use hobnob_membership::wire::{DatagramBuilder, Envelope, Message};
+    use hobnob_membership::wire::{Ages, DatagramBuilder, Envelope, Message};
     use tokio::net::UdpSocket;
     use tokio::task::yield_now;
 
@@ -253,7 +253,7 @@ mod tests {
         let want = Want { origin: node_id(1), epoch: Epoch(0), after: 0, gc_floor: 0 };
         let delta = catalog.answer(&want, usize::MAX).expect("records");
         let mut clear = DatagramBuilder::new(Envelope::clear(Default::default()));
-        clear.push(&Message::Rumors(node_id(1), vec![delta])).expect("it fits");
+        clear.push(&Message::Rumors(node_id(1), vec![delta], Ages::default())).expect("it fits");
         let clear = clear.finish();
         let keys = DatagramKeys::of(&cluster.generation(1, 7));
         let (sender, counter) = (hobnob_keys::NodeId(node_id(1).0), Counter::of_epoch(1_000_000));

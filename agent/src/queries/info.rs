@@ -11,7 +11,7 @@ use crate::actor::Stopping;
 use crate::clock::{Clock, millis};
 use crate::driver::{DriverHandle, Report, words};
 use crate::info::{AgentInfo, SealedInfo};
-use crate::services::Registry;
+use crate::services::{Registry, shown_losses};
 use crate::translate::{api_node_id, mass_losses};
 
 /// This agent, with the counters of its node and of the tasks around it.
@@ -97,7 +97,7 @@ impl AboutNode {
             }),
             name_conflicts: node.name_conflicts().iter().map(namesake).collect(),
             udp_blocked: node.are_datagrams_blocked(),
-            mass_losses: mass_losses(node, now),
+            mass_losses: shown_losses(&mass_losses(node), now),
             broken_links: node.broken_links().map(|id| words::name_of(node, id)).collect(),
             active_members: node.active_members(),
             instances: node.instances().len(),

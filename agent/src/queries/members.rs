@@ -8,11 +8,11 @@ use hobnob_membership::{Node, NodeId, Time, view};
 use crate::actor::Stopping;
 use crate::clock::millis;
 use crate::driver::{DriverHandle, words};
-use crate::services::Registry;
+use crate::services::{Registry, shown_losses};
 use crate::translate::{api_node_id, mass_losses, member, member_status};
 
-/// The members by name and node id: the living, the suspect and those that are down. With `all`, everything that is
-/// remembered. Name conflicts are those among all datacenters.
+/// The members by name and node id: the living, the suspect and those that are down, also those of which only records are left
+/// and whose instances may be offered. With `all`, everything that is remembered. Name conflicts are those among all datacenters.
 pub(crate) async fn members(
     registry: &Registry,
     driver: &DriverHandle,
@@ -20,7 +20,8 @@ pub(crate) async fn members(
     datacenters: Datacenters,
 ) -> Result<Members, Stopping> {
     let revision = registry.revision();
-    let known = move |node: &Node, now| (listed(node, all, now), mass_losses(node, now));
+    let known =
+        move |node: &Node, now| (listed(node, all, now), shown_losses(&mass_losses(node), now));
     let (mut members, mass_losses) = driver.inspect(known).await?;
     members.retain(|member| datacenters.contains(&member.datacenter));
     Ok(Members { revision, isolated: registry.is_isolated(), members, mass_losses })
@@ -30,8 +31,10 @@ fn listed(node: &Node, all: bool, now: Time) -> Vec<Member> {
     let mut members: Vec<Member> = if all {
         remembered(node, now)
     } else {
-        let members = node.members().into_iter().filter(|member| !member.status.is_gone());
-        members.map(|about| member(node, &about, now)).collect()
+        let known = node.members();
+        let lost = down_with_instances(node, &known).map(|id| of_records(node, id, now));
+        let members = known.iter().filter(|member| !member.status.is_gone());
+        members.map(|about| member(node, about, now)).chain(lost.collect::<Vec<_>>()).collect()
     };
     members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
     mark_name_conflicts(&mut members);
@@ -50,6 +53,16 @@ pub(super) fn known_ids(node: &Node) -> Vec<NodeId> {
     let members = node.members();
     let lost = lost(node, &members);
     members.iter().map(|member| member.identity.node_id).chain(lost).collect()
+}
+
+/// The nodes of which only records are left, that did not leave, and that have instances: the agent offers those as a last resort.
+pub(crate) fn down_with_instances(
+    node: &Node,
+    members: &[view::Member],
+) -> impl Iterator<Item = NodeId> {
+    let lost = lost(node, members).into_iter();
+    lost.filter(|id| status_of_records(node, *id) == view::MemberStatus::Down)
+        .filter(|id| node.instances_of(*id).next().is_some())
 }
 
 /// The nodes of which only records are left.

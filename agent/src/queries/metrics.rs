@@ -36,6 +36,8 @@ pub(crate) async fn readings(
     }
     let gaps = Value::Durations(about.gaps_closed.into());
     readings.set("hobnob_gap_duration_seconds", gaps);
+    let convergence = Value::Durations(about.convergence.into());
+    readings.set("hobnob_convergence_seconds", convergence);
     readings.set("hobnob_pick_duration_seconds", Value::Durations(calls.picks()));
     readings.set("hobnob_ack_duration_seconds", Value::Durations(calls.acks()));
     readings.set("hobnob_check_duration_seconds", Value::Durations(probe_durations()));
@@ -148,6 +150,7 @@ struct AboutCluster {
     missing: usize,
     load: Load,
     gaps_closed: Durations,
+    convergence: Durations,
 }
 
 impl AboutCluster {
@@ -163,6 +166,7 @@ impl AboutCluster {
             missing: node.mass_losses().iter().map(|loss| loss.missing.len()).sum(),
             load: node.load(),
             gaps_closed: node.gaps_closed(),
+            convergence: node.convergence(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The processes that registered the instances of this agent. Other agents are not told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -21,14 +22,15 @@ struct Registrant {
 }
 
 impl Registrants {
-    /// Those that the data directory knows.
-    pub(super) fn of(data_dir: &DataDir) -> Self {
+    /// Those that the data directory knows. The instances with the ids of `defined` were read from files at this start, and are
+    /// not restored.
+    pub(super) fn of(data_dir: &DataDir, defined: &BTreeSet<String>) -> Self {
         let known = data_dir.registrations().filter_map(|registration| {
             let by = data_dir.registrant(&registration.id)?;
             let source = registration.source.as_deref().map(Arc::from);
             Some((
                 Arc::from(registration.id.as_str()),
-                Registrant { by, source, is_restored: true },
+                Registrant { by, source, is_restored: !defined.contains(&registration.id) },
             ))
         });
         Self(ArcSwap::from_pointee(known.collect()))

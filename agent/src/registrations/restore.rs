@@ -1,6 +1,6 @@
 //! The registrations of the agent's earlier life, with a first outcome of their checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(crate) struct Restored {
     pub(super) checks: Vec<RestoredCheck>,
     /// What operators did to the instances.
     pub(super) upkeep: StoredUpkeep,
+    /// The ids of the instances that files added or changed at this start.
+    pub(super) defined: BTreeSet<String>,
     instances: Vec<RestoredInstance>,
 }
 
@@ -68,6 +70,11 @@ impl RestoredCheck {
 }
 
 impl Restored {
+    /// The same, of which files added or changed the instances with these ids at this start.
+    pub(crate) fn defining(self, defined: BTreeSet<String>) -> Self {
+        Self { defined, ..self }
+    }
+
     /// The checks that speak for the instances, for the driver.
     pub(crate) fn own_checks(&self) -> OwnChecks {
         self.own_instances().collect()
@@ -148,7 +155,8 @@ pub(crate) async fn restore(
     for (place, outcome) in probe_all(&checks, prober).await {
         checks[place].start = Start::Probed(outcome);
     }
-    let mut restored = Restored { records, checks, upkeep: stored_upkeep, instances };
+    let mut restored =
+        Restored { records, checks, upkeep: stored_upkeep, defined: BTreeSet::new(), instances };
     let healths: Vec<_> = restored
         .own_instances()
         .filter_map(|(id, own)| Some(registering::health(&(&*id).into(), own.health()?)))

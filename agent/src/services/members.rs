@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hobnob_api::{LostTogether, Member, MemberEventKind, MemberStatus};
+use hobnob_api::{LostTogether, MassLoss, Member, MemberEventKind, MemberStatus};
 use hobnob_membership::{NodeId, Time};
 use tokio::sync::watch;
 
 /// Changes of members that are kept. The oldest one gives way.
 pub(super) const MAX_MEMBER_CHANGES: usize = 4_096;
 
-/// A member, with the time at which it went down. Its age in an answer counts from there.
+/// A member, with the times from which ages in an answer count.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownMember {
     pub(crate) member: Member,
+    /// When it went down.
     pub(crate) down_since: Option<Time>,
+    /// When it last answered this agent, while the agent's own link to it is broken.
+    pub(crate) link_silent_since: Option<Time>,
 }
 
 impl KnownMember {
@@ -23,16 +26,41 @@ impl KnownMember {
         let told = |known: &Self| {
             let Member { name, gossip_address, status, datacenter, zone, epoch, .. } =
                 known.member.clone();
-            (name, gossip_address, status, datacenter, zone, epoch, known.down_since)
+            let is_broken = known.link_silent_since.is_some();
+            (name, gossip_address, status, datacenter, zone, epoch, known.down_since, is_broken)
         };
         told(self) == told(other)
     }
 
     /// The member for an answer at `now`.
     pub(crate) fn shown(&self, now: Time) -> Member {
-        let ago = self.down_since.map(|since| crate::clock::millis(now.since(since)));
-        Member { down_ago_ms: ago, ..self.member.clone() }
+        let ago = |since: Time| crate::clock::millis(now.since(since));
+        Member {
+            down_ago_ms: self.down_since.map(ago),
+            link_silent_ms: self.link_silent_since.map(ago),
+            ..self.member.clone()
+        }
     }
+}
+
+/// A mass loss that is not over, with the time from which its age in an answer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KnownLoss {
+    /// The loss. Its age is 0.
+    pub(crate) loss: MassLoss,
+    pub(crate) since: Time,
+}
+
+/// The mass losses that are not over, the oldest first.
+pub(crate) type KnownLosses = Arc<[KnownLoss]>;
+
+/// Mass losses for an answer at `now`.
+pub(crate) fn shown_losses(losses: &KnownLosses, now: Time) -> Vec<MassLoss> {
+    let shown = |known: &KnownLoss| {
+        let ago_ms = crate::clock::millis(now.since(known.since));
+        MassLoss { ago_ms, ..known.loss }
+    };
+    losses.iter().map(shown).collect()
 }
 
 /// A change of the members.
@@ -41,6 +69,8 @@ pub(crate) enum MemberNews {
     /// The member now, and before, if it was listed.
     Changed(MemberEventKind, Arc<KnownMember>, Option<Arc<KnownMember>>),
     LostTogether(LostTogether),
+    /// The mass losses that are not over, which changed.
+    MassLosses(KnownLosses),
 }
 
 /// All members that are not gone.
@@ -54,6 +84,7 @@ pub(super) struct MemberLog {
 
 struct State {
     members: KnownMembers,
+    mass_losses: KnownLosses,
     kept: VecDeque<(u64, MemberNews)>,
     /// The most changes that are kept.
     limit: usize,
@@ -74,6 +105,7 @@ impl MemberLog {
     pub(super) fn new(first_revision: u64) -> Self {
         let state = State {
             members: KnownMembers::new(),
+            mass_losses: KnownLosses::default(),
             kept: VecDeque::new(),
             limit: MAX_MEMBER_CHANGES,
             latest: first_revision,
@@ -133,6 +165,21 @@ impl MemberLog {
     pub(super) fn lost_together(&self, lost: LostTogether, number: impl FnOnce() -> u64) {
         self.lock().keep(number(), MemberNews::LostTogether(lost));
         self.wake.send_replace(());
+    }
+
+    /// Takes the mass losses that are not over, as they are now.
+    pub(super) fn set_mass_losses(&self, losses: KnownLosses, number: impl FnOnce() -> u64) {
+        let mut state = self.lock();
+        if state.mass_losses != losses {
+            state.mass_losses = losses.clone();
+            state.keep(number(), MemberNews::MassLosses(losses));
+            self.wake.send_replace(());
+        }
+    }
+
+    /// The mass losses that are not over.
+    pub(super) fn mass_losses(&self) -> KnownLosses {
+        self.lock().mass_losses.clone()
     }
 
     /// All members that are not gone, with the revision up to which they are known.
@@ -203,14 +250,14 @@ mod tests {
 
     fn member(node: u64, status: MemberStatus) -> KnownMember {
         let member = testing::member(&format!("a{node}"), node, status);
-        KnownMember { member, down_since: None }
+        KnownMember { member, down_since: None, link_silent_since: None }
     }
 
     fn kinds(log: &MemberLog, since: u64) -> Option<Vec<MemberEventKind>> {
         let (MembersSince::Changes(news), _) = log.since(since) else { return None };
         let kind = |news| match news {
             MemberNews::Changed(kind, ..) => Some(kind),
-            MemberNews::LostTogether(_) => None,
+            MemberNews::LostTogether(_) | MemberNews::MassLosses(_) => None,
         };
         Some(news.into_iter().filter_map(kind).collect())
     }

@@ -40,7 +40,9 @@ pub(crate) use entry::{Entry, target_id};
 use ledger::Ledger;
 pub(crate) use locality::Locality;
 use members::MemberLog;
-pub(crate) use members::{KnownMember, KnownMembers, MemberNews, MembersSince};
+pub(crate) use members::{
+    KnownLoss, KnownLosses, KnownMember, KnownMembers, MemberNews, MembersSince, shown_losses,
+};
 pub(crate) use scope::{Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Instances, Service, ServiceKey};
 use service::{ScopeCounters, ScopeError};
@@ -177,6 +179,11 @@ impl Registry {
     /// All members that are not gone, with the revision up to which they are known.
     pub(crate) fn members(&self) -> (KnownMembers, u64) {
         self.members.all()
+    }
+
+    /// The mass losses that are not over, the oldest first.
+    pub(crate) fn mass_losses(&self) -> KnownLosses {
+        self.members.mass_losses()
     }
 
     /// The changes of members after a revision, and the revision up to which they are known.

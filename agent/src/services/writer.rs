@@ -12,7 +12,7 @@ use hobnob_membership::view::{Change, InstanceStatus};
 use hobnob_membership::{DatacenterId, NodeId, Time};
 
 use super::service::Instances;
-use super::{Entry, KnownMember, Registry, ServiceKey};
+use super::{Entry, KnownLosses, KnownMember, Registry, ServiceKey};
 
 /// Writes what the driver learns. Nothing is visible before [`Writer::publish`], then each service at once. A change costs
 /// the logarithm of the instances of its service: the balancers follow when somebody picks.
@@ -169,6 +169,11 @@ impl Writer {
     /// Notes that members were lost together.
     pub(crate) fn note_lost_together(&self, lost: LostTogether) {
         self.registry.members.lost_together(lost, || self.registry.changes.number());
+    }
+
+    /// Takes the mass losses that are not over, as they are now.
+    pub(crate) fn set_mass_losses(&self, losses: KnownLosses) {
+        self.registry.members.set_mass_losses(losses, || self.registry.changes.number());
     }
 
     /// Shows the applied changes.

@@ -58,6 +58,8 @@ async fn metrics_show_every_counter_of_info_and_every_metric_of_the_table() {
         let name = match name.as_str() {
             "gaps_closed" => "gap_duration_seconds_count",
             "gaps_closed_ms" => "gap_duration_seconds_sum",
+            "convergence" => "convergence_seconds_count",
+            "convergence_ms" => "convergence_seconds_sum",
             "gaps_now" => "queue_length{queue=\"gaps\"}",
             name => name,
         };

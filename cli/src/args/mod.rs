@@ -8,6 +8,7 @@ mod choices;
 mod cluster;
 mod configuration;
 mod dev;
+mod dialect;
 mod environment;
 #[cfg(test)]
 mod examples;
@@ -25,6 +26,7 @@ mod watch;
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
@@ -306,7 +308,15 @@ fn exit_with(mut error: clap::Error, mut command: clap::Command, line: &[OsStrin
         let tips = vec![StyledStr::from(tip)];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
-    error.exit()
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render();
+    let has_colours = output::colours_wanted(io::stderr().is_terminal());
+    let text = if has_colours { text.ansi().to_string() } else { text.to_string() };
+    // Nobody is left to be told that nobody reads.
+    let _ = io::stderr().write_all(dialect::in_our_words(&text).as_bytes());
+    process::exit(error.exit_code());
 }
 
 #[cfg(test)]

@@ -186,6 +186,7 @@ async fn members<S: Subject<Event = MembersEvent>>(
         let vanished = picture.take(&event);
         if let MembersEvent::Members(now) = &event {
             output::warn_if_isolated(now.isolated);
+            output::warn_of_losses(now);
         }
         if json {
             out.json(&in_json(&event, &told, &vanished)?)?;
@@ -216,6 +217,12 @@ async fn members<S: Subject<Event = MembersEvent>>(
                         together.of,
                         likely_cause(together.lost, together.exited)
                     ))?;
+                }
+                // What was just lost was told.
+                let losses =
+                    changes.mass_losses.iter().filter(|_| changes.lost_together.is_empty());
+                for line in losses.flat_map(|losses| output::lasting_losses(losses)) {
+                    out.line(&format!("{}  {line}", humantime::format_rfc3339_seconds(now)))?;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use hobnob_api::names::printable;
-use hobnob_api::{Basis, DEFAULT_NAMESPACE, Instance, InstanceStatus, Member};
+use hobnob_api::{Basis, CheckStatus, DEFAULT_NAMESPACE, Instance, InstanceStatus, Member};
 
 use super::{Style, member_status, offer_word, status_style, status_word};
 
@@ -29,7 +29,7 @@ pub(crate) fn age(ms: u64) -> String {
 }
 
 /// One line of `watch`: time, status, instance, endpoint, node, and whether an instance that is not healthy, or may
-/// be out of reach, is offered.
+/// be out of reach, is offered; then what operators did to it.
 pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> String {
     let status = format!("{:<9}", status_word(instance.status));
     let offer = match (instance.status, instance.basis) {
@@ -44,14 +44,26 @@ pub(crate) fn watch_line(instance: &Instance, at: SystemTime, style: Style) -> S
             String::new()
         }
     };
+    let why = why(instance).map_or(String::new(), |why| format!("  {why}"));
     format!(
-        "{}  {}  {:<16} {:<21} {}{offer}",
+        "{}  {}  {:<16} {:<21} {}{offer}{why}",
         humantime::format_rfc3339_seconds(at),
         style.paint(&status, status_style(instance.status)),
         printable(&instance.id),
         printable(&endpoint(&instance.address, instance.port)),
         printable(&instance.node),
     )
+}
+
+/// What operators did to an instance, or that one of its checks warns.
+pub(super) fn why(instance: &Instance) -> Option<&'static str> {
+    match (instance.check, instance.basis) {
+        (_, Basis::Maintenance) => Some("maintenance"),
+        (_, Basis::Drained) => Some("drained"),
+        _ if instance.draining => Some("draining"),
+        (Some(CheckStatus::Warning), _) => Some("warns"),
+        _ => None,
+    }
 }
 
 /// The service of an instance, with its namespace unless that is the default one.
@@ -65,13 +77,15 @@ pub(crate) fn service_of(instance: &Instance) -> String {
 /// One line of `watch --members`: time, what happened, name, address, datacenter.
 pub(crate) fn member_line(word: &str, member: &Member, at: SystemTime, style: Style) -> String {
     let (_, paint) = member_status(member.status);
+    let link = member.link_silent_ms.map(|ms| format!("  link silent {}", age(ms)));
     format!(
-        "{}  {}  {:<16} {:<21} {}",
+        "{}  {}  {:<16} {:<21} {}{}",
         humantime::format_rfc3339_seconds(at),
         style.paint(&format!("{word:<11}"), paint),
         printable(&member.name),
         printable(&member.gossip_address),
         printable(&member.datacenter),
+        link.unwrap_or_default(),
     )
 }
 
@@ -110,6 +124,27 @@ mod tests {
         );
         let line = watch_line(&instance("web-1"), SystemTime::UNIX_EPOCH, Style::COLOURED);
         assert!(line.contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_watch_line_says_what_operators_did() {
+        let line = |instance: Instance| {
+            watch_line(&instance, SystemTime::UNIX_EPOCH, Style::PLAIN)
+                .split_once(" a1")
+                .unwrap()
+                .1
+                .to_owned()
+        };
+        let out = |basis| {
+            let status = InstanceStatus::Unhealthy;
+            line(Instance { status, basis, offered: false, ..instance("web-1") })
+        };
+        assert_eq!(out(Basis::Maintenance), "  maintenance");
+        assert_eq!(out(Basis::Drained), "  drained");
+        assert_eq!(out(Basis::Current), "");
+        assert_eq!(line(Instance { draining: true, ..instance("web-1") }), "  draining");
+        let warns = Some(CheckStatus::Warning);
+        assert_eq!(line(Instance { check: warns, ..instance("web-1") }), "  warns");
     }
 
     #[test]

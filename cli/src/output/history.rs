@@ -27,8 +27,9 @@ pub(crate) fn history(events: &[HistoryEvent], style: Style) -> String {
         Column::whole("WHEN"),
         Column::whole("WHAT"),
         Column::whole("SUBJECT"),
-        Column::hidden("SERVICE", 2),
-        Column::hidden("BY", 1),
+        Column::hidden("SERVICE", 1),
+        // Who did it is half of the answer: long details are cut before it is hidden.
+        Column::kept("BY"),
         Column::kept("DETAILS"),
     ];
     render(&COLUMNS, rows, style)
@@ -50,9 +51,11 @@ fn colour(what: EventKind) -> Option<Color> {
         Kind::MaintenanceOn | Kind::DrainBegun | Kind::Drained | Kind::Stalled => {
             Some(Color::Yellow)
         }
-        Kind::Connected | Kind::MemberBack | Kind::LinkMended | Kind::DatacenterReachable => {
-            Some(Color::Green)
-        }
+        Kind::Connected
+        | Kind::MemberBack
+        | Kind::MembersBack
+        | Kind::LinkMended
+        | Kind::DatacenterReachable => Some(Color::Green),
         _ => None,
     }
 }
@@ -141,6 +144,33 @@ mod tests {
         let details = "check http: passing -> critical: connection refused (540 times, the last at 2026-11-29T03:10:00.000Z)";
         assert!(lines[1].ends_with(details), "{table}");
         assert!(lines[2].ends_with(" agent  -"), "{table}");
+    }
+
+    #[test]
+    fn eighty_columns_say_who_did_it() {
+        let client = EventBy {
+            kind: ByKind::Client,
+            uid: Some(1_000),
+            pid: Some(4_242),
+            program: Some("deploy".to_owned()),
+            ..EventBy::default()
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let taken_out = HistoryEvent {
+            by: client,
+            instance: text("web-1"),
+            service: text("web"),
+            why: text("a new disk, and then a longer story of why that took the whole night"),
+            ..event(EventKind::MaintenanceOn)
+        };
+        let style = Style { colours: false, width: Some(80) };
+        let table = history(&[taken_out], style);
+        let mut lines = table.lines();
+        let header = lines.next().unwrap();
+        assert!(header.contains(" BY ") && header.contains("DETAILS"), "{table}");
+        let line = lines.next().unwrap();
+        assert!(line.contains("uid 1000") && line.contains("a new"), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod datacenters;
 mod explain;
 mod format;
 mod history;
+mod info;
 mod json;
 mod keys;
 mod registrations;
@@ -29,10 +30,11 @@ pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;
 pub(crate) use format::{age, endpoint, member_line, service_of, watch_line};
 pub(crate) use history::history;
+pub(crate) use info::info;
 pub(crate) use keys::key_holders;
 pub(crate) use registrations::{agent_maintenance, registrations};
 pub(crate) use settings::settings;
-pub(crate) use table::{fields, info, instances, members, offer_word, or_dash, services, spread};
+pub(crate) use table::{fields, instances, members, offer_word, or_dash, services, spread};
 
 /// Standard output, for one command.
 pub(crate) struct Output {
@@ -152,6 +154,14 @@ fn mass_loss(MassLoss { ago_ms, lost, of, back, exited, .. }: &MassLoss) -> Stri
     format!("{lost} of {of}, {} ago: {cause}{back}", age(*ago_ms))
 }
 
+/// The mass losses that are not over, in words, each in a line.
+pub(crate) fn lasting_losses(losses: &[MassLoss]) -> Vec<String> {
+    if losses.is_empty() {
+        return vec!["most of those that were lost at once are back or gone for good".to_owned()];
+    }
+    losses.iter().map(|loss| format!("lost at once: {}", mass_loss(loss))).collect()
+}
+
 /// Warns on stderr of members that were lost together, and of broken links of the agent.
 pub(crate) fn warn_of_losses(members: &Members) {
     for loss in &members.mass_losses {
@@ -180,7 +190,8 @@ pub(crate) fn status_word(status: InstanceStatus) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::table::tests::{info, instance, member, summary};
+    use super::info::tests::info;
+    use super::table::tests::{instance, member, summary};
     use super::*;
 
     fn fields<T: Serialize>(value: &T) -> Vec<String> {

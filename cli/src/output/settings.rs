@@ -11,11 +11,11 @@ pub(crate) fn settings(settings: &[Setting], style: Style) -> String {
         [Column::whole("KEY"), Column::kept("VALUE"), Column::kept("FROM")];
     let rows = settings.iter().map(|setting| {
         let from = match (setting.origin, &setting.place) {
-            (Origin::Default, _) | (_, None) => setting.origin.name(),
+            (Origin::Default | Origin::Found, _) | (_, None) => setting.origin.name(),
             (_, Some(place)) => place,
         };
         let from = match setting.origin {
-            Origin::Default => cell(from).fg(Color::DarkGrey),
+            Origin::Default | Origin::Found => cell(from).fg(Color::DarkGrey),
             _ => cell(from),
         };
         vec![cell(&setting.key), cell(or_dash(setting.value.as_deref().unwrap_or_default())), from]

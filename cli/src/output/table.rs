@@ -2,11 +2,11 @@
 
 use comfy_table::Color;
 
-use hobnob_api::names::printable;
-use hobnob_api::{Basis, CheckStatus, Duplicate, Info, Instance, Member, Sealed, ServiceSummary};
+use hobnob_api::{Basis, Instance, Member, ServiceSummary};
 
 pub(super) use super::colour::{Style, member_status, status_style};
 pub(super) use super::columns::{Cell, Column, cell, render};
+use super::format::why;
 use super::{age, endpoint, status_word};
 
 /// The table of `hobnob resolve`, ordered by id.
@@ -49,13 +49,7 @@ pub(crate) fn instances(instances: &[Instance], style: Style) -> String {
 /// The status of an instance, and whether it warns, drains or was taken out.
 fn status_text(instance: &Instance) -> String {
     let status = status_word(instance.status);
-    match (instance.check, instance.basis) {
-        (_, Basis::Maintenance) => format!("{status}, maintenance"),
-        (_, Basis::Drained) => format!("{status}, drained"),
-        _ if instance.draining => format!("{status}, draining"),
-        (Some(CheckStatus::Warning), _) => format!("{status}, warns"),
-        _ => status.to_owned(),
-    }
+    why(instance).map_or(status.to_owned(), |why| format!("{status}, {why}"))
 }
 
 /// Whether an instance is offered, and what that rests on when it is not healthy.
@@ -64,7 +58,8 @@ pub(crate) fn offer_word(instance: &Instance) -> &'static str {
         (false, _) => "no",
         (true, Basis::Unanswered) => "unanswered",
         (true, Basis::LastKnown) => "last known",
-        (true, Basis::NotYetChecked) => "not checked yet",
+        // Its checks may have run, and decided nothing: a first failure is no verdict where three are asked for.
+        (true, Basis::NotYetChecked) => "no verdict",
         (true, Basis::Current | Basis::Nothing | Basis::Maintenance | Basis::Drained) => "yes",
     }
 }
@@ -170,117 +165,6 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
-/// The name of the agent, and the other agents that have it.
-fn name(info: &Info) -> String {
-    let others = info.name_conflicts.iter();
-    let others: Vec<_> =
-        others.map(|other| format!("{} at {}", other.node_id, other.gossip_address)).collect();
-    if others.is_empty() {
-        return info.name.clone();
-    }
-    format!("{}, SHARED with {}: give each a --name of its own", info.name, others.join(", "))
-}
-
-/// Another agent under the same node id, in a few words.
-fn duplicate(duplicate: Option<&Duplicate>) -> String {
-    let Some(Duplicate { gossip_address: address, silent, proven_ago_ms, .. }) = duplicate else {
-        return "no".to_owned();
-    };
-    let heard = age(*proven_ago_ms);
-    if *silent {
-        format!(
-            "YES: {address}, heard {heard} ago. This agent gave way and is silent; if its data directory is the copy, stop it, remove node.json and registrations.log there, and start it again"
-        )
-    } else {
-        format!(
-            "YES: {address}, heard {heard} ago. That agent gave way and is silent: stop it, remove node.json and registrations.log from its data directory, and start it again"
-        )
-    }
-}
-
-fn udp(blocked: bool) -> &'static str {
-    if blocked {
-        "BLOCKED: the members that this agent watches answer by QUIC alone, and news arrives a second or two later. Open UDP between the ports of --bind"
-    } else {
-        "no sign of being blocked"
-    }
-}
-
-fn tcp_probes(taken: bool) -> &'static str {
-    if taken {
-        "accepted by TCP on the gossip port"
-    } else {
-        "NOT accepted: the gossip port is not free for TCP, so other agents may take this agent for crashed when it stands still, and notice an exit seconds later. Free that port for TCP, or choose another with --bind"
-    }
-}
-
-/// An advertised address, with the bound one where they differ.
-fn address(advertised: &str, bound: Option<&str>) -> String {
-    match bound {
-        Some(bound) => format!("{advertised}, bound to {bound}"),
-        None => advertised.to_owned(),
-    }
-}
-
-/// The table of `hobnob info`, with the counters that are not 0, or with all.
-pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
-    let heard = match info.last_contact_ago_ms {
-        Some(ms) => format!("{} ago", age(ms)),
-        None => "nobody yet".to_owned(),
-    };
-    let rows = [
-        ("name", name(info)),
-        ("cluster", info.cluster.clone()),
-        ("node id", info.node_id.to_string()),
-        ("epoch", info.epoch.to_string()),
-        ("version", info.version.clone()),
-        ("datacenter", info.datacenter.clone()),
-        ("zone", or_dash(&info.zone).to_owned()),
-        ("gossip", address(&info.gossip_address, info.gossip_bound.as_deref())),
-        ("sync", address(&info.sync_address, info.sync_bound.as_deref())),
-        ("pid", info.pid.to_string()),
-        ("uptime", age(info.uptime_ms)),
-        ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
-        ("lost at once", mass_losses(info)),
-        ("broken links", or_dash(&info.broken_links.join(", ")).to_owned()),
-        ("last heard", heard),
-        ("duplicate", duplicate(info.duplicate.as_ref())),
-        ("UDP", udp(info.udp_blocked).to_owned()),
-        ("TCP probes", tcp_probes(info.takes_tcp_probes).to_owned()),
-        ("active members", info.active_members.to_string()),
-        ("instances", info.instances.to_string()),
-        ("catalog digest", info.catalog_digest.clone()),
-    ];
-    let sealed = sealed(info.sealed.as_ref());
-    let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
-    let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
-    let rows = rows.into_iter().chain(sealed).chain(counters);
-    render::<Column>(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
-}
-
-/// The mass losses that are not over.
-fn mass_losses(info: &Info) -> String {
-    let losses: Vec<_> = info.mass_losses.iter().map(super::mass_loss).collect();
-    or_dash(&losses.join("; ")).to_owned()
-}
-
-/// The place of an agent in a sealed cluster.
-fn sealed(sealed: Option<&Sealed>) -> Vec<(&'static str, String)> {
-    let Some(Sealed { key, token, generation, revoked, refusal }) = sealed else {
-        return vec![("sealed", "no".to_owned())];
-    };
-    let is = match (revoked, generation, refusal) {
-        (true, ..) => "yes, and this agent is REVOKED: it takes no part any more".to_owned(),
-        (false, Some(_), None) => "yes".to_owned(),
-        (false, None, None) => "yes, and no member has let this agent in yet".to_owned(),
-        (false, _, Some(reason)) => {
-            format!("yes, and a member does not let this agent in: {}", printable(reason))
-        }
-    };
-    let generation = generation.map_or_else(|| "none".to_owned(), |number| number.to_string());
-    vec![("sealed", is), ("key", key.clone()), ("token", token.clone()), ("generation", generation)]
-}
-
 /// A table of fields and their values.
 pub(crate) fn fields(
     fields: impl IntoIterator<Item = (&'static str, String)>,
@@ -297,7 +181,7 @@ pub(crate) fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use hobnob_api::{InstanceStatus, MemberStatus, Namesake, NodeId};
+    use hobnob_api::{InstanceStatus, MemberStatus, NodeId};
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLAIN: Style = Style::PLAIN;
@@ -353,43 +237,6 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::output) fn info() -> Info {
-        Info {
-            api: 1,
-            revision: 1,
-            name: "a1".to_owned(),
-            cluster: "default".to_owned(),
-            node_id: NodeId(0xab),
-            epoch: 7,
-            version: "0.1.0".to_owned(),
-            datacenter: "dc1".to_owned(),
-            zone: String::new(),
-            gossip_address: "127.0.0.1:7946".to_owned(),
-            sync_address: "127.0.0.1:7947".to_owned(),
-            gossip_bound: None,
-            sync_bound: None,
-            pid: 1,
-            uptime_ms: 61_000,
-            isolated: true,
-            last_contact_ago_ms: None,
-            duplicate: None,
-            name_conflicts: Vec::new(),
-            takes_tcp_probes: true,
-            udp_blocked: false,
-            mass_losses: Vec::new(),
-            broken_links: Vec::new(),
-            active_members: 1,
-            instances: 0,
-            catalog_digest: "0".to_owned(),
-            counters: BTreeMap::from([
-                ("datagrams_received".to_owned(), 3),
-                ("datagrams_refused".to_owned(), 0),
-            ]),
-            protocol: BTreeMap::from([("probe_period".to_owned(), "1s".to_owned())]),
-            sealed: None,
-        }
-    }
-
     #[test]
     fn columns_are_aligned_and_nothing_is_empty() {
         let lost = Instance {
@@ -433,26 +280,6 @@ web-1000  127.0.0.1:8001  healthy  yes         a1      dc1  -     2       eu,v1 
 MEMBER  STATUS  ADDRESS         DC   ZONE  NODE ID           EPOCH  DOWN FOR
 a1      alive   127.0.0.1:7946  dc1  z1    00000000000000ab  7      -
 a2      left    127.0.0.1:7946  dc1  z1    00000000000000ab  7      2h 5m"
-        );
-    }
-
-    #[test]
-    fn info_lists_the_agent_and_its_counters() {
-        let text = super::info(&info(), false, PLAIN);
-        for line in
-            ["uptime              1m 1s", "last heard          nobody yet", "datagrams_received  3"]
-        {
-            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
-        }
-        assert!(!text.contains("datagrams_refused"), "it is 0: {text}");
-        assert!(super::info(&info(), true, PLAIN).contains("datagrams_refused"));
-        let namesake =
-            Namesake { node_id: NodeId(0xac), gossip_address: "10.0.0.2:7946".to_owned() };
-        let shared = Info { name_conflicts: vec![namesake], ..info() };
-        let text = super::info(&shared, false, PLAIN);
-        assert!(
-            text.contains("a1, SHARED with 00000000000000ac at 10.0.0.2:7946: give each"),
-            "{text}"
         );
     }
 

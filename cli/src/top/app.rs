@@ -78,6 +78,8 @@ pub(super) struct App {
     /// Whether keys go to the filter.
     pub(super) is_filtering: bool,
     pub(super) shows_help: bool,
+    /// Whether somebody may press keys; not for a single frame.
+    pub(super) takes_keys: bool,
     is_over: bool,
 }
 
@@ -99,8 +101,14 @@ impl App {
             filter: String::new(),
             is_filtering: false,
             shows_help: false,
+            takes_keys: true,
             is_over: false,
         }
+    }
+
+    /// The same for a single frame, which takes no keys and names none.
+    pub(super) fn for_one_frame(self) -> Self {
+        Self { takes_keys: false, ..self }
     }
 
     /// Takes an event.

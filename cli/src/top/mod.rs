@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &TopArgs, socket: PathBuf, within: Duration) -> an
 
 /// Prints one frame. Two looks, a second apart at most, give its rates.
 async fn once(args: &TopArgs, socket: &std::path::Path, within: Duration) -> anyhow::Result<Exit> {
-    let mut app = App::new(Look { has_colours: false }, Instant::now());
+    let mut app = App::new(Look { has_colours: false }, Instant::now()).for_one_frame();
     app.update(Event::Read(Box::new(ask(socket, within, None).await?)));
     tokio::time::sleep(args.interval.min(Duration::from_secs(1))).await;
     app.update(Event::Read(Box::new(ask(socket, within, app.chosen()).await?)));

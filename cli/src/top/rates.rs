@@ -55,14 +55,39 @@ struct Look {
     /// The process: another one has counters of its own.
     pid: u32,
     counters: [Option<u64>; Rate::ALL.len()],
-    gaps: Gaps,
+    /// Times for which changes of other agents were known to be missing here.
+    gaps: Times,
+    /// Ages of changes of other agents when they came.
+    convergence: Times,
 }
 
-/// The gaps so far: times for which changes of other agents were known to be missing here.
+/// How many times were measured, and their sum.
 #[derive(Clone, Copy, Debug, Default)]
-struct Gaps {
-    closed: u64,
-    closed_ms: u64,
+struct Times {
+    count: u64,
+    ms: u64,
+}
+
+impl Times {
+    /// The counters of this name.
+    fn of(info: &Info, count: &str, ms: &str) -> Self {
+        let counter = |name: &str| info.counters.get(name).copied().unwrap_or(0);
+        Self { count: counter(count), ms: counter(ms) }
+    }
+
+    /// What came since an earlier look.
+    fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count.saturating_sub(before.count),
+            ms: self.ms.saturating_sub(before.ms),
+        }
+    }
+
+    fn mean_ms(all: &VecDeque<Self>) -> Option<f64> {
+        let count: u64 = all.iter().map(|times| times.count).sum();
+        let ms: u64 = all.iter().map(|times| times.ms).sum();
+        (count > 0).then(|| ms as f64 / count as f64)
+    }
 }
 
 /// The rates so far.
@@ -71,7 +96,9 @@ pub(super) struct Rates {
     last: Option<Look>,
     curves: [VecDeque<f64>; Rate::ALL.len()],
     /// The gaps that were closed between two looks, with their times.
-    lags: VecDeque<Gaps>,
+    gaps: VecDeque<Times>,
+    /// The changes that came between two looks, with their ages.
+    convergence: VecDeque<Times>,
     open_gaps: Option<u64>,
 }
 
@@ -80,23 +107,20 @@ pub(super) struct Rates {
 pub(super) struct Lag {
     /// The origins with changes that are known to be missing.
     pub(super) open: u64,
-    /// The gaps that were closed since this command started.
-    pub(super) closed: u64,
-    /// The mean time until they were closed.
-    pub(super) mean_ms: Option<f64>,
+    /// The mean time for which changes were missing; none while no gap was closed since this command started.
+    pub(super) gap_ms: Option<f64>,
+    /// The mean age of changes when they came; none while none came since this command started.
+    pub(super) convergence_ms: Option<f64>,
 }
 
 impl Rates {
     /// Takes the counters of a look.
     pub(super) fn add(&mut self, info: &Info, at: Instant) {
-        let counter = |name: &str| info.counters.get(name).copied();
-        let gaps = Gaps {
-            closed: counter("gaps_closed").unwrap_or(0),
-            closed_ms: counter("gaps_closed_ms").unwrap_or(0),
-        };
-        self.open_gaps = counter("gaps_now");
+        let gaps = Times::of(info, "gaps_closed", "gaps_closed_ms");
+        let convergence = Times::of(info, "convergence", "convergence_ms");
+        self.open_gaps = info.counters.get("gaps_now").copied();
         let counters = Rate::ALL.map(|rate| rate.counter(info));
-        let look = Look { at, pid: info.pid, counters, gaps };
+        let look = Look { at, pid: info.pid, counters, gaps, convergence };
         let before = self.last.replace(look).filter(|before| before.pid == look.pid);
         let Some(before) = before else { return };
         let seconds = look.at.duration_since(before.at).as_secs_f64().max(1e-3);
@@ -104,11 +128,8 @@ impl Rates {
             let (Some(now), Some(then)) = (look.counters[n], before.counters[n]) else { continue };
             keep(curve, now.saturating_sub(then) as f64 / seconds);
         }
-        let lag = Gaps {
-            closed: gaps.closed.saturating_sub(before.gaps.closed),
-            closed_ms: gaps.closed_ms.saturating_sub(before.gaps.closed_ms),
-        };
-        keep(&mut self.lags, lag);
+        keep(&mut self.gaps, gaps.since(before.gaps));
+        keep(&mut self.convergence, convergence.since(before.convergence));
     }
 
     /// The rate between the last two looks, in a second. None before the second look.
@@ -124,10 +145,9 @@ impl Rates {
     /// The lag of this agent; `None` if it does not tell.
     pub(super) fn lag(&self) -> Option<Lag> {
         let open = self.open_gaps?;
-        let closed: u64 = self.lags.iter().map(|lag| lag.closed).sum();
-        let closed_ms: u64 = self.lags.iter().map(|lag| lag.closed_ms).sum();
-        let mean_ms = (closed > 0).then(|| closed_ms as f64 / closed as f64);
-        Some(Lag { open, closed, mean_ms })
+        let (gap_ms, convergence_ms) =
+            (Times::mean_ms(&self.gaps), Times::mean_ms(&self.convergence));
+        Some(Lag { open, gap_ms, convergence_ms })
     }
 }
 

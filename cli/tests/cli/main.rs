@@ -8,6 +8,7 @@ mod dev;
 #[path = "../terminal/mod.rs"]
 mod emulator;
 mod history;
+mod image;
 mod keys;
 mod orders;
 mod packaging;

@@ -2,7 +2,7 @@
 
 use crate::support::{ScriptedAgent, stderr, stdout};
 use hobnob_api::{
-    Changes, Instance, Instances, LostTogether, Member, MemberChange, MemberChanges,
+    Changes, Instance, Instances, LostTogether, MassLoss, Member, MemberChange, MemberChanges,
     MemberEventKind, Members, NodeId, Request, Response, WatchAllQuery, WatchMembersQuery,
 };
 use serde_json::{Value, json};
@@ -49,13 +49,16 @@ fn a_watch_of_all_services_names_the_service_of_each_instance() {
 fn a_watch_of_members_prints_what_happened_to_whom() {
     let all = vec![member("a1", "alive"), member("a22", "alive")];
     let change = |event, member| MemberChange { event, member };
+    let silent = || Member { link_silent_ms: Some(7_000), ..member("a1", "alive") };
+    let loss =
+        |back| MassLoss { ago_ms: 9_000, lost: 12, of: 20, back, missing: 12 - back, exited: 0 };
     let script = || {
         vec![
             Response::Members(Members {
                 revision: 1,
                 isolated: false,
                 members: all.clone(),
-                mass_losses: vec![],
+                mass_losses: vec![loss(0)],
             }),
             Response::MemberChanges(MemberChanges {
                 revision: 2,
@@ -65,6 +68,21 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
                     LostTogether { lost: 12, of: 20, exited: 0 },
                     LostTogether { lost: 12, of: 20, exited: 12 },
                 ],
+                mass_losses: None,
+            }),
+            Response::MemberChanges(MemberChanges {
+                revision: 3,
+                isolated: false,
+                changes: vec![change(MemberEventKind::Changed, silent())],
+                lost_together: vec![],
+                mass_losses: Some(vec![loss(4)]),
+            }),
+            Response::MemberChanges(MemberChanges {
+                revision: 4,
+                isolated: false,
+                changes: vec![],
+                lost_together: vec![],
+                mass_losses: Some(vec![]),
             }),
         ]
     };
@@ -72,11 +90,18 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
     assert_eq!(requests, [Request::WatchMembers(WatchMembersQuery::default())]);
     let text = stdout(&output);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 5, "{text} {}", stderr(&output));
+    assert_eq!(lines.len(), 8, "{text} {}", stderr(&output));
+    assert!(stderr(&output).contains("lost at once: 12 of 20, 9s ago"), "{}", stderr(&output));
     assert!(lines[0].contains("  alive        a1 "), "{text}");
     assert!(lines[2].contains("  down         a22 "), "{text}");
     assert!(lines[3].ends_with("  lost 12 of 20 at once: probably a cut"), "{text}");
     assert!(lines[4].ends_with("  lost 12 of 20 at once: their processes exited"), "{text}");
+    assert!(
+        lines[5].contains("  changed      a1 ") && lines[5].contains("link silent 7s"),
+        "{text}"
+    );
+    assert!(lines[6].contains("probably a cut; 4 of 12 are back"), "{text}");
+    assert!(lines[7].ends_with("  most of those that were lost at once are back or gone for good"));
 
     let (output, _) = ScriptedAgent::start(vec![script()]).run(&["watch", "--members", "--json"]);
     let text = stdout(&output);
@@ -84,4 +109,7 @@ fn a_watch_of_members_prints_what_happened_to_whom() {
     assert_eq!(events[0]["members"]["members"][1]["member"], "a22");
     assert_eq!(events[1]["member_changes"]["changes"][0]["event"], "down");
     assert_eq!(events[1]["member_changes"]["lost_together"][0]["lost_count"], 12);
+    assert_eq!(events[2]["member_changes"]["changes"][0]["link_silent_ms"], 7_000);
+    assert_eq!(events[2]["member_changes"]["mass_losses"][0]["missing_count"], 8);
+    assert_eq!(events[3]["member_changes"]["mass_losses"].as_array().unwrap().len(), 0);
 }

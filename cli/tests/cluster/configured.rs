@@ -1,12 +1,16 @@
 //! Agents that are configured by files: read at the start, read again, and changed while they run.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::agent::{ANY_PORT, Agent, eventually, hobnob};
+use crate::agent::{ANY_PORT, Agent, eventually, hobnob, items, socket};
 
 const WEB: &str = "service = \"web\"\nid = \"web-1\"\nport = 8001\ntags = [\"v1\"]\n";
 const DB: &str =
@@ -105,6 +109,69 @@ fn a_broken_file_changes_nothing_and_says_so() {
     write(home, "web.toml", WEB);
     agent.ok(&["reload"]);
     assert_eq!(agent.instances("new"), healthy("new"));
+}
+
+#[test]
+fn what_files_add_at_a_start_is_not_restored_and_what_they_keep_is() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    write(home, "web.toml", WEB);
+    let agent = start(home);
+    let restored = |agent: &Agent, id: &str| {
+        let local = agent.json(&["services", "--local"]);
+        let all = items(&local["registrations"]);
+        all.iter().find(|one| one["instance"] == id).unwrap()["restored"].clone()
+    };
+    assert_eq!(restored(&agent, "web-1"), false);
+    write(home, "new.toml", "service = \"new\"\nport = 1\n");
+    agent.ok(&["register", "by-hand", "--port", "1"]);
+    let agent = restarted(home, agent);
+    let told = ["web-1", "new", "by-hand"].map(|id| restored(&agent, id));
+    assert_eq!(told, [true, false, true]);
+}
+
+#[test]
+fn hangups_from_the_first_moment_on_do_not_end_a_start() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    write(home, "web.toml", WEB);
+    let mut command = hobnob(&["agent", "--name", "a1", "--bind", &ANY_PORT.to_string()]);
+    command.arg("--data-dir").arg(home.join("a1")).arg("--socket").arg(socket(home, "a1"));
+    command.arg(format!("--config-dir={}", dir(home).display()));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    // No program can outlive a signal before its first instruction: that is for who starts it.
+    eventually("the program runs", || catches_hangups(child.id()));
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = over.clone();
+    let hangups = std::thread::spawn(move || {
+        let mut sent = 0;
+        while !is_over.load(Ordering::SeqCst) && kill_process(pid, Signal::HUP).is_ok() {
+            sent += 1;
+            std::thread::yield_now();
+        }
+        sent
+    });
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let is_ready = log.any(|line| line.contains("the agent is ready"));
+    over.store(true, Ordering::SeqCst);
+    let sent = hangups.join().unwrap();
+    let rest = std::thread::spawn(move || log.count());
+    assert!(is_ready && sent > 0, "it ended after {sent} hangups");
+    let agent = Agent::adopt(home, "a1", child);
+    assert_eq!(agent.instances("web"), healthy("web-1"));
+    drop(agent);
+    rest.join().unwrap();
+}
+
+/// Whether a process handles SIGHUP, or ignores it.
+fn catches_hangups(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let has = |set: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1
+    };
+    has("SigCgt:") || has("SigIgn:")
 }
 
 fn restarted(home: &Path, mut agent: Agent) -> Agent {
@@ -213,11 +280,17 @@ fn an_agent_shows_its_settings_and_names_those_that_need_a_restart() {
     fs::write(&file, text).unwrap();
     let args = [format!("--config={}", file.display())];
     let mut agent = Agent::start_with(home, "a1", ANY_PORT, &args);
-    let zone = |agent: &Agent| {
+    let setting = |agent: &Agent, key: &str| {
         let shown = agent.json(&["config", "show"]);
         let settings = shown["settings"].as_array().unwrap().clone();
-        settings.into_iter().find(|setting| setting["key"] == "zone").unwrap()
+        settings.into_iter().find(|setting| setting["key"] == key).unwrap()
     };
+    let zone = |agent: &Agent| setting(agent, "zone");
+    let found = json!({"key": "datacenter", "value": "dc1", "origin": "found"});
+    assert_eq!(setting(&agent, "datacenter"), found);
+    assert_eq!(setting(&agent, "name")["origin"], "flag");
+    let bound = agent.json(&["info"])["sync_address"].take();
+    assert_eq!(setting(&agent, "sync_bind")["value"], bound);
     let place = format!("{}:1", file.display());
     assert_eq!(
         zone(&agent),

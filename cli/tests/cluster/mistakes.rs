@@ -151,10 +151,15 @@ fn an_unknown_name_is_answered_with_the_nearest_known_one() {
         ("check pass wb-1", 3, "did you mean `web-1`?"),
         ("force-leave a1-chekout", 3, "did you mean `a1-checkout`? `hobnob members --all`"),
         ("datacenters isolate dc11", 3, "did you mean `dc1`? `hobnob datacenters`"),
-        ("membres", 2, "'members'"),
+        ("membres", 2, "help: some similar subcommands exist: 'metrics', 'members'"),
     ] {
         let line: Vec<&str> = line.split(' ').collect();
         failed(&a1.run(&line), code, &[says]);
+    }
+    for refused in ["something-else", "wbe"] {
+        let told = a1.run(&["explain", refused]);
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(!told.contains("did you mean `web`"), "`explain web` is refused: {told}");
     }
     let far = a1.run(&["explain", "something-else"]);
     assert!(!String::from_utf8_lossy(&far.stderr).contains("did you mean"), "{far:?}");

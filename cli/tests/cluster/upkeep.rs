@@ -149,28 +149,41 @@ fn a_rolling_deploy_by_the_recipe_fails_no_call() {
     let home = tempfile::tempdir().unwrap();
     let a1 = Agent::start(home.path(), "a1", &[]);
     let a2 = Agent::start(home.path(), "a2", &[&a1]);
-    let mut webs: Vec<Web> = (0..3).map(|_| Web::start(ANY_PORT)).collect();
-    let register = |web: &Web, id: &str| {
+    let a3 = Agent::start(home.path(), "a3", &[&a1]);
+    let hosts = [&a1, &a2, &a3];
+    eventually("all are there", || hosts.iter().all(|host| host.alive() == 3));
+    let ids = ["web-1", "web-2", "web-3", "web-4", "web-5", "web-6"];
+    let host_of = |n: usize| hosts[n % hosts.len()];
+    let register = |n: usize, web: &Web| {
         let (port, url) = (web.port(), web.url());
         let check = ["--check-http", &url, "--interval", "200ms", "--timeout", "10s"];
-        let instance = ["register", "web", "--id", id, "--address", "127.0.0.1", "--port", &port];
-        a1.ok(&[&instance[..], &check].concat());
+        let instance =
+            ["register", "web", "--id", ids[n], "--address", "127.0.0.1", "--port", &port];
+        host_of(n).ok(&[&instance[..], &check].concat());
     };
-    let ids = ["web-1", "web-2", "web-3"];
-    webs.iter().zip(ids).for_each(|(web, id)| register(web, id));
-    eventually("all are healthy", || a2.healthy("web") == ids);
-    let load = Load::start(a2.socket());
-    for id in ids {
-        let web = webs.remove(0);
-        a1.ok(&["drain", id, "--for", "300ms", "--wait-acked", "100%", "--ack-timeout", "1m"]);
-        load.settle();
-        let address = web.stop();
-        let web = Web::start(address);
-        register(&web, id);
-        a1.ok(&["drain", id, "--stop"]);
-        webs.push(web);
-        eventually("it is back", || a2.healthy("web").contains(&id.to_owned()));
+    let webs: Vec<Web> = ids.iter().map(|_| Web::start(ANY_PORT)).collect();
+    webs.iter().enumerate().for_each(|(n, web)| register(n, web));
+    let all_serve = || hosts.iter().all(|host| host.healthy("web") == ids);
+    eventually("all are healthy", all_serve);
+    let loads = [&a2, &a3].map(|host| Load::start(host.socket()));
+    let mut deployed = Vec::new();
+    for (n, web) in webs.into_iter().enumerate() {
+        let host = host_of(n);
+        host.ok(&["drain", ids[n], "--for", "300ms", "--wait-acked", "99%", "--ack-timeout", "1m"]);
+        // Calls that are open get the time that they need.
+        loads.iter().for_each(Load::settle);
+        assert!(web.requests() > 0, "{} served nothing before its deploy", ids[n]);
+        web.stop();
+        // On another port: a call of the load may have taken the old one for its own end.
+        let web = Web::start(ANY_PORT);
+        register(n, &web);
+        host.ok(&["drain", ids[n], "--stop"]);
+        deployed.push(web);
+        eventually("it is back", all_serve);
     }
-    let (calls, failed) = load.end();
-    assert!(calls > 10 && failed.is_empty(), "{} of {calls} failed: {failed:?}", failed.len());
+    for load in loads {
+        let (calls, failed) = load.end();
+        assert!(calls > 10 && failed.is_empty(), "{} of {calls} failed: {failed:?}", failed.len());
+    }
+    drop(deployed);
 }

@@ -26,6 +26,12 @@ impl Durations {
         bounds.chain([None]).zip(self.counts)
     }
 
+    /// The number of durations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// All durations together.
     #[must_use]
     pub fn sum(&self) -> Duration {
@@ -46,6 +52,7 @@ mod tests {
         let counts: Vec<u64> = durations.buckets().map(|(_, count)| count).collect();
         assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(durations.buckets().last(), Some((None, 1)));
+        assert_eq!(durations.count(), 5);
         assert_eq!(durations.sum(), Duration::from_millis(60_004));
     }
 }

@@ -11,5 +11,7 @@ pub(crate) mod io;
 pub mod limits;
 pub(crate) mod mutants;
 pub(crate) mod protocol;
+#[cfg(feature = "testing")]
+pub(crate) mod shared_map;
 pub(crate) mod time;
 pub(crate) mod timers;

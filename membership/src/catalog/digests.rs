@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use imbl::OrdMap;
+
 use super::{Catalog, Head};
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::NodeId;
+#[cfg(feature = "testing")]
+use crate::base::shared_map::SharedMap;
 
 /// A part of a catalog.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +54,7 @@ impl From<Option<DatacenterId>> for Scope {
 pub(super) struct Digests {
     all: u64,
     of: BTreeMap<DatacenterId, Part>,
-    homes: BTreeMap<NodeId, DatacenterId>,
+    homes: OrdMap<NodeId, DatacenterId>,
 }
 
 /// The origins of one datacenter.
@@ -78,6 +82,12 @@ impl Digests {
             Scope::All => self.all,
             Scope::Datacenter(datacenter) => self.of.get(&datacenter).map_or(0, |part| part.digest),
         }
+    }
+
+    /// Replaces the datacenters of origins by those of another catalog that are equal.
+    #[cfg(feature = "testing")]
+    pub(super) fn share(&mut self, homes: &mut SharedMap<NodeId, DatacenterId>) {
+        homes.share(&mut self.homes);
     }
 
     /// The datacenter of an origin.

@@ -69,6 +69,12 @@ impl Room {
         }
     }
 
+    /// Takes the room of another node for that of ours: our records, of so many bytes, count no more, and the others' do.
+    #[cfg(feature = "testing")]
+    pub(super) fn exchange(&mut self, own: usize, other: usize) {
+        self.bytes = self.bytes + other - own;
+    }
+
     /// Notes that nothing of an origin is held.
     pub(super) fn dropped(&mut self, id: NodeId) {
         self.unvouched.remove(&id);

@@ -7,25 +7,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Catalog, Origin};
+use crate::base::datacenter::DatacenterId;
 use crate::base::identity::NodeId;
+use crate::base::shared_map::SharedMap;
 
 /// The origins as some node holds them.
 #[derive(Debug, Default)]
-pub(crate) struct SharedOrigins(BTreeMap<NodeId, Arc<Origin>>);
+pub(crate) struct SharedOrigins {
+    each: BTreeMap<NodeId, Arc<Origin>>,
+    all: SharedMap<NodeId, Arc<Origin>>,
+    homes: SharedMap<NodeId, DatacenterId>,
+}
 
 impl Catalog {
+    /// Takes all records that another node holds, which knows ours.
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        let bytes_of = |id: NodeId| other.origins.get(&id).map_or(0, |origin| origin.bytes());
+        let (own, others) = (bytes_of(self.own), bytes_of(other.own));
+        let before = std::mem::replace(self, other.clone());
+        (self.own, self.epoch) = (before.own, before.epoch);
+        if let Some(origin) = before.origins.get(&before.own) {
+            self.origins.insert(before.own, Arc::clone(origin));
+        }
+        self.room.exchange(own, others);
+    }
+
     /// Replaces each origin by an equal one that is shared already, and shares the others.
     pub(crate) fn share(&mut self, shared: &mut SharedOrigins) {
-        for (id, own) in &mut self.origins {
-            let known = shared.0.entry(*id).or_insert_with(|| Arc::clone(own));
+        self.digests.share(&mut shared.homes);
+        if shared.all.share(&mut self.origins) {
+            return;
+        }
+        let mut equal = Vec::new();
+        for (id, own) in &self.origins {
+            let known = shared.each.entry(*id).or_insert_with(|| Arc::clone(own));
             if Arc::ptr_eq(known, own) {
                 continue;
             }
             if known == own {
-                *own = Arc::clone(known);
+                equal.push((*id, Arc::clone(known)));
             } else if is_later(own, known) {
                 *known = Arc::clone(own);
             }
+        }
+        for (id, known) in equal {
+            self.origins.insert(id, known);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The catalog: all origins together.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::digests::{Digests, Scope};
 use super::origin_tombstone::OriginTombstones;
@@ -19,7 +20,7 @@ pub struct Catalog {
     pub(super) own: NodeId,
     pub(super) epoch: Epoch,
     /// Not in the tree itself, so that the free slots of its nodes stay small. Many simulated nodes can share one.
-    pub(super) origins: BTreeMap<NodeId, Arc<Origin>>,
+    pub(super) origins: OrdMap<NodeId, Arc<Origin>>,
     /// The origin tombstones; nothing is served of their origins.
     pub(super) origin_tombstones: OriginTombstones,
     origin_tombstones_given_up: u64,
@@ -49,7 +50,7 @@ impl Catalog {
         let mut catalog = Self {
             own,
             epoch,
-            origins: BTreeMap::new(),
+            origins: OrdMap::new(),
             origin_tombstones: OriginTombstones::default(),
             origin_tombstones_given_up: 0,
             digests: Digests::default(),

@@ -133,6 +133,18 @@ impl Wan {
         &self.table
     }
 
+    /// Takes the table of another member of our datacenter.
+    #[cfg(feature = "testing")]
+    pub(crate) fn adopt(&mut self, table: &Table) {
+        self.table = table.clone();
+        self.is_changed = true;
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
     /// What we heard of a datacenter.
     pub(crate) fn look(&self, datacenter: DatacenterId) -> Option<&looks::Look> {
         self.looks.get(datacenter)

@@ -5,14 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::base::datacenter::{DatacenterId, Gateway};
 use crate::base::identity::{Identity, NodeId};
 use crate::base::limits::{MAX_DATACENTERS, MAX_MEMBERS_OF_DATACENTER, MAX_REMOTE_MEMBERS};
 use crate::base::mutants::{self as mutant, Mutant};
+#[cfg(feature = "testing")]
+use crate::base::shared_map::SharedMap;
 use crate::base::time::Time;
 use crate::catalog::record::Text;
 use crate::wire::{HomeVerdict, RemoteMember};
@@ -85,7 +89,7 @@ pub(crate) enum Merged {
 }
 
 /// One datacenter of the table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Home {
     pub(crate) name: Text,
     /// Members that are alive.
@@ -93,8 +97,8 @@ pub(crate) struct Home {
     /// Members that are not alive.
     pub(crate) down: usize,
     /// Living members that may be gateways, sorted by rendezvous hash, so that a place is looked up at once; those that may only if
-    /// needed come last.
-    eligible: Vec<(u64, NodeId)>,
+    /// needed come last. Simulated nodes share the list.
+    eligible: Arc<Vec<(u64, NodeId)>>,
     /// Those of them that may without such a need.
     willing: usize,
     /// A hash of the living members.
@@ -103,11 +107,20 @@ pub(crate) struct Home {
     losses: VecDeque<Time>,
 }
 
+/// The parts of a table as some node of a simulation holds them.
+#[cfg(feature = "testing")]
+#[derive(Debug, Default)]
+pub(crate) struct SharedTable {
+    members: SharedMap<NodeId, Entry>,
+    eligible: BTreeMap<DatacenterId, Arc<Vec<(u64, NodeId)>>>,
+}
+
 /// The members of all datacenters that we know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table {
     own: DatacenterId,
-    members: BTreeMap<NodeId, Entry>,
+    /// Simulated nodes share the parts that are equal.
+    members: OrdMap<NodeId, Entry>,
     remote: usize,
     /// The members of all datacenters that are not alive.
     downs: BTreeMap<NodeId, Down>,
@@ -120,8 +133,22 @@ impl Table {
     pub(crate) fn new(name: &Text) -> Self {
         let own = DatacenterId::named(name);
         let home = Home { name: name.clone(), ..Home::default() };
-        let (members, downs, held) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (members, downs, held) = (OrdMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { own, members, remote: 0, downs, held, homes: BTreeMap::from([(own, home)]) }
+    }
+
+    /// Replaces the parts that are equal to those of other nodes by theirs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn share(&mut self, shared: &mut SharedTable) {
+        shared.members.share(&mut self.members);
+        for (id, home) in &mut self.homes {
+            let known = shared.eligible.entry(*id).or_default();
+            if *known == home.eligible {
+                home.eligible = Arc::clone(known);
+            } else {
+                *known = Arc::clone(&home.eligible);
+            }
+        }
     }
 
     pub(crate) fn get(&self, node: NodeId) -> Option<&Entry> {
@@ -396,13 +423,13 @@ impl Table {
         if is_added {
             home.living += 1;
             if let (true, Err(at)) = (is_eligible, found) {
-                home.eligible.insert(at, place);
+                Arc::make_mut(&mut home.eligible).insert(at, place);
             }
             home.willing += is_willing;
         } else {
             home.living -= 1;
             if let Ok(at) = found {
-                home.eligible.remove(at);
+                Arc::make_mut(&mut home.eligible).remove(at);
             }
             home.willing -= is_willing;
         }

@@ -107,11 +107,12 @@ impl Node {
                 }
             }
             Message::Listing(listing) => liveness.handle_listing(&listing, now),
-            Message::Rumors(sender, deltas) => {
+            Message::Rumors(sender, deltas, ages) => {
                 // Rumors of members that are down are taken, too, since they are not answered. A member that leaves may
                 // be down here before its record that it left has arrived.
                 if liveness.hear_former(sender, Sign::Rumor, now) {
-                    spread.handle_rumors(sender, deltas, &mut Pools { liveness, wan }, now);
+                    let peers = &mut Pools { liveness, wan };
+                    spread.handle_rumors(sender, deltas, &ages, peers, now);
                 }
             }
             Message::Bulk(sender, deltas) => {

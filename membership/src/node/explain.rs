@@ -129,6 +129,13 @@ impl Node {
         self.spread.gaps_closed()
     }
 
+    /// How old the changes of other members of the datacenter were when a rumor brought them: the time for which nodes on the
+    /// way held them, without the time on the wire. What repair brought has no age.
+    #[must_use]
+    pub fn convergence(&self) -> Durations {
+        self.spread.convergence()
+    }
+
     /// The counters since the start of the node.
     #[must_use]
     pub fn counters(&self) -> Counters {

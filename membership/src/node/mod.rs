@@ -19,6 +19,8 @@ mod questions;
 mod requests;
 pub(crate) mod sealed;
 #[cfg(feature = "testing")]
+pub(crate) mod settled;
+#[cfg(feature = "testing")]
 pub(crate) mod sharing;
 mod support;
 pub mod view;

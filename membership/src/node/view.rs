@@ -15,7 +15,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use crate::base::identity::{Identity, NodeId};
+#[cfg(feature = "testing")]
+use crate::base::shared_map::SharedMap;
 use crate::base::time::Time;
 use crate::catalog::record::{Health, InstanceScope, Key, NodeRecord, ServiceRecord, Text, Value};
 use crate::catalog::{Catalog, Replica};
@@ -144,15 +148,24 @@ pub(crate) enum OriginStatus {
     Gone(MemberStatus),
 }
 
-/// Every instance that is not gone, and every member as the owner was last told of it.
+/// The instances and members as some node of a simulation shows them.
+#[cfg(feature = "testing")]
 #[derive(Debug, Default)]
+pub(super) struct SharedView {
+    instances: SharedMap<(NodeId, Text), Arc<Instance>>,
+    members: SharedMap<NodeId, Member>,
+}
+
+/// Every instance that is not gone, and every member as the owner was last told of it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    instances: BTreeMap<(NodeId, Text), Arc<Instance>>,
+    /// Simulated nodes share the parts of this map and of the next one that are equal.
+    instances: OrdMap<(NodeId, Text), Arc<Instance>>,
     /// Instances that would be there if their origins were allowed to serve them.
     hidden: BTreeMap<(NodeId, Text), Arc<Instance>>,
     /// Instances that became hidden.
     times_hidden: u64,
-    members: BTreeMap<NodeId, Member>,
+    members: OrdMap<NodeId, Member>,
 }
 
 impl View {
@@ -160,18 +173,11 @@ impl View {
         self.instances.values()
     }
 
+    /// Replaces the parts that are equal to those of other nodes by theirs.
     #[cfg(feature = "testing")]
-    pub(super) fn instances_mut(
-        &mut self,
-    ) -> impl Iterator<Item = (&(NodeId, Text), &mut Arc<Instance>)> {
-        self.instances.iter_mut()
-    }
-
-    #[cfg(feature = "testing")]
-    pub(super) fn node_records_mut(
-        &mut self,
-    ) -> impl Iterator<Item = (NodeId, &mut Arc<NodeRecord>)> {
-        self.members.iter_mut().filter_map(|(id, member)| Some((*id, member.node.as_mut()?)))
+    pub(super) fn share(&mut self, shared: &mut SharedView) {
+        shared.instances.share(&mut self.instances);
+        shared.members.share(&mut self.members);
     }
 
     pub(crate) fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
@@ -223,11 +229,11 @@ impl View {
         if keys.contains(&Key::Node) {
             let slots = replica.into_iter().flat_map(Replica::slots);
             ids.extend(slots.filter_map(|slot| slot.key().instance()).cloned());
-            for known in [&self.instances, &self.hidden] {
-                let from = known.range((origin, Text::default())..);
-                let of = from.take_while(|((node, _), _)| *node == origin);
-                ids.extend(of.map(|((_, id), _)| id.clone()));
-            }
+            let from = (origin, Text::default());
+            let shown = self.instances.range(from.clone()..).map(|(key, _)| key);
+            let hidden = self.hidden.range(from..).map(|(key, _)| key);
+            let of = |(node, _): &&(NodeId, Text)| *node == origin;
+            ids.extend(shown.take_while(of).chain(hidden.take_while(of)).map(|(_, id)| id.clone()));
         }
         ids.sort_unstable();
         ids.dedup();

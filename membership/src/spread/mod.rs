@@ -53,8 +53,8 @@ use rumors::Rumors;
 use session::Session;
 use sync::SyncSchedule;
 
-/// Bytes that a message of rumors takes beside its deltas: the sender's id and their number.
-const RUMORS_OVERHEAD_BYTES: usize = 8 + 1;
+/// Bytes that a message of rumors takes beside its deltas: the sender's id, their number, and the number of ages.
+const RUMORS_OVERHEAD_BYTES: usize = 8 + 1 + 1;
 
 /// The catalog of one node, and all traffic that keeps it equal to the catalogs of other nodes.
 pub(crate) struct Spread {
@@ -76,6 +76,8 @@ pub(crate) struct Spread {
     gaps: Gaps,
     /// How long each gap was open that records closed.
     gaps_closed: Durations,
+    /// The ages of changes of other members when a rumor brought them.
+    convergence: Durations,
     confirming: Confirming,
     gateways: Gateways,
     sessions: BTreeMap<StreamId, Session>,
@@ -119,6 +121,7 @@ impl Spread {
             recent: RecentHeads::default(),
             gaps: Gaps::default(),
             gaps_closed: Durations::default(),
+            convergence: Durations::default(),
             confirming: Confirming::default(),
             gateways: Gateways::new(identity.node_id, protocol, first_tell),
             sessions: BTreeMap::new(),
@@ -180,6 +183,11 @@ impl Spread {
     /// How long gaps were open until records closed them.
     pub(crate) fn gaps_closed(&self) -> Durations {
         self.gaps_closed
+    }
+
+    /// How old the changes of other members were when a rumor brought them, as far as that is known.
+    pub(crate) fn convergence(&self) -> Durations {
+        self.convergence
     }
 
     /// Whether versions of this origin are known to be missing.

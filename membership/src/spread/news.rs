@@ -1,16 +1,19 @@
 //! News of records: our own writes, and the writes of other origins by rumor, pull or session.
 
+use std::time::Duration;
+
 use super::Spread;
 use super::facts::Fact;
 use super::peers::Peers;
 use super::provenance::{Arrival, ForceLeft, Route};
-use super::rumors::Rumor;
+use super::rumors::{Age, Rumor};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::record::{Key, Value};
 use crate::catalog::{Applied, Delta, Head, Shortage, Version, WriteError};
 use crate::gateways::gaps::MAX_PULLED;
+use crate::wire::Ages;
 
 /// The outcome of a delta of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +39,15 @@ impl Spread {
         let (before, changed) = written?;
         if !changed.is_empty() {
             self.out.tell(Fact::Records { origin: self.own, keys: changed });
-            self.spread_own(before, now);
+            self.spread_own(before, true, now);
             self.set_timers();
         }
         Ok(())
     }
 
-    /// Makes a rumor of our own writes after a version.
-    fn spread_own(&mut self, after: Version, now: Time) {
-        self.rumors.push_own(after, now);
+    /// Makes a rumor of our own writes after a version, which are new, or are told again.
+    fn spread_own(&mut self, after: Version, is_new: bool, now: Time) {
+        self.rumors.push_own(after, is_new, now);
         self.recent.moved(self.own, now);
         self.digests.news(now);
         self.gateways.beats.news(now);
@@ -53,13 +56,13 @@ impl Spread {
     /// Makes a rumor of our latest write again.
     pub(crate) fn repeat_own(&mut self, now: Time) {
         let last = self.catalog.head(self.own).map_or(0, |head| head.known_to);
-        self.spread_own(last.saturating_sub(1), now);
+        self.spread_own(last.saturating_sub(1), false, now);
     }
 
     /// Our records begin a new epoch.
     pub(crate) fn begin_epoch(&mut self, epoch: Epoch, now: Time) {
         self.catalog.raise_epoch(epoch);
-        self.spread_own(0, now);
+        self.spread_own(0, true, now);
     }
 
     /// Begins an epoch beyond one that a peer remembers and we forgot, unless we took a new epoch too recently.
@@ -88,15 +91,23 @@ impl Spread {
         &mut self,
         sender: NodeId,
         deltas: Vec<Delta>,
+        ages: &Ages,
         peers: &mut dyn Peers,
         now: Time,
     ) {
-        for delta in deltas {
-            self.handle_rumor(sender, delta, peers, now);
+        for (index, delta) in deltas.into_iter().enumerate() {
+            self.handle_rumor(sender, delta, ages.get(index), peers, now);
         }
     }
 
-    fn handle_rumor(&mut self, sender: NodeId, delta: Delta, peers: &mut dyn Peers, now: Time) {
+    fn handle_rumor(
+        &mut self,
+        sender: NodeId,
+        delta: Delta,
+        age: Option<Duration>,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) {
         self.out.counters.rumors_received += 1;
         let head = Head { origin: delta.origin, epoch: delta.epoch, known_to: delta.head };
         // An origin tombstone makes no gap: it may have been ignored because its origin lives.
@@ -106,8 +117,10 @@ impl Spread {
         let learned = self.learn(&delta, sender, route, peers, now);
         if learned == Learned::News {
             self.out.counters.rumors_news += 1;
-            self.out.counters.rumors_dropped +=
-                self.rumors.push(Rumor { delta, from: sender, is_wide: false }, now) as u64;
+            age.into_iter().for_each(|age| self.convergence.add(age));
+            let age = age.map(|age| Age::new(age, now));
+            let rumor = Rumor { delta, from: sender, age, is_wide: false };
+            self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
         }
         // The rest of what was refused would be refused, too. Digests bring it once there is room.
         if !is_tombstone && learned != Learned::Refused {

@@ -13,7 +13,7 @@ use crate::base::limits::{MAX_ANSWERS_WAITING, MAX_PULL_REPLY_DATAGRAMS};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::catalog::{Delta, Want};
-use crate::wire::{Digest, Message, Pull};
+use crate::wire::{Ages, Digest, Message, Pull};
 
 /// Wants in one datagram. A want takes at most 32 bytes.
 pub(super) const WANTS_PER_PULL: usize = 40;
@@ -79,7 +79,8 @@ impl Spread {
             if is_far(peer, peers) {
                 self.withhold(&mut deltas);
             }
-            if let Some(packed) = self.out.pack_one(&Message::Rumors(self.own, deltas)) {
+            let message = Message::Rumors(self.own, deltas, Ages::default());
+            if let Some(packed) = self.out.pack_one(&message) {
                 self.answers.push_back((peer.addr, packed));
             }
         }

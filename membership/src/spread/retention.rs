@@ -13,7 +13,7 @@ use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::catalog::record::Key;
 use crate::catalog::{Delta, OriginTombstone, Standing, Want};
-use crate::wire::Message;
+use crate::wire::{Ages, Message};
 
 /// The period of the retention timer is the retention divided by this, within the two bounds below.
 const SHARE: u32 = 16;
@@ -137,7 +137,7 @@ impl Spread {
         self.tell_records_dropped(id, keys);
         self.recent.moved(id, now);
         self.digests.news(now);
-        let rumor = Rumor { delta, from: self.own, is_wide: false };
+        let rumor = Rumor { delta, from: self.own, age: None, is_wide: false };
         self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
         self.catalog.set_lives(id, peers.standing(id) == Standing::Active);
     }
@@ -160,7 +160,7 @@ impl Spread {
     pub(super) fn tell_its_origin_tombstone(&mut self, peer: &Identity, now: Time) {
         if let Some(tombstone) = self.yielding_tombstone(peer.node_id) {
             let told = vec![Delta::origin_tombstone(tombstone.head(peer.node_id))];
-            self.send_repair(peer, &Message::Rumors(self.own, told), now);
+            self.send_repair(peer, &Message::Rumors(self.own, told, Ages::default()), now);
         }
     }
 

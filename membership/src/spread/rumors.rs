@@ -13,10 +13,39 @@ use crate::base::identity::NodeId;
 use crate::base::limits::MAX_RUMOR_QUEUE;
 use crate::base::time::Time;
 use crate::catalog::{Delta, Version};
-use crate::wire::Packed;
+use crate::wire::{Ages, Packed};
 
 /// The size of a rumor with a small record.
 const TYPICAL_RUMOR_BYTES: usize = 100;
+
+/// The age of a change, as it grows while the change is held here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age {
+    /// The age with which the change came; zero for one of our own.
+    came_with: Duration,
+    /// The time at which it came, or was made here.
+    at: Time,
+}
+
+impl Age {
+    /// The age of a change that came, or was made, at this time.
+    pub(crate) fn new(came_with: Duration, at: Time) -> Self {
+        Self { came_with, at }
+    }
+
+    fn now(self, now: Time) -> Duration {
+        self.came_with + now.since(self.at)
+    }
+}
+
+/// Our own writes that no rumor has carried yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnUnsent {
+    /// All versions after this one.
+    pub(crate) after: Version,
+    /// The age of the oldest of them; `None` when one was told before.
+    pub(crate) age: Option<Age>,
+}
 
 /// A delta of another origin, to be passed on.
 #[derive(Clone, Debug)]
@@ -24,6 +53,8 @@ pub(crate) struct Rumor {
     pub(crate) delta: Delta,
     /// The node that sent it to us; we ourselves for a force-leave by our operator.
     pub(crate) from: NodeId,
+    /// Its age, if it is known.
+    pub(crate) age: Option<Age>,
     /// Whether it goes to as many peers as our own writes do: nobody else in the pool may have it.
     pub(crate) is_wide: bool,
 }
@@ -32,8 +63,8 @@ pub(crate) struct Rumor {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) packed: Packed,
-    /// The number of rumors in the datagram.
-    pub(crate) rumors: usize,
+    /// The age of each rumor in the datagram, if it is known.
+    pub(crate) ages: Vec<Option<Age>>,
     /// The peers that it still has to be sent to; the first is next.
     pub(crate) targets: VecDeque<SocketAddr>,
 }
@@ -46,7 +77,7 @@ pub(crate) struct Batch {
 /// out.
 #[derive(Debug)]
 pub(crate) struct Rumors {
-    own_unsent_after: Option<Version>,
+    own_unsent: Option<OwnUnsent>,
     fresh: VecDeque<Rumor>,
     /// The batches that were sent `n` times, at index `n`.
     batches: Vec<VecDeque<Batch>>,
@@ -62,7 +93,7 @@ pub(crate) struct Rumors {
 impl Rumors {
     pub(crate) fn new(coalesce: Duration) -> Self {
         Self {
-            own_unsent_after: None,
+            own_unsent: None,
             fresh: VecDeque::new(),
             batches: Vec::new(),
             in_batches: 0,
@@ -72,10 +103,16 @@ impl Rumors {
         }
     }
 
-    /// Queues our own writes after a version.
-    pub(crate) fn push_own(&mut self, after: Version, now: Time) {
-        let earlier = self.own_unsent_after.unwrap_or(after);
-        self.own_unsent_after = Some(after.min(earlier));
+    /// Queues our own writes after a version, which are new, or are told again.
+    pub(crate) fn push_own(&mut self, after: Version, is_new: bool, now: Time) {
+        let age = is_new.then(|| Age::new(Duration::ZERO, now));
+        let own = match self.own_unsent {
+            Some(earlier) => {
+                OwnUnsent { after: after.min(earlier.after), age: age.and(earlier.age) }
+            }
+            None => OwnUnsent { after, age },
+        };
+        self.own_unsent = Some(own);
         self.flush_at.get_or_insert(self.not_before.max(now));
     }
 
@@ -103,7 +140,7 @@ impl Rumors {
     }
 
     pub(crate) fn own_unsent_after(&self) -> Option<Version> {
-        self.own_unsent_after
+        self.own_unsent.map(|own| own.after)
     }
 
     /// The time at which something may be sent, without regard to bandwidth.
@@ -111,18 +148,17 @@ impl Rumors {
         if self.in_batches > 0 { Some(Time::ZERO) } else { self.flush_at }
     }
 
-    /// Takes what waits to be told for the first time, if it is due: the version after which our own writes were not
-    /// told, and the rumors that we heard.
-    pub(crate) fn take_fresh(&mut self, now: Time) -> Option<(Option<Version>, VecDeque<Rumor>)> {
+    /// Takes what waits to be told for the first time, if it is due: our own writes, and the rumors that we heard.
+    pub(crate) fn take_fresh(&mut self, now: Time) -> Option<(Option<OwnUnsent>, VecDeque<Rumor>)> {
         self.flush_at.take_if(|at| *at <= now)?;
         self.not_before = now + self.coalesce;
-        Some((self.own_unsent_after.take(), std::mem::take(&mut self.fresh)))
+        Some((self.own_unsent.take(), std::mem::take(&mut self.fresh)))
     }
 
     /// Puts back the rest for which there was no bandwidth. It is due at once.
-    pub(crate) fn put_back(&mut self, own: Option<Version>, rumors: VecDeque<Rumor>, now: Time) {
+    pub(crate) fn put_back(&mut self, own: Option<OwnUnsent>, rumors: VecDeque<Rumor>, now: Time) {
         if own.is_some() || !rumors.is_empty() {
-            self.own_unsent_after = own;
+            self.own_unsent = own;
             self.fresh = rumors;
             self.flush_at = Some(now);
         }
@@ -133,16 +169,22 @@ impl Rumors {
         self.batches.iter().position(|batches| !batches.is_empty())
     }
 
-    /// Takes the next copy to send: the oldest among the batches that were sent least.
-    pub(crate) fn take_copy(&mut self) -> Option<(SocketAddr, Packed, usize)> {
+    /// Takes the next copy to send: the oldest among the batches that were sent least. It tells how old its rumors are now, as
+    /// far as that fits `room` bytes.
+    pub(crate) fn take_copy(
+        &mut self,
+        room: usize,
+        now: Time,
+    ) -> Option<(SocketAddr, Packed, usize)> {
         let sent = self.least_sent()?;
         let mut batch = self.remove(sent)?;
         let to = batch.targets.pop_front()?;
-        let rumors = batch.rumors;
+        let rumors = batch.ages.len();
+        let ages = Ages::new(batch.ages.iter().map(|age| age.map(|age| age.now(now))));
         if batch.targets.is_empty() {
-            return Some((to, batch.packed, rumors));
+            return Some((to, batch.packed.with_ages(&ages, room), rumors));
         }
-        let packed = batch.packed.clone();
+        let packed = batch.packed.clone().with_ages(&ages, room);
         self.insert(sent + 1, batch);
         Some((to, packed, rumors))
     }
@@ -154,13 +196,13 @@ impl Rumors {
         if self.batches.len() <= sent {
             self.batches.resize_with(sent + 1, VecDeque::new);
         }
-        self.in_batches += batch.rumors;
+        self.in_batches += batch.ages.len();
         self.batches[sent].push_back(batch);
     }
 
     fn remove(&mut self, sent: usize) -> Option<Batch> {
         let batch = self.batches.get_mut(sent)?.pop_front()?;
-        self.in_batches -= batch.rumors;
+        self.in_batches -= batch.ages.len();
         Some(batch)
     }
 
@@ -169,7 +211,7 @@ impl Rumors {
         while self.len() > MAX_RUMOR_QUEUE {
             let most = self.batches.iter().rposition(|batches| !batches.is_empty());
             match most.and_then(|most| self.remove(most)) {
-                Some(batch) => dropped += batch.rumors,
+                Some(batch) => dropped += batch.ages.len(),
                 None => dropped += usize::from(self.fresh.pop_front().is_some()),
             }
         }
@@ -195,16 +237,16 @@ mod tests {
             gc_floor: 0,
             entries: Vec::new(),
         };
-        Rumor { delta, from: NodeId(7), is_wide: false }
+        Rumor { delta, from: NodeId(7), age: None, is_wide: false }
     }
 
     fn batch(content: u8, rumors: usize, targets: u16) -> Batch {
         let targets = (1..=targets).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).collect();
-        Batch { packed: vec![content; 100].into(), rumors, targets }
+        Batch { packed: vec![content; 100].into(), ages: vec![None; rumors], targets }
     }
 
     fn sent(rumors: &mut Rumors) -> Vec<(u16, u8)> {
-        let copies = std::iter::from_fn(|| rumors.take_copy());
+        let copies = std::iter::from_fn(|| rumors.take_copy(0, Time::ZERO));
         copies.map(|(to, packed, _)| (to.port(), packed.bytes()[0])).collect()
     }
 
@@ -212,16 +254,18 @@ mod tests {
     fn the_first_rumor_leaves_at_once_and_the_next_waits_for_company() {
         let mut rumors = Rumors::new(Duration::from_millis(1));
         let start = Time::from_millis(10);
-        rumors.push_own(4, start);
+        rumors.push_own(4, true, start);
         assert_eq!(rumors.next_deadline(), Some(start));
-        assert!(matches!(rumors.take_fresh(start), Some((Some(4), heard)) if heard.is_empty()));
+        assert!(
+            matches!(rumors.take_fresh(start), Some((Some(OwnUnsent { after: 4, .. }), heard)) if heard.is_empty())
+        );
         rumors.push(rumor(2), start);
-        rumors.push_own(6, start + Duration::from_micros(500));
-        rumors.push_own(5, start + Duration::from_micros(600));
+        rumors.push_own(6, true, start + Duration::from_micros(500));
+        rumors.push_own(5, true, start + Duration::from_micros(600));
         assert_eq!(rumors.next_deadline(), Some(start + Duration::from_millis(1)));
         assert!(rumors.take_fresh(start).is_none());
         let due = rumors.take_fresh(start + Duration::from_millis(1));
-        assert!(matches!(due, Some((Some(5), heard)) if heard.len() == 1));
+        assert!(matches!(due, Some((Some(OwnUnsent { after: 5, .. }), heard)) if heard.len() == 1));
         assert_eq!(rumors.next_deadline(), None);
     }
 
@@ -229,7 +273,7 @@ mod tests {
     fn the_rumor_that_was_sent_least_goes_first() {
         let mut rumors = Rumors::new(Duration::ZERO);
         rumors.push_batch(batch(1, 1, 3));
-        assert_eq!(rumors.take_copy().map(|(to, ..)| to.port()), Some(1));
+        assert_eq!(rumors.take_copy(0, Time::ZERO).map(|(to, ..)| to.port()), Some(1));
         rumors.push_batch(batch(2, 1, 3));
         assert_eq!(sent(&mut rumors), [(1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
         assert_eq!(rumors.len(), 0);
@@ -238,10 +282,10 @@ mod tests {
     #[test]
     fn a_full_queue_drops_what_was_sent_most_and_never_what_we_told_nobody() {
         let mut rumors = Rumors::new(Duration::ZERO);
-        rumors.push_own(9, Time::ZERO);
+        rumors.push_own(9, true, Time::ZERO);
         rumors.push_batch(batch(1, 10, 3));
         rumors.push_batch(batch(2, 10, 3));
-        rumors.take_copy();
+        rumors.take_copy(0, Time::ZERO);
         for version in 1..=MAX_RUMOR_QUEUE as u64 - 20 {
             assert_eq!(rumors.push(rumor(version), Time::ZERO), 0);
         }

@@ -8,10 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Spread;
 use super::gateway::TELL_OVERHEAD_BYTES;
 use super::peers::Peers;
-use super::rumors::{Batch, Rumor, ToldBy};
+use super::rumors::{Age, Batch, OwnUnsent, Rumor, ToldBy};
 use crate::base::time::Time;
-use crate::catalog::{Delta, Version};
-use crate::wire::{Message, Packed};
+use crate::catalog::Delta;
+use crate::wire::{Ages, MAX_AGE_BYTES, Message, Packed};
 
 /// The number of copies of a rumor that go before bulk.
 const COPIES_BEFORE_BULK: usize = 2;
@@ -39,7 +39,7 @@ impl Spread {
         }
         if let Some((mut own, mut heard)) = self.rumors.take_fresh(now) {
             while self.budget.is_ready(now) && (own.is_some() || !heard.is_empty()) {
-                own = own.and_then(|after| self.send_own(after, peers, now));
+                own = own.and_then(|unsent| self.send_own(unsent, peers, now));
                 if !heard.is_empty() && self.budget.is_ready(now) {
                     self.send_heard(&mut heard, peers, now);
                 }
@@ -52,9 +52,9 @@ impl Spread {
             {
                 continue;
             }
-            let Some((to, packed, rumors)) = self.rumors.take_copy() else { break };
-            self.out.counters.rumors_sent += rumors as u64;
-            self.send_within_budget(to, packed, now);
+            if !self.send_copy(now) {
+                break;
+            }
         }
     }
 
@@ -63,23 +63,30 @@ impl Spread {
         self.out.send_packed(to, packed);
     }
 
-    /// Cuts one datagram of our own writes after a version, and sends the first copy of it. Returns the version after
-    /// which to continue, if more is left. A record that does not fit a datagram is left to digests and sessions.
-    fn send_own(&mut self, after: Version, peers: &mut dyn Peers, now: Time) -> Option<Version> {
+    /// Cuts one datagram of our own writes, and sends the first copy of it. Returns what is left. A record that does not fit a
+    /// datagram is left to digests and sessions.
+    fn send_own(
+        &mut self,
+        unsent: OwnUnsent,
+        peers: &mut dyn Peers,
+        now: Time,
+    ) -> Option<OwnUnsent> {
+        let after = unsent.after;
         let replica = self.catalog.origin(self.own)?.current()?;
         let last = replica.known_to();
         if after >= last {
             return None;
         }
         let Some(delta) = replica.delta_after(self.own, after, self.tell_bytes()) else {
-            return Some(after + 1);
+            return Some(OwnUnsent { after: after + 1, ..unsent });
         };
         let after = delta.to;
         self.tell_gateways(&delta, peers, now);
         let deltas = vec![delta];
         let targets = peers.rumor_targets(news_seed(&deltas), self.protocol.origin_fanout);
-        self.send_batch(deltas, targets.iter().map(|target| target.addr), now);
-        (after < last).then_some(after)
+        let targets = targets.iter().map(|target| target.addr);
+        self.send_batch(deltas, vec![unsent.age], targets, now);
+        (after < last).then_some(OwnUnsent { after, ..unsent })
     }
 
     /// Bytes that the deltas of our own may take in one datagram, as rumors and as a tell.
@@ -93,8 +100,9 @@ impl Spread {
         let mut is_wide = false;
         let mut room = self.rumors_bytes();
         let mut deltas = Vec::new();
+        let mut ages = Vec::new();
         while let Some(rumor) = heard.front() {
-            let len = rumor.delta.encoded_len();
+            let len = rumor.delta.encoded_len() + MAX_AGE_BYTES;
             if len > room && !deltas.is_empty() {
                 break;
             }
@@ -102,6 +110,7 @@ impl Spread {
             room = room.saturating_sub(len);
             told_by.insert(rumor.from);
             is_wide |= rumor.is_wide;
+            ages.push(rumor.age);
             deltas.push(rumor.delta);
         }
         let fanout = if is_wide { self.protocol.origin_fanout } else { self.protocol.rumor_fanout };
@@ -111,26 +120,31 @@ impl Spread {
             .iter()
             .filter(|target| told_by.len() > 1 || !told_by.contains(&target.node_id))
             .map(|target| target.addr);
-        self.send_batch(deltas, needing, now);
+        self.send_batch(deltas, ages, needing, now);
     }
 
     fn send_batch(
         &mut self,
         deltas: Vec<Delta>,
+        ages: Vec<Option<Age>>,
         targets: impl Iterator<Item = SocketAddr>,
         now: Time,
     ) {
-        let rumors = deltas.len();
-        let Some(packed) = self.out.pack_one(&Message::Rumors(self.own, deltas)) else {
-            return;
-        };
+        let message = Message::Rumors(self.own, deltas, Ages::default());
+        let Some(packed) = self.out.pack_one(&message) else { return };
         let targets = targets.collect();
-        let dropped = self.rumors.push_batch(Batch { packed, rumors, targets });
+        let dropped = self.rumors.push_batch(Batch { packed, ages, targets });
         self.out.counters.rumors_dropped += dropped as u64;
-        if let Some((to, packed, rumors)) = self.rumors.take_copy() {
-            self.out.counters.rumors_sent += rumors as u64;
-            self.send_within_budget(to, packed, now);
-        }
+        self.send_copy(now);
+    }
+
+    /// Sends the next copy of a rumor, if there is one. Returns whether there was.
+    fn send_copy(&mut self, now: Time) -> bool {
+        let room = self.out.messages_bytes();
+        let Some((to, packed, rumors)) = self.rumors.take_copy(room, now) else { return false };
+        self.out.counters.rumors_sent += rumors as u64;
+        self.send_within_budget(to, packed, now);
+        true
     }
 }
 

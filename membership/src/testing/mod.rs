@@ -8,6 +8,7 @@ mod network;
 mod samples;
 pub mod sealed;
 
+pub use crate::node::settled::Settled;
 pub use crate::node::sharing::Shared;
 pub use datacenters::{NAMES, node_in};
 pub use network::{Arrival, Link, Network};

@@ -1,6 +1,7 @@
 //! Datagrams: messages in an envelope.
 
 use super::WireError;
+use super::ages::Ages;
 use super::claim::Claim;
 use super::datacenter::ReachVote;
 use super::envelope::Envelope;
@@ -93,8 +94,8 @@ pub enum Message {
     Welcome(Hello),
     /// The answer of a seed that has no room: another member to say hello to.
     Referral(Hello),
-    /// Rumors, and their sender.
-    Rumors(NodeId, Vec<Delta>),
+    /// Rumors, their sender, and how old they are. Answers to pulls are rumors of an unknown age.
+    Rumors(NodeId, Vec<Delta>, Ages),
     /// A digest.
     Digest(Digest),
     /// A request for versions that the sender lacks.
@@ -139,7 +140,7 @@ impl Message {
         Some(match self {
             Self::Hello(hello) | Self::Welcome(hello) => hello.identity.node_id,
             Self::Referral(_) | Self::Pong(_) => return None,
-            Self::Rumors(sender, _) | Self::Bulk(sender, _) => *sender,
+            Self::Rumors(sender, ..) | Self::Bulk(sender, _) => *sender,
             Self::Tell(tell) => tell.sender,
             Self::TellAck(ack) => ack.sender,
             Self::Beat(beat) => beat.sender,
@@ -190,7 +191,12 @@ impl Message {
             Self::Hello(hello) | Self::Welcome(hello) | Self::Referral(hello) => {
                 hello.put_fields(writer);
             }
-            Self::Rumors(sender, deltas) | Self::Bulk(sender, deltas) => {
+            Self::Rumors(sender, deltas, ages) => {
+                sender.put(writer);
+                deltas.put(writer);
+                ages.put(writer);
+            }
+            Self::Bulk(sender, deltas) => {
                 sender.put(writer);
                 deltas.put(writer);
             }
@@ -221,8 +227,10 @@ impl Message {
             RUMORS | BULK => {
                 let (sender, deltas) = (NodeId::take(reader)?, Vec::<Delta>::take(reader)?);
                 deltas.iter().try_for_each(Delta::validate)?;
-                let message = if kind == RUMORS { Self::Rumors } else { Self::Bulk };
-                Ok(message(sender, deltas))
+                Ok(match kind {
+                    RUMORS => Self::Rumors(sender, deltas, Ages::take(reader)?),
+                    _ => Self::Bulk(sender, deltas),
+                })
             }
             TELL => {
                 let tell = Tell::take_fields(reader)?;
@@ -315,6 +323,24 @@ impl Packed {
             DIGEST if usize::from(len) == 8 + 8 + 1 && last == 0 => Some(ShortForm::Digest),
             _ => None,
         }
+    }
+
+    /// The same rumors with their ages, if they have at most `room` bytes with them; else as they are. `self` is one message
+    /// of rumors of unknown ages.
+    pub(crate) fn with_ages(self, ages: &Ages, room: usize) -> Self {
+        let mut reader = Reader::new(&self.bytes);
+        // Unknown ages are an empty list at the end.
+        let (Ok(kind), Ok([fields @ .., 0])) = (reader.byte(), reader.prefixed()) else {
+            return self;
+        };
+        let mut writer = Writer::default();
+        writer.byte(kind);
+        writer.block(|writer| {
+            writer.raw(fields);
+            ages.put(writer);
+        });
+        let bytes = writer.into_bytes();
+        if bytes.len() > room { self } else { Self { bytes, ..self } }
     }
 
     /// The messages as they are read.

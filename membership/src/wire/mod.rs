@@ -7,6 +7,7 @@
 //!
 //! Both planes speak through this module: it knows base and catalog, and neither plane.
 
+mod ages;
 mod claim;
 mod credentials;
 mod datacenter;
@@ -21,6 +22,8 @@ mod verdict;
 
 pub use crate::base::limits::WIRE_VERSION as VERSION;
 use crate::codec::DecodeError;
+pub use ages::Ages;
+pub(crate) use ages::MAX_AGE_BYTES;
 pub use claim::{Claim, Life};
 pub(crate) use credentials::certificate_mark;
 pub use credentials::{Credentials, GenerationMark, HandedGeneration, HandedRevocations, Refusal};

@@ -35,6 +35,11 @@ impl<F> Outbox<F> {
         self.envelope.body_bytes()
     }
 
+    /// Bytes that the messages of a datagram may take.
+    pub(crate) fn messages_bytes(&self) -> usize {
+        self.envelope.messages_bytes()
+    }
+
     /// The oldest output.
     pub(crate) fn poll(&mut self) -> Option<Output<F, Packed>> {
         self.queue.pop_front()

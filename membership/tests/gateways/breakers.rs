@@ -36,7 +36,7 @@ fn crossed(net: &Network, since: usize, origin: Option<NodeId>) -> usize {
         }
         for message in decode_datagram(bytes, &Envelope::clear(ClusterId::default())).expect("ours")
         {
-            if let Ok(Message::Rumors(_, deltas)) = message {
+            if let Ok(Message::Rumors(_, deltas, _)) = message {
                 let of = deltas.iter().filter(|delta| origin.is_none_or(|id| delta.origin == id));
                 records += of.map(|delta| delta.entries.len()).sum::<usize>();
             }

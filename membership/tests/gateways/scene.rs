@@ -122,7 +122,7 @@ pub(crate) fn copies(net: &Network, since: usize) -> BTreeMap<(Write, usize, usi
         }
         let messages = decode_datagram(bytes, &Envelope::clear(ClusterId::default()));
         for message in messages.expect("ours") {
-            let Ok(Message::Rumors(_, deltas)) = message else { continue };
+            let Ok(Message::Rumors(_, deltas, _)) = message else { continue };
             for delta in deltas {
                 for version in delta.after + 1..=delta.to {
                     *copies.entry(((delta.origin, version), link.0, link.1)).or_default() += 1;

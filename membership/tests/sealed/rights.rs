@@ -8,7 +8,7 @@ use hobnob_membership::catalog::WriteError;
 use hobnob_membership::record::{Key, NodeRecord, Value};
 use hobnob_membership::testing::sealed::{SealedCluster, node_id};
 use hobnob_membership::testing::{Link, Network, config, identity, instance, record, web};
-use hobnob_membership::wire::{DatagramBuilder, Envelope, Message};
+use hobnob_membership::wire::{Ages, DatagramBuilder, Envelope, Message};
 use hobnob_membership::{Config, Hidden, Input, Node, NodeId, Sealing, Time};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -107,7 +107,7 @@ fn shown(cluster: &SealedCluster, record: NodeRecord, wait: Duration) -> Network
         gc_floor: 0,
     };
     let delta = origin.answer(&want, usize::MAX).expect("records");
-    deliver(&mut net, cluster, &Message::Rumors(node_id(1), vec![delta]));
+    deliver(&mut net, cluster, &Message::Rumors(node_id(1), vec![delta], Ages::default()));
     net.run_for(wait);
     net
 }

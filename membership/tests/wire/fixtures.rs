@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hobnob_membership::catalog::{Delta, Entry, Head, Want};
 use hobnob_membership::detector::{Cause, LocalHealth, Verdict};
@@ -10,8 +11,8 @@ use hobnob_membership::record::{
     Balancing, Health, Key, NodeRecord, ServiceRecord, Support, Value,
 };
 use hobnob_membership::wire::{
-    Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Echo, Envelope,
-    ExitVote, Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello,
+    Ages, Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Echo,
+    Envelope, ExitVote, Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello,
     HomeVerdict, Introduction, Isolation, Lag, Listing, MemberUpdates, Message, Opening,
     PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, RoundTrip,
     Sketch, Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError,
@@ -189,7 +190,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
                 tables: TABLES,
             }),
         ),
-        ("rumors", Message::Rumors(NodeId(5), vec![delta()])),
+        ("rumors", Message::Rumors(NodeId(5), vec![delta()], Ages::default())),
+        ("aged_rumors", Message::Rumors(NodeId(5), vec![delta(), delta()], ages())),
         ("digest", Message::Digest(digest)),
         ("pull", Message::Pull(Pull { sender: NodeId(1), wants: vec![want()] })),
         ("claim", Message::Claim(claim())),
@@ -210,6 +212,10 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("sign_of_life", Message::Beat(sign_of_life())),
         ("bulk", Message::Bulk(NodeId(5), vec![delta()])),
     ]
+}
+
+fn ages() -> Ages {
+    Ages::new([None, Some(Duration::from_millis(30))])
 }
 
 pub(crate) fn remote() -> RemoteMember {

@@ -49,6 +49,7 @@ fn rumor() -> Vec<u8> {
     let fields = fields.number(entries.len() as u64);
     let delta = entries.iter().fold(fields, |list, entry| list.block(new().raw(entry)));
     let body = new().node(identity(1).node_id.0).number(1).block(delta);
+    let body = body.number(1).number(300);
     new().raw(&[4]).block(body).0
 }
 

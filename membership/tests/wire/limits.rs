@@ -10,7 +10,7 @@ use hobnob_membership::limits::{
 };
 use hobnob_membership::record::{Key, Meta, ServiceRecord, Value};
 use hobnob_membership::wire::{
-    Compare, Frame, MemberUpdates, Message, Update, WireError, decode_datagram,
+    Ages, Compare, Frame, MemberUpdates, Message, Update, WireError, decode_datagram,
 };
 use hobnob_membership::{Epoch, NodeId};
 
@@ -57,7 +57,7 @@ fn deltas_that_no_honest_node_sends_are_refused() {
         change(&mut delta);
         let frame = deltas(vec![delta.clone()]).encode().expect("fits");
         assert!(Frame::decode(&frame).is_err(), "{delta:?}");
-        let bytes = datagram(&Message::Rumors(NodeId(1), vec![delta.clone()]));
+        let bytes = datagram(&Message::Rumors(NodeId(1), vec![delta.clone()], Ages::default()));
         assert!(read(&bytes).is_err(), "{delta:?}");
     };
     refused(&|delta| delta.to = delta.after);

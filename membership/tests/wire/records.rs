@@ -1,8 +1,10 @@
 //! Records: what is kept as it came, and what is known of it.
 
+use std::time::Duration;
+
 use hobnob_membership::catalog::{Delta, Entry};
 use hobnob_membership::record::{Health, Key, NodeRecord, RawValue, Support, Upkeep, Value};
-use hobnob_membership::wire::{Frame, Message};
+use hobnob_membership::wire::{Ages, Frame, Message};
 use proptest::prelude::*;
 
 use crate::fixtures::{datagram, delta, deltas, service};
@@ -190,9 +192,12 @@ fn a_warning_reads_as_passing_where_there_are_no_warnings() {
 }
 
 #[test]
-fn a_flap_costs_fifty_bytes() {
+fn a_flap_costs_52_bytes() {
     let value = Some(Value::Health(Health::Passing).into());
     let entries = vec![Entry { version: 7, key: Key::Health("web-1".into()), value }];
     let delta = Delta { after: 6, to: 7, head: 7, gc_floor: 0, entries, ..delta() };
-    assert_eq!(datagram(&Message::Rumors(delta.origin, vec![delta])).len(), 50);
+    let ages = Ages::new([Some(Duration::from_millis(20))]);
+    let rumor = |ages| datagram(&Message::Rumors(delta.origin, vec![delta.clone()], ages)).len();
+    assert_eq!(rumor(Ages::default()), 51);
+    assert_eq!(rumor(ages), 52);
 }

@@ -20,7 +20,7 @@ mod trace;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hobnob_membership::testing::Shared;
+use hobnob_membership::testing::{Settled, Shared};
 use hobnob_membership::{Epoch, Node, NodeId, Protocol, Time};
 use rand::RngExt;
 
@@ -252,6 +252,18 @@ impl World {
             self.tell(observer);
         }
         self.now = self.now.max(end);
+    }
+
+    /// Makes all running nodes of a clear cluster know each other, as if they had joined long ago. What is measured after a join
+    /// can be measured at sizes at which the join itself would take hours.
+    pub fn settle(&mut self) {
+        let mut settled = Settled::of(self.running().map(|(_, node)| node));
+        for number in 0..self.hosts.len() {
+            let host = &mut self.hosts[number];
+            let Some(process) = host.process.as_mut() else { continue };
+            process.node.settle_among(&mut settled, host.clock.local(self.now));
+            self.carry_out(number, None, None);
+        }
     }
 
     /// Lets all nodes share what they hold alike. None of them notices.

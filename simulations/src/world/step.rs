@@ -228,7 +228,7 @@ impl World {
 
     /// Carries out the outputs of a node. `asked` is the sender of a datagram that they may answer, and its length. `watched`
     /// takes a copy of each.
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         number: usize,
         mut asked: Option<(SocketAddr, usize)>,

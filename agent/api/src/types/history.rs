@@ -198,6 +198,8 @@ kinds! {
     MemberDown "member_down",
     /// Many members were lost at once.
     MembersLost "members_lost",
+    /// Most of the members that were lost together are back, or gone for good: `to` is the number of those that are back.
+    MembersBack "members_back",
     /// A member left.
     MemberLeft "member_left",
     /// An operator forced a member to leave.

@@ -22,7 +22,7 @@ pub struct Settings {
 pub struct Setting {
     /// Its key in the configuration file; `protocol.digest_period_ms` lies in the table `protocol`.
     pub key: String,
-    /// Its value, as it would be given on the command line. Absent when the default is none, or is found by the agent.
+    /// Its value, as it would be given on the command line. Absent when there is none, or the agent would find it and does not run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub value: Option<String>,
     /// Where the value comes from.
@@ -42,6 +42,8 @@ pub enum Origin {
     Variable,
     /// A flag of the command line.
     Flag,
+    /// None was given, and the running agent found it: the name of its host, a bound port.
+    Found,
     /// None was given. An origin of a newer agent reads as this one.
     #[serde(other)]
     Default,
@@ -55,6 +57,7 @@ impl Origin {
             Self::File => "file",
             Self::Variable => "variable",
             Self::Flag => "flag",
+            Self::Found => "found",
             Self::Default => "default",
         }
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, Datacenters, Member, default_namespace, is_default, is_default_namespace,
+    DEFAULT_NAMESPACE, Datacenters, MassLoss, Member, default_namespace, is_default,
+    is_default_namespace,
 };
 
 /// Asks to follow a service.
@@ -108,6 +109,10 @@ pub struct MemberChanges {
     /// Large losses that the agent tells as one event. Their members are among the changes of this event, or of earlier ones.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lost_together: Vec<LostTogether>,
+    /// The mass losses that are not over, where they changed with this event; empty when the last one is over. Absent where none
+    /// changed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mass_losses: Option<Vec<MassLoss>>,
 }
 
 /// A change of one member.

@@ -24,11 +24,13 @@ impl Response {
             (Self::Members(all), Self::MemberChanges(next)) => {
                 all.revision = next.revision;
                 all.members.extend(next.changes.into_iter().map(|change| change.member));
+                all.mass_losses = next.mass_losses.unwrap_or(std::mem::take(&mut all.mass_losses));
             }
             (Self::MemberChanges(all), Self::MemberChanges(next)) => {
                 all.revision = next.revision;
                 all.changes.extend(next.changes);
                 all.lost_together.extend(next.lost_together);
+                all.mass_losses = next.mass_losses.or(all.mass_losses.take());
             }
             _ => return Err("a page of another answer".to_owned()),
         }

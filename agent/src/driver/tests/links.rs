@@ -7,6 +7,7 @@ use hobnob_membership::testing::{Network, identity, instance};
 use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{Event, NodeId};
 
+use super::super::losses::HeldLoss;
 use super::super::*;
 use crate::history::Asked;
 use crate::services::{Instances, Registry};
@@ -77,7 +78,8 @@ async fn an_instance_behind_a_broken_link_comes_last_until_its_agent_answers_aga
     let b = ("b".into(), identity(5).node_id);
     assert!(Arc::ptr_eq(&before[&b], &cut[&b]), "nothing was learned of it");
     seen.look_after(20 * SECOND).await;
-    assert_eq!(seen.registry.revision(), revision + 1, "it is told once");
+    // That its own link is broken is a change of the member, with a number of the same sequence.
+    assert_eq!(seen.registry.revision(), revision + 2, "each is told once");
 
     seen.net.write(5, vec![(Key::Service("b".into()), None)]);
     let (left, offered) = seen.look_after(SECOND).await;
@@ -126,6 +128,66 @@ async fn the_history_tells_once_of_members_that_are_lost_together() {
     }
     assert_eq!(count(&history, EventKind::MembersLost).await, 1);
     assert_eq!(count(&history, EventKind::MemberDown).await, 1, "one alone");
+    assert_eq!(seen.registry.mass_losses().len(), 1);
+    assert_eq!(count(&history, EventKind::MembersBack).await, 0);
+    seen.net.cut.clear();
+    for _ in 0..200 {
+        seen.show_after(SECOND / 10).await;
+    }
+    assert_eq!(count(&history, EventKind::MembersBack).await, 1);
+    let told = told(&history).await;
+    let back = told.iter().find(|(kind, _)| *kind == EventKind::MembersBack).expect("told");
+    let why = back.1.as_deref().expect("a reason");
+    assert!(why.starts_with("3 of 3 that were lost at once are back after "), "{why}");
+    assert_eq!(seen.registry.mass_losses().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_is_shown_to_watches_from_its_begin_to_its_end() {
+    let mut net = Network::joined(7);
+    net.run_for(5 * SECOND);
+    let far = identity(6).node_id;
+    let monitor = (0..5).find(|n| net.nodes[*n].last_answer(far).is_some()).expect("a monitor");
+    let mut seen = Seen::of(net, monitor).await;
+    seen.show_after(SECOND).await;
+    let silent = |seen: &Seen| {
+        let (members, _) = seen.registry.members();
+        members[&far].shown(seen.registry.now()).link_silent_ms
+    };
+    assert_eq!(silent(&seen), None);
+    seen.net.cut.insert((monitor, 6));
+    for _ in 0..20 {
+        seen.show_after(SECOND).await;
+    }
+    let before = silent(&seen).expect("the link is broken");
+    assert!((5_000..=21_000).contains(&before), "{before} ms");
+    seen.show_after(SECOND).await;
+    assert!(silent(&seen).expect("it still is") > before);
+    seen.net.cut.clear();
+    for _ in 0..5 {
+        seen.show_after(SECOND).await;
+    }
+    assert_eq!(silent(&seen), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_member_went_down_when_it_did_and_not_when_that_was_told() {
+    let mut net = Network::joined(2);
+    net.run_for(5 * SECOND);
+    let mut seen = Seen::of(net, 0).await;
+    let history = history();
+    seen.driver.history = history.clone();
+    seen.show_after(SECOND).await;
+    let member = seen.net.nodes[0].members().into_iter().nth(1).expect("two members");
+    let node = member.identity.node_id;
+    seen.driver.sights.note(node, MemberStatus::Alive, false, Time::ZERO);
+    let member = hobnob_membership::view::Member { status: MemberStatus::Down, ..member };
+    let loss = HeldLoss { member, reason: "it does not answer".to_owned(), at_ms: 1_000 };
+    seen.driver.record_member(&loss);
+    let asked = Asked { limit: usize::MAX, ..Asked::default() };
+    let events = history.find(asked).await.expect("it runs").events;
+    let down = events.first().expect("in the order of their times");
+    assert_eq!((down.what.as_str(), down.at_ms), ("member_down", 1_000));
 }
 
 #[tokio::test(start_paused = true)]

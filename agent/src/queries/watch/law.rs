@@ -104,7 +104,7 @@ impl Agent {
             }
         };
         let member = member(&format!("a{node}"), node.into(), status);
-        let known = KnownMember { member, down_since: None };
+        let known = KnownMember { member, down_since: None, link_silent_since: None };
         self.writer.apply_member(NodeId(node.into()), known.clone());
         if status == MemberStatus::Left {
             self.members.remove(&node);

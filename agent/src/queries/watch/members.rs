@@ -13,7 +13,7 @@ use super::{Event, MAX_PART_BYTES, Told, UNFINISHED, WATCH_BYTES, collect};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::queries::asked::check_datacenters;
 use crate::queries::members::NameConflicts;
-use crate::services::{KnownMember, MemberNews, MembersSince, Registry};
+use crate::services::{KnownMember, MemberNews, MembersSince, Registry, shown_losses};
 
 /// Bytes of a member, its texts aside.
 const AROUND_MEMBER_BYTES: usize = 256;
@@ -189,6 +189,7 @@ impl MembersWatch {
         let known = self.registry.members().0;
         let conflicts = NameConflicts::among(known.values().map(|known| &known.member));
         let (mut members, mut changes, mut lost_together) = (Vec::new(), Vec::new(), Vec::new());
+        let mut mass_losses = None;
         let mut bytes = 0;
         while bytes < MAX_PART_BYTES
             && let Some(news) = rest.news.next()
@@ -216,15 +217,21 @@ impl MembersWatch {
                     bytes += AROUND_MEMBER_BYTES;
                     lost_together.push(lost);
                 }
+                News::News(MemberNews::MassLosses(losses)) => {
+                    bytes += AROUND_MEMBER_BYTES * losses.len();
+                    mass_losses = Some(shown_losses(&losses, now));
+                }
             }
         }
         let more = !rest.news.as_slice().is_empty();
         let revision = if more { rest.unfinished } else { rest.revision };
         let (held, reset) = (rest.held.clone(), rest.reset.take());
         let event = if std::mem::take(&mut rest.starts_over) {
-            Event::Members(Members { revision, isolated, members, mass_losses: Vec::new() })
+            let mass_losses = shown_losses(&self.registry.mass_losses(), now);
+            Event::Members(Members { revision, isolated, members, mass_losses })
         } else {
-            Event::MemberChanges(MemberChanges { revision, isolated, changes, lost_together })
+            let changes = MemberChanges { revision, isolated, changes, lost_together, mass_losses };
+            Event::MemberChanges(changes)
         };
         self.rest = more.then_some(rest);
         Told { event, reset, more, held }
@@ -251,19 +258,20 @@ fn texts(member: &Member) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use hobnob_api::MemberStatus;
-    use hobnob_membership::NodeId;
+    use hobnob_api::{MassLoss, MemberStatus};
+    use hobnob_membership::{NodeId, Time};
     use tokio::time::timeout;
 
     use super::*;
     use crate::budget::MAX_CONNECTION_BYTES;
+    use crate::services::KnownLoss;
     use crate::services::testing::{self, registry};
 
     fn member(number: u64, name: &str, datacenter: &str) -> (NodeId, KnownMember) {
         let known = testing::member(name, number, MemberStatus::Alive);
         let gossip_address = format!("127.0.0.1:{number}");
         let member = Member { gossip_address, datacenter: datacenter.to_owned(), ..known };
-        (NodeId(number), KnownMember { member, down_since: None })
+        (NodeId(number), KnownMember { member, down_since: None, link_silent_since: None })
     }
 
     fn watch(registry: &Arc<Registry>, datacenter: Datacenters) -> MembersWatch {
@@ -301,6 +309,45 @@ mod tests {
         writer.reconcile_members([member(1, "c", "dc3"), member(2, "d", "dc1")].into());
         let left = [told(MemberEventKind::Changed, "d")];
         assert_eq!(changes(&mut watch).await, left, "and never again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn broken_links_and_mass_losses_are_told_as_members_tells_them() {
+        let (registry, writer) = registry();
+        let at = |ms: u64| Time::from_millis(ms);
+        let broken = |since: Option<Time>| {
+            let (node, known) = member(1, "a", "dc1");
+            (node, KnownMember { link_silent_since: since, ..known })
+        };
+        let now = registry.now();
+        let (node, whole) = broken(None);
+        writer.apply_member(node, whole);
+        let [mut first_watch, mut later_watch] =
+            [(); 2].map(|()| watch(&registry, Datacenters::default()));
+        let Event::Members(first) = next(&mut first_watch).await else { panic!("members") };
+        assert_eq!((first.members[0].link_silent_ms, first.mass_losses.len()), (None, 0));
+
+        let (node, known) = broken(Some(at(0)));
+        writer.apply_member(node, known.clone());
+        writer.apply_member(node, known);
+        let Event::MemberChanges(told) = next(&mut first_watch).await else { panic!("changes") };
+        assert_eq!(told.changes.len(), 1, "it is told once");
+        let silent = told.changes[0].member.link_silent_ms.expect("broken");
+        assert!(silent >= crate::clock::millis(now.since(at(0))), "{silent} ms");
+        assert_eq!(told.mass_losses, None);
+
+        let loss = MassLoss { ago_ms: 0, lost: 4, of: 8, back: 1, missing: 3, exited: 0 };
+        writer.set_mass_losses([KnownLoss { loss, since: at(0) }].into());
+        let Event::MemberChanges(told) = next(&mut first_watch).await else { panic!("changes") };
+        let lasting = told.mass_losses.expect("changed");
+        assert_eq!((lasting.len(), lasting[0].missing), (1, 3));
+        let Event::Members(first) = next(&mut later_watch).await else { panic!("members") };
+        assert_eq!((first.mass_losses.len(), first.mass_losses[0].back), (1, 1));
+        assert!(first.members[0].link_silent_ms.is_some());
+
+        writer.set_mass_losses([].into());
+        let Event::MemberChanges(told) = next(&mut first_watch).await else { panic!("changes") };
+        assert_eq!(told.mass_losses, Some(Vec::new()), "it is over");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Watches: a service now, or all services, then their changes.
 
+mod building;
 #[cfg(test)]
 mod law;
 mod members;
@@ -25,6 +26,7 @@ use crate::services::{
     AllSince, Entry, Instances, Registry, Service, ServiceKey, Shown, Since, Subscription,
 };
 
+use building::Building;
 use memory::Memory;
 
 pub(crate) use members::{MembersWatch, member_answer_bytes, member_bytes};
@@ -93,6 +95,8 @@ pub(crate) struct Watch {
     /// The budget of the memory.
     held: Held,
     allowance: Arc<Budget>,
+    /// The whole picture that is not finished.
+    building: Option<Building>,
     /// The event that is not told to its end.
     rest: Option<Rest>,
     /// The most bytes of a part.
@@ -170,6 +174,7 @@ impl Watch {
             memory: Memory::new(),
             held,
             allowance,
+            building: None,
             rest: None,
             part_bytes: MAX_PART_BYTES,
             looked_at: None,
@@ -185,6 +190,13 @@ impl Watch {
         loop {
             if let Some(rest) = self.rest.take() {
                 return self.tell_part(rest);
+            }
+            if let Some(building) = self.building.take() {
+                self.build(building)?;
+                if self.building.is_some() {
+                    tokio::task::yield_now().await;
+                }
+                continue;
             }
             if let Some(looked_at) = self.looked_at {
                 if !self.is_woken {
@@ -224,12 +236,8 @@ impl Watch {
         if matches!(reset, Some(Reset::TooOld | Reset::FellBehind)) {
             self.registry.count_watch_reset();
         }
-        // Read before the instances: a change that comes between is told again, which does no harm.
-        let revision = self.registry.revision();
-        self.seen = Some(revision);
-        let instances = self.whole();
-        self.memory.clear();
-        self.prepare(instances, revision, UNFINISHED, Some(reset))
+        self.building = Some(self.begin_whole(reset));
+        Ok(())
     }
 
     /// The instances that changed since a revision, or may look different since then; `None` when that is forgotten.
@@ -313,30 +321,6 @@ impl Watch {
             }
         };
         entries.into_iter().filter_map(show).collect()
-    }
-
-    /// All instances as they are shown.
-    fn whole(&mut self) -> Vec<Shown> {
-        let mut shown = Vec::new();
-        let mut add = |(all, offered): (Instances, Option<Grade>)| {
-            let within = all.values().filter(|entry| is_within(&self.datacenters, entry));
-            shown.extend(within.map(|entry| self.registry.show(entry, offered)));
-        };
-        match &self.subject {
-            Subject::Service(key) => {
-                let (all, offered) = self.offer(self.registry.service(key).as_deref());
-                add((all, offered));
-                self.offered = offered;
-            }
-            Subject::All { namespace } => {
-                for (key, service) in self.registry.services().iter() {
-                    if namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace) {
-                        add(self.offer(Some(service)));
-                    }
-                }
-            }
-        }
-        shown
     }
 
     /// All instances of a service, with the grade that is offered among those of the datacenters.

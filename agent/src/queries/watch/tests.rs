@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::budget::MAX_CONNECTION_BYTES;
-use crate::services::testing::{OTHER, OWN, instance, of_service, placed, registry};
+use crate::services::testing::{OTHER, OWN, instance, key, of_service, placed, registry};
 
 /// Longer than anything that a watch waits for by itself.
 const LONG: Duration = Duration::from_secs(60);
@@ -51,6 +51,40 @@ async fn a_service_is_followed_from_before_it_exists_until_after_it_comes_back()
         assert_eq!(changes.revision, registry.revision());
         assert_eq!(changes.instances[0].entry().status, status);
     }
+}
+
+/// One thread, as a door with many clients has at worst.
+#[tokio::test(start_paused = true)]
+async fn requests_go_on_while_many_watches_make_their_first_answers() {
+    const SERVICES: usize = 10_000;
+    const WATCHES: usize = 20;
+    let (registry, mut writer) = registry();
+    for n in 0..SERVICES {
+        writer.apply(of_service(&format!("service-{n:05}"), &format!("a-{n}")));
+    }
+    writer.publish();
+    let firsts = (0..WATCHES).map(|_| {
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let allowance = Budget::new(MAX_CONNECTION_BYTES);
+            let all = WatchAllQuery::default();
+            let mut watch = Watch::all(registry, all, allowance).expect("room");
+            let told = instances(&mut watch).await.instances.len();
+            assert!(told > 0);
+        })
+    });
+    let firsts: Vec<_> = firsts.collect();
+    let mut answered = 0;
+    while firsts.iter().any(|first| !first.is_finished()) {
+        tokio::task::yield_now().await;
+        assert!(registry.service(&key("service-00007")).is_some());
+        answered += 1;
+    }
+    for first in firsts {
+        first.await.expect("no panic");
+    }
+    let slices = 2 * SERVICES / building::SLICE;
+    assert!(answered >= slices, "{answered} requests before the last first answer");
 }
 
 #[tokio::test(start_paused = true)]

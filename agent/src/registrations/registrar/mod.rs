@@ -84,7 +84,7 @@ impl Registrar {
         listeners: ListenerWatch,
         mut prober: Prober,
     ) -> (Self, RegistrationsHandle) {
-        let registrants = Arc::new(Registrants::of(&data_dir));
+        let registrants = Arc::new(Registrants::of(&data_dir, &restored.defined));
         let hearings = Arc::<Hearings>::default();
         let upkeep_shown = Arc::new(ArcSwap::from_pointee(restored.upkeep.clone()));
         let latest = Arc::<LatestOutcomes>::default();

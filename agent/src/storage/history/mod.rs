@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rustix::io::Errno;
 use tracing::warn;
 
 pub use event::{StoredBy, StoredEvent};
@@ -151,12 +152,19 @@ impl HistoryFiles {
             // What may have been written of them is cut off, or is a line that cannot be read.
             let cut = self.disk.truncate(file, segment.bytes as u64);
             segment.is_torn |= cut.is_err();
+            // Nothing is ever written through a link, so it makes room for a file.
+            segment.is_foreign |= appended_to_link(&error);
             return Err(error.into());
         }
         segment.is_torn = false;
         segment.bytes += bytes.len();
         Ok(())
     }
+}
+
+/// Whether a symbolic link stands in the place of the file.
+fn appended_to_link(FileError { source, .. }: &FileError) -> bool {
+    source.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// Reads a file of a shelf. A line that is damaged is skipped.

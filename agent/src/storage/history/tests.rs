@@ -43,6 +43,24 @@ fn recorded_events_are_read_and_written_alike() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_file_makes_room_for_one_and_is_never_followed() {
+    use crate::storage::disk::OsDisk;
+
+    let (dir, other) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    let at = |name: &str| dir.path().join(name);
+    let target = other.path().join("nothing");
+    let Ok(disk) = OsDisk::open(dir.path()) else { panic!("no other process has it") };
+    std::os::unix::fs::symlink(&target, at(Shelf::Acts.file())).expect("linked");
+    let (mut files, _) = HistoryFiles::open(disk.again());
+    assert!(files.append(Shelf::Acts, &[event(1, "a")]).is_err(), "through a link");
+    files.append(Shelf::Acts, &[event(1, "a"), event(2, "b")]).expect("healed");
+    assert!(!target.exists());
+    assert!(std::fs::symlink_metadata(at(Shelf::Acts.foreign_file())).expect("kept").is_symlink());
+    let (_, [acts, _]) = HistoryFiles::open(disk.again());
+    assert_eq!(acts.into_values().collect::<Vec<_>>(), [event(1, "a"), event(2, "b")]);
+}
+
+#[test]
 fn the_later_of_two_lines_with_one_number_counts() {
     let disk = FakeDisk::new();
     let mut files = opened(&disk).0;

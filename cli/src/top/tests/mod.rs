@@ -148,6 +148,15 @@ fn a_frame_uses_the_room_of_a_large_terminal() {
 }
 
 #[test]
+fn a_single_frame_names_no_keys() {
+    let mut session = Session::after_a_death();
+    assert!(session.frame(80, 24).contains("quit"));
+    session.app = session.app.for_one_frame();
+    let shown = session.frame(80, 24);
+    assert!(!shown.contains("quit") && shown.contains("a10"), "{shown}");
+}
+
+#[test]
 fn every_size_and_every_state_can_be_drawn() {
     for (columns, rows) in [(1, 1), (10, 3), (40, 12), (80, 24), (139, 29), (140, 30), (300, 100)] {
         Session::new().frame(columns, rows);

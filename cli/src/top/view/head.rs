@@ -113,7 +113,8 @@ fn draw_rate(frame: &mut Frame, area: Rect, app: &App, of: Rate) {
     frame.render_widget(Sparkline::default().data(data).style(app.look.accent()), right);
 }
 
-/// The lag of this agent: changes of others that are known to be missing here, and how long they were.
+/// The lag of this agent: changes of others that are known to be missing here and how long they were, else how old changes are
+/// when they come.
 fn draw_lag(frame: &mut Frame, area: Rect, app: &App) {
     let [head, value, note] = tile(area);
     frame.render_widget(Line::styled("lag", app.look.faint()), head);
@@ -126,13 +127,14 @@ fn draw_lag(frame: &mut Frame, area: Rect, app: &App) {
         open => (format!("{open} behind"), app.look.warn()),
     };
     frame.render_widget(Line::styled(text, style), value);
-    let text = match lag.mean_ms {
-        Some(mean) => {
+    let gaps = lag.gap_ms.map(|mean| ("gaps", mean));
+    let text = match gaps.or_else(|| lag.convergence_ms.map(|mean| ("news", mean))) {
+        Some((what, mean)) => {
             let mean = Duration::from_secs_f64(mean / 1e3);
             if mean < Duration::from_millis(1) {
-                "gaps <1 ms".to_owned()
+                format!("{what} <1 ms")
             } else {
-                format!("gaps ~{}", crate::terminal::millis(mean))
+                format!("{what} ~{}", crate::terminal::millis(mean))
             }
         }
         None => "no gaps".to_owned(),

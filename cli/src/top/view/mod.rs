@@ -25,7 +25,7 @@ pub(super) fn draw(frame: &mut Frame, app: &mut App) {
         Constraint::Length(2),
         Constraint::Length(if area.height >= WIDE.1 { 6 } else { 3 }),
         Constraint::Min(0),
-        Constraint::Length(1),
+        Constraint::Length(u16::from(app.takes_keys)),
     ])
     .areas(area);
     head::draw(frame, head, app);

@@ -77,8 +77,14 @@ fn members_that_left_and_records_of_the_unknown_dead_are_listed_and_dropped() {
     let a5 = Agent::start(home.path(), "a5", &[&a1]);
     eventually("it has the records", || a5.instances("web").len() == 1);
     assert!(remembered(&a5).contains(&("a3".to_owned(), "down".to_owned())));
-    assert_eq!(items(&a5.json(&["members"])["members"]).len(), 3);
+    let listed = a5.json(&["members"])["members"].take();
+    let listed: Vec<_> =
+        items(&listed).iter().map(|item| (text(item, "member"), text(item, "status"))).collect();
+    let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a1", "a2", "a3", "a5"], "its instance may be offered");
+    assert_eq!(listed[2].1, "down");
     a5.ok(&["prune", "a3"]);
+    assert_eq!(items(&a5.json(&["members"])["members"]).len(), 3);
     assert!(a5.instances("web").is_empty());
 
     let said = a1.run(&["prune", "--older-than", "1ms"]);

@@ -67,7 +67,7 @@ impl Node {
         now: Time,
     ) -> Option<Message> {
         let sender = match &message {
-            Message::Rumors(sender, _) => *sender,
+            Message::Rumors(sender, ..) => *sender,
             Message::Pull(pull) => pull.sender,
             Message::Beat(beat) => beat.sender,
             Message::Confirm(confirm) | Message::Confirmed(confirm) => confirm.sender,
@@ -79,7 +79,7 @@ impl Node {
         let (home, peer) = (entry.home, entry.identity);
         let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
         match message {
-            Message::Rumors(sender, deltas) => {
+            Message::Rumors(sender, deltas, _) => {
                 self.spread.handle_far_rumors(sender, home, deltas, peers, now);
             }
             Message::Pull(pull) => {

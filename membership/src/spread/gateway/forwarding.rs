@@ -14,7 +14,7 @@ use crate::base::time::Time;
 use crate::catalog::{Delta, Head};
 use crate::gateways::links::Pushed;
 use crate::gateways::parts::{COPIES, PARTS, Parts, part_of};
-use crate::wire::Message;
+use crate::wire::{Ages, Message};
 
 /// Draws of a receiver, so that it is of the half of its copy, and no gateway.
 const DRAWS: usize = 8;
@@ -101,7 +101,7 @@ impl Spread {
     ) {
         self.withhold(&mut deltas);
         self.out.counters.wan_rumors_sent += deltas.len() as u64;
-        let message = Message::Rumors(self.own, deltas);
+        let message = Message::Rumors(self.own, deltas, Ages::default());
         let sent = self.out.send_to(peer.addr, peer.node_id, &message);
         self.out.counters.wan_rumor_bytes_sent += sent as u64;
         self.gateways.links.spend(to, sent, now);
@@ -135,7 +135,7 @@ impl Spread {
             let learned = self.learn(&delta, sender, Route::Rumor, peers, now);
             if learned == Learned::News {
                 self.out.counters.wan_rumors_news += 1;
-                let rumor = Rumor { delta, from: sender, is_wide: true };
+                let rumor = Rumor { delta, from: sender, age: None, is_wide: true };
                 self.out.counters.rumors_dropped += self.rumors.push(rumor, now) as u64;
             }
             if !is_tombstone && learned != Learned::Refused {

@@ -10,7 +10,7 @@ use crate::base::timers::Timer;
 use crate::catalog::Delta;
 use crate::gateways::parts::Parts;
 use crate::gateways::tells::{MAX_NAMED, Orders};
-use crate::wire::{Message, Tell, TellAck};
+use crate::wire::{Ages, Message, Tell, TellAck};
 
 /// Bytes by which the head of a tell is longer than that of a message of rumors.
 pub(in crate::spread) const TELL_OVERHEAD_BYTES: usize = 5 + 1 + 1 + 8 * MAX_NAMED;
@@ -55,7 +55,7 @@ impl Spread {
             for delta in &deltas {
                 self.forward(&shares, &Arc::new(delta.clone()), now);
             }
-            self.handle_rumors(sender, deltas, peers, now);
+            self.handle_rumors(sender, deltas, &Ages::default(), peers, now);
         }
         let ack = Message::TellAck(TellAck { sender: self.own, number, unheard });
         self.send_repair(peer, &ack, now);

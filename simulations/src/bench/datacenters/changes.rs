@@ -44,9 +44,11 @@ pub(super) fn wait(planet: &mut Planet) {
 /// Changes at every loss.
 pub(super) fn spread(effort: &DatacentersEffort, told: &mut dyn FnMut(&str)) -> Vec<Row> {
     let mut rows = Vec::new();
+    told("settling");
+    let mut planet = Planet::with(effort, |_| {});
     for loss in &effort.lan_losses {
-        told(&format!("{:.0} % LAN loss: settling", loss * 100.0));
-        let mut planet = Planet::settled(effort, *loss);
+        planet.log.followed.clear();
+        planet.lose(effort, *loss);
         let all: Vec<usize> = (0..planet.world.len()).collect();
         let sent = |planet: &Planet| {
             let wan = planet.sum(&all, |counters| counters.wan_rumors_sent);

@@ -36,6 +36,8 @@ pub struct DatacentersEffort {
     pub long_cut: Duration,
     /// Days over bad links.
     pub days: f64,
+    /// Whether the agents know each other from the start, instead of joining.
+    pub is_settled: bool,
     /// The seed.
     pub seed: u64,
     /// How the cluster is sealed.
@@ -57,6 +59,7 @@ impl DatacentersEffort {
             storm: 300,
             long_cut: Duration::from_secs(30),
             days: 0.005,
+            is_settled: false,
             seed: 1,
             seal: Seal::None,
         }

@@ -126,7 +126,10 @@ impl Planet {
         change(&mut world.protocol);
         let places: Vec<usize> = (0..all).map(|agent| agent / effort.agents).collect();
         let first = |dc: usize| dc * effort.agents..dc * effort.agents + effort.agents.min(2);
-        world.seeds = (0..effort.datacenters).flat_map(first).collect();
+        let seeds = (0..effort.datacenters).flat_map(first).collect();
+        if !effort.is_settled {
+            world.seeds.clone_from(&seeds);
+        }
         let late_after = effort.latency + LATE_AFTER;
         let log = PlanetLog { places, late_after, ..PlanetLog::default() };
         let rng = Xoshiro256PlusPlus::seed_from_u64(effort.seed);
@@ -141,25 +144,34 @@ impl Planet {
                 planet.register(agent, instance, UNCHANGED);
             }
         }
+        if effort.is_settled {
+            // An agent that starts later joins.
+            planet.world.settle();
+            planet.world.seeds = seeds;
+        }
         planet
     }
 
     /// Datacenters that have settled; from then on packets are lost, so many inside of datacenters.
     pub(super) fn settled(effort: &DatacentersEffort, lan_loss: f64) -> Self {
-        Self::settle(Self::new(effort, |_| {}), effort, lan_loss)
+        let mut planet = Self::with(effort, |_| {});
+        planet.lose(effort, lan_loss);
+        planet
     }
 
     /// The same without loss inside, with other parameters of the protocol.
     pub(super) fn with(effort: &DatacentersEffort, change: impl FnOnce(&mut Protocol)) -> Self {
-        Self::settle(Self::new(effort, change), effort, 0.0)
-    }
-
-    fn settle(mut planet: Self, effort: &DatacentersEffort, lan_loss: f64) -> Self {
+        let mut planet = Self::new(effort, change);
         planet.run_until(Duration::from_millis(250), JOIN_LIMIT, Self::is_equal);
         planet.run_for(Duration::from_secs(20));
-        planet.set_loss(effort, lan_loss, effort.wan_loss);
-        planet.run_for(Duration::from_secs(2));
+        planet.lose(effort, 0.0);
         planet
+    }
+
+    /// Loses packets from now on, so many inside of datacenters, and lets the agents get used to it.
+    pub(super) fn lose(&mut self, effort: &DatacentersEffort, lan_loss: f64) {
+        self.set_loss(effort, lan_loss, effort.wan_loss);
+        self.run_for(Duration::from_secs(2));
     }
 
     /// Sets the share of packets that are lost inside of datacenters and between them.

@@ -48,6 +48,10 @@ pub(crate) struct DatacentersArguments {
     /// Only these parts.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Start with agents that know each other, instead of a join. At sizes at which a join takes hours, the rest can be measured
+    /// so.
+    #[arg(long, conflicts_with = "seal")]
+    settled: bool,
     /// The seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -89,6 +93,7 @@ pub(super) fn bench(arguments: &DatacentersArguments) -> anyhow::Result<CommandR
         storm: arguments.storm,
         long_cut: arguments.cut,
         days: arguments.days,
+        is_settled: arguments.settled,
         seed: arguments.seed,
         seal: arguments.seal,
     };
