@@ -53,6 +53,7 @@ pub(crate) mod datacenters;
 mod gateways;
 mod liveness;
 mod node;
+pub mod quorum;
 mod requests;
 mod spread;
 #[cfg(feature = "testing")]

@@ -32,6 +32,7 @@ pub mod processes;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod strong;
 pub mod swarm;
 pub mod truth;
 pub mod workload;

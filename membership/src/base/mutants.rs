@@ -126,6 +126,26 @@ pub enum Mutant {
     NoRateLimit,
     /// A record that stays in the datacenter of its origin leaves it whole.
     ScopeCrosses,
+    /// A strong read takes voters that lack a part of the join to hold it, without writing it back.
+    NoWriteBack,
+    /// A strong read answers with the join of what a majority told.
+    RepliesMerged,
+    /// Fewer than half of the voters decide.
+    MinorityVotes,
+    /// A voter acknowledges before its disk does.
+    AckBeforeStored,
+    /// A successor decides alone as soon as it is decided itself.
+    SkipJoint,
+    /// A voter accepts two successors of one configuration.
+    TwoSuccessors,
+    /// Voters take writes of an earlier life of an origin.
+    FenceMissing,
+    /// A voter drops the register of an instance that was deregistered.
+    VoterDropsTombstone,
+    /// A voter with an old image of its disk votes at once.
+    RolledBackVotes,
+    /// Acknowledgements count that a voter gave before it lost its disk.
+    OldLivesVote,
 }
 
 #[cfg(feature = "mutants")]
@@ -138,7 +158,7 @@ mod switch {
     }
 
     impl Mutant {
-        /// Every bug.
+        /// Every bug but those of strong reads and writes.
         pub const ALL: &'static [Self] = &[
             Self::NeverRefute,
             Self::ForgetTombstones,
@@ -199,6 +219,19 @@ mod switch {
             Self::BreakerDrops,
             Self::NoRateLimit,
             Self::ScopeCrosses,
+        ];
+
+        /// The bugs of strong reads and writes that the simulator finds. [`Self::OldLivesVote`] takes a story of its own.
+        pub const QUORUM: &'static [Self] = &[
+            Self::NoWriteBack,
+            Self::RepliesMerged,
+            Self::MinorityVotes,
+            Self::AckBeforeStored,
+            Self::SkipJoint,
+            Self::TwoSuccessors,
+            Self::FenceMissing,
+            Self::VoterDropsTombstone,
+            Self::RolledBackVotes,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

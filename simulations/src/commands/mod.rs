@@ -14,6 +14,7 @@ mod run;
 mod sealed;
 mod smoke;
 mod socket;
+mod strong;
 mod swarm;
 mod trace_file;
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Limits(limits::LimitsArguments),
     /// Run a random scenario for each of many seeds.
     Swarm(swarm::SwarmArguments),
+    /// Judge histories of strong reads and writes under faults, for each of many seeds.
+    Strong(strong::StrongArguments),
     /// Run a seed of the swarm again, or the run of a trace file, and show every event.
     Replay(replay::ReplayArguments),
     /// Measure Hobnob and plain foca in virtual time, or real agents with --processes.
@@ -55,6 +58,7 @@ pub(crate) fn carry_out(command: Command) -> anyhow::Result<CommandResult> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Limits(arguments) => limits::limits(&arguments),
         Command::Swarm(arguments) => swarm::swarm(&arguments),
+        Command::Strong(arguments) => strong::strong(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         #[cfg(feature = "mutants")]

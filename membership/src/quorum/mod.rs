@@ -1,0 +1,372 @@
+//! Strong reads and writes: registers with one writer each, kept by a few voters, without a leader, a log or a lease.
+//!
+//! The voters of a datacenter, 3 or 5 agents, keep [registers](Entry) on disk, one for each instance of a service. A write is done when
+//! a majority of them has it. A read is answered when a majority reports one digest for the service; else the reader writes back the
+//! join of what it was told, and asks again (Attiya, Bar-Noy, Dolev, "Sharing Memory Robustly in Message-Passing Systems", 1995;
+//! Skrzypczak, Schintke, Schütt, "Linearizable State Machine Replication of State-Based CRDTs without Logs", 2019). Only the set of
+//! voters itself is agreed on, by single-decree Paxos. `docs/CONSISTENCY.md` has the proof.
+//!
+//! The room does no IO. Messages come in and go out by node id; they may be lost, doubled and reordered. What a voter tells waits until
+//! it is on disk: the owner of the room writes what [`Output::Store`] says, and then calls [`Quorum::stored`].
+
+mod calls;
+mod chain;
+mod changing;
+mod entry;
+mod image;
+mod ledger;
+mod message;
+mod reading;
+mod recovering;
+mod storing;
+mod voter;
+mod votes;
+mod working;
+mod writing;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+use smol_str::SmolStr;
+
+use crate::base::identity::{Epoch, NodeId};
+use crate::base::time::Time;
+use crate::codec::encoded_len;
+
+pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
+pub use entry::{End, Entry, Fence, MAX_VALUE_BYTES, Place, Stamp};
+pub use image::{Change, Cursor, Image, Life, OwnSeat};
+pub use ledger::{Ledger, MAX_ENTRIES, last_of};
+pub use message::{
+    Answer, Ask, Deposit, Last, Look, Message, Page, Part, Recover, Reply, Seen, Voice,
+};
+pub use smol_str::SmolStr as Text;
+pub use voter::Standing;
+
+use calls::Calls;
+use changing::Changing;
+use reading::Reads;
+use recovering::Reading;
+use voter::Voter;
+use votes::Lives;
+use working::{Errand, no_quorum};
+use writing::Writes;
+
+/// Strong writes of one node under way at once. Further ones are refused.
+pub const MAX_WRITES: usize = 256;
+/// Strong reads of one node under way at once. Further ones are refused.
+pub const MAX_READS: usize = 16_384;
+/// Registers of one write.
+pub const MAX_ENTRIES_OF_WRITE: usize = 16;
+/// Bytes of one write.
+pub const MAX_WRITE_BYTES: usize = message::PAGE_BYTES;
+/// Voters whose recoveries a node notes while it runs.
+pub(crate) const MAX_LIVES_KNOWN: usize = 256;
+/// A change that another node began, and does not finish, is finished by the voters after this long, and later by each further one.
+const FINISHED_AFTER: Duration = Duration::from_millis(800);
+/// The room is not called more often than this by its own deadline.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Names an operation of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// An operation under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op {
+    id: OpId,
+    until: Time,
+}
+
+/// The reason why an operation was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No voters are known.
+    NoVoters,
+    /// No majority of the voters answered in time.
+    NoQuorum {
+        /// The voters that did.
+        answered: Vec<NodeId>,
+        /// The voters that did not.
+        silent: Vec<NodeId>,
+    },
+    /// A majority answered, and did not agree in time, since others wrote.
+    Contended,
+    /// A later life of the origin has written, or another key under its node id, or an operator ended it.
+    Fenced(Epoch),
+    /// The voters have no room for further registers.
+    Full,
+    /// Too many operations of this node are under way.
+    Busy,
+    /// The request is out of range.
+    Invalid(&'static str),
+    /// Another change was made first, to this configuration.
+    Superseded(Configuration),
+    /// One of the voters accepted another first configuration.
+    Taken(Option<Configuration>),
+}
+
+/// The outcome of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A majority has the write on disk.
+    Written,
+    /// The write, or the change of voters, was not confirmed. It may take effect.
+    Unknown(Failure),
+    /// The instances of the service that are registered.
+    Read(Vec<Entry>),
+    /// The read has no answer.
+    Unread(Failure),
+    /// The voters are those that were asked for.
+    Changed(Configuration),
+    /// The voters were not changed by this operation.
+    Unchanged(Failure),
+}
+
+/// What the room wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message to a node.
+    Send {
+        /// The node.
+        to: NodeId,
+        /// The message.
+        message: Message,
+    },
+    /// Write changes to disk, all of them or a part from the front, and then call [`Quorum::stored`]. No further write comes before.
+    Store {
+        /// The number of the write.
+        ticket: u64,
+        /// The changes.
+        changes: Vec<Change>,
+    },
+    /// An operation is over.
+    Done {
+        /// The operation.
+        op: OpId,
+        /// Its outcome.
+        outcome: Outcome,
+    },
+    /// Something new is known of the configurations. Others may learn it by [`Quorum::learn`].
+    Learned(Chain),
+}
+
+/// The room: a voter, if this node is one, and the operations that this node asks voters for.
+#[derive(Debug)]
+pub struct Quorum {
+    own: NodeId,
+    rng: Xoshiro256PlusPlus,
+    voter: Voter,
+    lives: Lives,
+    calls: Calls<Errand>,
+    reads: Reads,
+    writes: Writes,
+    changing: Option<Changing>,
+    reading: Option<Reading>,
+    attempts: u64,
+    ops: u64,
+    /// When this voter finishes a change that another node began.
+    finishes_at: Option<(u64, Time)>,
+    handled_at: Time,
+    outputs: VecDeque<Output>,
+}
+
+impl Quorum {
+    /// A room with the image that was found on disk. `is_proven` says that the image is known to be the last one that this node wrote:
+    /// it then votes at once, else it first reads majorities of the others.
+    #[must_use]
+    pub fn new(own: NodeId, image: Image, is_proven: bool, seed: u64, now: Time) -> Self {
+        let mut this = Self {
+            own,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            voter: Voter::new(own, image, is_proven),
+            lives: Lives::default(),
+            calls: Calls::default(),
+            reads: Reads::default(),
+            writes: Writes::default(),
+            changing: None,
+            reading: None,
+            attempts: 0,
+            ops: 0,
+            finishes_at: None,
+            handled_at: now,
+            outputs: VecDeque::new(),
+        };
+        this.settle(now);
+        this
+    }
+
+    /// Reads which instances of a service are registered. [`Output::Done`] follows, after `within` at the latest.
+    ///
+    /// # Errors
+    /// Nothing was asked, and no output follows.
+    pub fn read(
+        &mut self,
+        service: &SmolStr,
+        within: Duration,
+        now: Time,
+    ) -> Result<OpId, Failure> {
+        if self.voter.chain().is_none() {
+            return Err(Failure::NoVoters);
+        }
+        let op = self.next_op(within, now);
+        if self.reads.len() >= MAX_READS || !self.reads.begin(op, service, now) {
+            return Err(Failure::Busy);
+        }
+        self.settle(now);
+        Ok(op.id)
+    }
+
+    /// Writes registers. [`Output::Done`] follows, after `within` at the latest.
+    ///
+    /// # Errors
+    /// Nothing was sent, and no output follows.
+    pub fn write(
+        &mut self,
+        deposit: Deposit,
+        within: Duration,
+        now: Time,
+    ) -> Result<OpId, Failure> {
+        let count = deposit.entries.len() + deposit.ends.len();
+        if count > MAX_ENTRIES_OF_WRITE || encoded_len(&deposit) > MAX_WRITE_BYTES {
+            return Err(Failure::Invalid("a write holds at most 16 registers in 16 KiB"));
+        }
+        if self.voter.chain().is_none() {
+            return Err(Failure::NoVoters);
+        }
+        if self.writes.len() >= MAX_WRITES {
+            return Err(Failure::Busy);
+        }
+        let op = self.next_op(within, now);
+        self.writes.begin(op, deposit);
+        self.settle(now);
+        Ok(op.id)
+    }
+
+    /// Makes these nodes the voters. [`Output::Done`] follows, after `within` at the latest.
+    ///
+    /// # Errors
+    /// Nothing was asked, and no output follows.
+    pub fn set_voters(
+        &mut self,
+        voters: Vec<NodeId>,
+        within: Duration,
+        now: Time,
+    ) -> Result<OpId, Failure> {
+        let mut sorted = voters.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() != voters.len() || !chain::is_valid_size(voters.len()) {
+            return Err(Failure::Invalid("there are 3 or 5 different voters"));
+        }
+        if self.changing.as_ref().is_some_and(|changing| changing.op().is_some()) {
+            return Err(Failure::Busy);
+        }
+        let op = self.next_op(within, now);
+        self.begin_change(Some(op.id), voters, op.until);
+        self.settle(now);
+        Ok(op.id)
+    }
+
+    fn next_op(&mut self, within: Duration, now: Time) -> Op {
+        self.ops += 1;
+        Op { id: OpId(self.ops), until: now + within }
+    }
+
+    /// Takes a message of another node.
+    pub fn handle(&mut self, from: NodeId, message: Message, now: Time) {
+        match message {
+            Message::Ask(ask) => {
+                let Self { voter, rng, .. } = self;
+                voter.answer(from, ask, || rng.next_u64());
+            }
+            Message::Reply(reply) => self.take_reply(from, reply, now),
+        }
+        self.settle(now);
+    }
+
+    /// A write is on disk.
+    pub fn stored(&mut self, ticket: u64, now: Time) {
+        self.voter.storing.written(ticket);
+        self.settle(now);
+    }
+
+    /// A write failed. The node answers nobody any more, until it starts again.
+    pub fn store_failed(&mut self) {
+        self.voter.storing.failed();
+    }
+
+    /// Takes what another node knows of the configurations.
+    pub fn learn(&mut self, chain: &Chain, now: Time) {
+        self.take_chain(Some(chain));
+        self.settle(now);
+    }
+
+    /// Takes writes that came another way, if this node votes. They are not confirmed to anybody.
+    pub fn absorb(&mut self, entries: Vec<Entry>, now: Time) {
+        if self.standing() == Standing::Votes && self.voter.image().ledger.has_room(&entries) {
+            for entry in entries {
+                self.voter.apply(Change::Entry(entry));
+            }
+            self.settle(now);
+        }
+    }
+
+    /// Takes an operator's word that the image on disk is the last one that this node wrote. Returns whether the node votes now.
+    pub fn vouch(&mut self, now: Time) -> bool {
+        if self.standing() == Standing::Doubtful {
+            let seat = self.voter.image().seat;
+            let known = self.lives.recoveries(self.own, seat.token);
+            let tried = self.reading.as_ref().map_or(0, |reading| match reading.purpose {
+                recovering::Purpose::Recover { recoveries, .. } => recoveries,
+                _ => 0,
+            });
+            let recoveries = known.max(tried).max(seat.recoveries) + 1;
+            self.voter.recovered(seat.token, recoveries);
+            self.settle(now);
+        }
+        self.standing() == Standing::Votes
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Time) {
+        self.settle(now);
+    }
+
+    /// The next output; `None` if there is none until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether this node votes.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.voter.standing()
+    }
+
+    /// What is known of the configurations.
+    #[must_use]
+    pub fn chain(&self) -> Option<&Chain> {
+        self.voter.chain()
+    }
+
+    /// What this node keeps.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        self.voter.image()
+    }
+
+    /// Whether all that this node keeps is on disk.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.voter.storing.is_settled()
+    }
+
+    /// Questions, reads, writes and replies under way, in this order.
+    #[must_use]
+    pub fn load(&self) -> [usize; 4] {
+        [self.calls.len(), self.reads.len(), self.writes.len(), self.voter.storing.len()]
+    }
+}

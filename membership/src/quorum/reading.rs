@@ -1,0 +1,359 @@
+//! Strong reads: answered when a majority of the voters reports one digest for the service, and the reader holds what has that digest.
+//! Until then the reader writes back the join of what it was told, and asks again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+use super::calls::Pace;
+use super::chain::{Chain, Seat};
+use super::entry::{Entry, Stamp};
+use super::ledger::{Ledger, Spot};
+use super::message::{Last, Look, PAGE_BYTES, Seen};
+use super::votes::{Lives, Speaker, Vote};
+use super::{Failure, Op, OpId, Outcome};
+use crate::base::identity::NodeId;
+use crate::base::mutants::{self as mutant, Mutant};
+use crate::base::time::Time;
+use crate::codec::encoded_len;
+
+/// What was read of a service is kept for this long after its last read, so that voters need not list it again.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Services of which something is kept.
+pub(crate) const MAX_SERVICES: usize = 1_024;
+
+/// What a look at a voter was made with.
+#[derive(Debug)]
+pub(crate) struct MadeLook {
+    pub(crate) service: SmolStr,
+    round: u64,
+    known: u128,
+    seq: u64,
+    sent: Vec<(Spot, Stamp)>,
+    lists: bool,
+}
+
+/// The reads under way, by service.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    services: BTreeMap<SmolStr, Reading>,
+    rounds: u64,
+    ops: usize,
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    /// The join of all that voters told of the service.
+    joined: Ledger,
+    /// Grows with each change of `joined`; each register has the number of its last change.
+    seq: u64,
+    seqs: BTreeMap<Spot, u64>,
+    /// Reads that came during the round. They need reports that voters make later, so they take the next one.
+    waiting: Vec<Op>,
+    round: Option<Round>,
+    last_read: Time,
+}
+
+#[derive(Debug, Default)]
+struct Round {
+    id: u64,
+    ops: Vec<Op>,
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+/// A voter, as a round sees it.
+#[derive(Debug, Default)]
+struct Peer {
+    pace: Pace,
+    report: Option<(Vote, u128)>,
+    /// The voter holds every register of the join up to this number, and these registers.
+    has_to: u64,
+    has: BTreeMap<Spot, Stamp>,
+    /// Whether all that the voter held has been told.
+    is_complete: bool,
+    next: Option<Last>,
+}
+
+impl Reads {
+    /// The number of reads under way.
+    pub(crate) fn len(&self) -> usize {
+        self.ops
+    }
+
+    /// Begins a read. Returns whether there is room for its service.
+    pub(crate) fn begin(&mut self, op: Op, service: &SmolStr, now: Time) -> bool {
+        if !self.services.contains_key(service) && self.services.len() >= MAX_SERVICES {
+            let idle = self.services.iter().filter(|(_, reading)| reading.is_idle());
+            let oldest = idle.min_by_key(|(_, reading)| reading.last_read);
+            let Some(oldest) = oldest.map(|(service, _)| service.clone()) else { return false };
+            self.services.remove(&oldest);
+        }
+        let reading = self.services.entry(service.clone()).or_default();
+        reading.last_read = now;
+        reading.waiting.push(op);
+        self.ops += 1;
+        true
+    }
+
+    /// Begins rounds for reads that wait.
+    pub(crate) fn begin_rounds(&mut self) {
+        for reading in self.services.values_mut() {
+            if reading.round.is_none() && !reading.waiting.is_empty() {
+                self.rounds += 1;
+                let ops = std::mem::take(&mut reading.waiting);
+                reading.round = Some(Round { id: self.rounds, ops, ..Round::default() });
+            }
+        }
+    }
+
+    /// The looks at a voter that are due now.
+    pub(crate) fn due(
+        &mut self,
+        seat: Seat,
+        chain: &Chain,
+        lives: &Lives,
+        now: Time,
+        mut has_room: impl FnMut() -> bool,
+        mut ask: impl FnMut(Look, MadeLook),
+    ) {
+        for (service, reading) in &mut self.services {
+            if !has_room() {
+                return;
+            }
+            if let Some((look, made)) = reading.due(service, seat, chain, lives, now) {
+                ask(look, made);
+            }
+        }
+    }
+
+    /// Takes what a voter saw.
+    pub(crate) fn answered(&mut self, from: &Speaker<'_>, look: MadeLook, seen: Seen) {
+        if let Some(reading) = self.services.get_mut(&look.service) {
+            reading.answered(from, look, seen);
+        }
+    }
+
+    /// Notes that a voter does not vote.
+    pub(crate) fn refused(&mut self, from: NodeId, look: &MadeLook) {
+        let reading = self.services.get_mut(&look.service);
+        if let Some(round) = reading.and_then(|reading| reading.round.as_mut())
+            && let Some(peer) = round.peers.get_mut(&from)
+        {
+            peer.report = None;
+        }
+    }
+
+    /// Takes the reads that are over, and forgets services that nobody reads.
+    pub(crate) fn take_over(
+        &mut self,
+        chain: Option<&Chain>,
+        lives: &Lives,
+        now: Time,
+    ) -> Vec<(OpId, Outcome)> {
+        let mut over = Vec::new();
+        for (service, reading) in &mut self.services {
+            reading.take_over(service, chain, lives, now, &mut over);
+        }
+        self.ops -= over.len();
+        self.services.retain(|_, it| !it.is_idle() || it.last_read + KEPT_FOR > now);
+        over
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let due = |reading: &Reading| {
+            let idle = reading.is_idle().then_some(reading.last_read + KEPT_FOR);
+            let waiting = reading.waiting.iter().map(|op| op.until);
+            let round = reading.round.iter();
+            let paces = round.clone().flat_map(|it| it.peers.values());
+            let paces = paces.filter_map(|peer| peer.pace.deadline());
+            let ops = round.flat_map(|it| it.ops.iter().map(|op| op.until));
+            waiting.chain(paces).chain(ops).chain(idle).min()
+        };
+        self.services.values().filter_map(due).min()
+    }
+}
+
+impl Reading {
+    fn is_idle(&self) -> bool {
+        self.round.is_none() && self.waiting.is_empty()
+    }
+
+    fn join(&mut self, entry: &Entry) {
+        if self.joined.join(entry) {
+            self.seq += 1;
+            self.seqs.insert((entry.place.origin, entry.place.id.clone()), self.seq);
+        }
+    }
+
+    fn due(
+        &mut self,
+        service: &SmolStr,
+        seat: Seat,
+        chain: &Chain,
+        lives: &Lives,
+        now: Time,
+    ) -> Option<(Look, MadeLook)> {
+        let Self { joined, seq, seqs, round, .. } = self;
+        let round = round.as_mut()?;
+        let digest = joined.digest(service);
+        let may_write_back = chain
+            .has_majorities(|seat| round.has_told(seat, chain, lives, |peer| peer.is_complete));
+        let id = round.id;
+        let peer = round.peers.entry(seat.node).or_default();
+        let counts = |vote: Vote| lives.counts(seat, vote) && vote.knew(chain);
+        let agrees = peer.report.is_some_and(|(vote, it)| counts(vote) && it == digest);
+        let has_told = peer.report.is_some_and(|(vote, _)| counts(vote));
+        let is_waiting = peer.is_complete && !may_write_back && has_told;
+        if agrees || is_waiting || !peer.pace.is_due(now) {
+            return None;
+        }
+        let mut look = Look {
+            service: service.clone(),
+            entries: Vec::new(),
+            ends: Vec::new(),
+            known: digest,
+            lists: true,
+            after: peer.next.clone(),
+        };
+        let mut made = MadeLook {
+            service: service.clone(),
+            round: id,
+            known: digest,
+            seq: *seq,
+            sent: Vec::new(),
+            lists: true,
+        };
+        if peer.is_complete {
+            look.ends = joined.ends().collect();
+            let mut left = PAGE_BYTES;
+            for (spot, stamp) in joined.spots(service) {
+                let is_held = seqs.get(spot).is_some_and(|at| *at <= peer.has_to)
+                    || peer.has.get(spot).is_some_and(|has| *has >= stamp);
+                let Some(entry) = (!is_held).then(|| joined.entry(service, spot)).flatten() else {
+                    continue;
+                };
+                let len = encoded_len(&entry);
+                if len > left {
+                    (look.lists, made.lists) = (false, false);
+                    break;
+                }
+                left -= len;
+                made.sent.push((spot.clone(), stamp));
+                look.entries.push(entry);
+            }
+        }
+        Some((look, made))
+    }
+
+    fn answered(&mut self, from: &Speaker<'_>, look: MadeLook, seen: Seen) {
+        let is_current = self.round.as_ref().is_some_and(|round| round.id == look.round);
+        if !is_current {
+            return;
+        }
+        let Seen { digest, entries, ends, next, is_listed } = seen;
+        let entries = entries.into_iter().filter(|entry| entry.place.service == look.service);
+        let listed: Vec<Entry> = entries.collect();
+        let before = self.seq;
+        listed.iter().for_each(|entry| self.join(entry));
+        for end in ends {
+            self.joined.join_end(end);
+        }
+        let joined = self.joined.digest(&look.service);
+        let has_grown = self.seq > before;
+        let Some(round) = self.round.as_mut() else { return };
+        let peer = round.peers.entry(from.node).or_default();
+        if digest == look.known || has_grown || !look.sent.is_empty() || next.is_some() {
+            peer.pace.answered();
+        } else {
+            // The voter does not hold what it is believed to hold. It is asked anew, and not at once.
+            (peer.has_to, peer.has) = (0, BTreeMap::new());
+        }
+        peer.report = Some((Vote::of(from), digest));
+        let sent = look.sent.into_iter();
+        let listed = listed.into_iter().map(|it| ((it.place.origin, it.place.id), it.stamp));
+        peer.has.extend(sent.chain(listed));
+        if digest == look.known {
+            peer.has_to = look.seq;
+            peer.is_complete = true;
+            peer.next = None;
+        } else if is_listed {
+            peer.is_complete = next.is_none();
+            peer.next = next;
+        } else if look.lists {
+            // The reply had no room for the list.
+            peer.is_complete = false;
+        }
+        if mutant::is(Mutant::NoWriteBack) && peer.is_complete {
+            // The voter is taken to hold the join without being told.
+            peer.report = Some((Vote::of(from), joined));
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        service: &SmolStr,
+        chain: Option<&Chain>,
+        lives: &Lives,
+        now: Time,
+        over: &mut Vec<(OpId, Outcome)>,
+    ) {
+        let failure = self.failure(chain, lives);
+        if let Some(round) = self.round.as_mut()
+            && let Some(chain) = chain
+        {
+            let digest = self.joined.digest(service);
+            let merges = mutant::is(Mutant::RepliesMerged);
+            let agrees = |seat| {
+                round.has_told(seat, chain, lives, |peer| {
+                    peer.report.is_some_and(|(_, it)| it == digest) || (merges && peer.is_complete)
+                })
+            };
+            if chain.has_majorities(agrees) {
+                let live = self.joined.live(service);
+                let ops = std::mem::take(&mut round.ops);
+                over.extend(ops.iter().map(|op| (op.id, Outcome::Read(live.clone()))));
+            }
+        }
+        let late = |ops: &mut Vec<Op>| -> Vec<OpId> {
+            ops.extract_if(.., |op| op.until <= now).map(|op| op.id).collect()
+        };
+        let mut failed = late(&mut self.waiting);
+        if let Some(round) = self.round.as_mut() {
+            failed.extend(late(&mut round.ops));
+        }
+        over.extend(failed.into_iter().map(|id| (id, Outcome::Unread(failure.clone()))));
+        if self.round.as_ref().is_some_and(|round| round.ops.is_empty()) {
+            self.round = None;
+        }
+    }
+
+    /// Why a read that ends now without an answer has none.
+    fn failure(&self, chain: Option<&Chain>, lives: &Lives) -> Failure {
+        let Some(chain) = chain else { return Failure::NoVoters };
+        let told = |seat| {
+            self.round.as_ref().is_some_and(|round| round.has_told(seat, chain, lives, |_| true))
+        };
+        if chain.has_majorities(told) {
+            return Failure::Contended;
+        }
+        let (answered, silent) = chain.seats().iter().partition(|seat| told(**seat));
+        super::no_quorum(answered, silent)
+    }
+}
+
+impl Round {
+    /// Whether a voter has made a report that counts and satisfies a condition.
+    fn has_told(
+        &self,
+        seat: Seat,
+        chain: &Chain,
+        lives: &Lives,
+        is_right: impl Fn(&Peer) -> bool,
+    ) -> bool {
+        let counts = |vote: Vote| lives.counts(seat, vote) && vote.knew(chain);
+        self.peers
+            .get(&seat.node)
+            .is_some_and(|peer| peer.report.is_some_and(|(vote, _)| counts(vote)) && is_right(peer))
+    }
+}
