@@ -34,6 +34,7 @@ fn later_fields(message: &Message) -> usize {
         }
         Message::Hello(_) | Message::Welcome(_) | Message::Referral(_) => 8 + 4,
         Message::Compare(_) => 4 + 2,
+        Message::Rumors(..) => 1 + 2,
         _ => 0,
     }
 }

@@ -220,8 +220,8 @@ impl Registrar {
         if data_dir.registration(id).is_none() {
             return Err(self.not_found(id));
         }
-        let since_ms = wall_clock_ms();
-        let drain = over.map(|over| StoredDrain { since_ms, over_ms: millis(over) });
+        let before = self.upkeep.instances.get(id).and_then(|acts| acts.drain);
+        let drain = over.map(|over| begun(before, wall_clock_ms(), millis(over)));
         let mut upkeep = self.upkeep.clone();
         upkeep.change(id, |acts| acts.drain = drain);
         if upkeep == self.upkeep {
@@ -347,5 +347,33 @@ impl Registrar {
                 draining.schedule();
             }
         }
+    }
+}
+
+/// The drain that begins now, over so many milliseconds. One that goes on, or is over, is shortened at most: what was taken from an
+/// instance is not given back before its drain is stopped.
+fn begun(before: Option<StoredDrain>, now_ms: u64, over_ms: u64) -> StoredDrain {
+    match before.filter(|before| before.since_ms <= now_ms) {
+        Some(StoredDrain { since_ms, over_ms: before_ms }) => {
+            let over_ms = (now_ms - since_ms).saturating_add(over_ms).min(before_ms);
+            StoredDrain { since_ms, over_ms }
+        }
+        None => StoredDrain { since_ms: now_ms, over_ms },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_drain_gives_nothing_back() {
+        let first = begun(None, 1_000, 500);
+        assert_eq!((first.since_ms, first.over_ms), (1_000, 500));
+        assert_eq!(begun(Some(first), 1_200, 60_000), first, "it ends no later");
+        assert_eq!(begun(Some(first), 9_000, 60_000), first, "it is drained, and stays so");
+        let sooner = begun(Some(first), 1_200, 100);
+        assert_eq!((sooner.since_ms, sooner.over_ms), (1_000, 300), "it may end sooner");
+        assert_eq!(begun(Some(first), 10, 70).since_ms, 10, "the clock was set back");
     }
 }
