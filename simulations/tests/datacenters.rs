@@ -57,6 +57,8 @@ fn strangers(is_joining: bool) -> World {
     world.seeds = if is_joining { vec![0, 4, 8] } else { Vec::new() };
     for host in 0..12 {
         world.add(["eu", "us", "ap"][host / 4], "");
+    }
+    for host in 0..12 {
         world.start(host);
         world.write(host, vec![(Key::Service("web".into()), Some(Value::Service(web().into())))]);
     }
