@@ -55,7 +55,7 @@ impl Configuration {
     /// Whether the number and the size of the set are in range, and no voter is in it twice.
     pub(crate) fn is_valid(&self) -> bool {
         let ordered = self.seats.is_sorted_by(|a, b| a.node < b.node);
-        self.number > 0 && ordered && is_valid_size(self.seats.len())
+        (1..u64::MAX).contains(&self.number) && ordered && is_valid_size(self.seats.len())
     }
 }
 

@@ -240,7 +240,7 @@ impl Changing {
     }
 
     fn prepare(&mut self, node: NodeId, own: Configuration, mut draw: impl FnMut() -> u64) {
-        self.round += 1;
+        self.round = self.round.saturating_add(1);
         let ballot = Ballot { round: self.round, node: node.0, salt: draw() };
         self.go(Phase::Prepare { ballot, own, accepted: None });
     }

@@ -171,7 +171,8 @@ impl Image {
             }
             Change::Fence(fence) => {
                 let held = self.fences.entry(fence.origin).or_insert((Epoch(0), fence.key));
-                let is_news = held.0 < fence.epoch;
+                // A write that came by gossip brought the epoch, and no key.
+                let is_news = held.0 < fence.epoch || (held.1 == 0 && fence.key != 0);
                 held.0 = held.0.max(fence.epoch);
                 if held.1 == 0 {
                     held.1 = fence.key;

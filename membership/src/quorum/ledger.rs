@@ -63,11 +63,10 @@ impl Ledger {
 
     /// Takes the later of two ends of an origin. Returns whether that changed anything.
     pub fn join_end(&mut self, end: End) -> bool {
-        let before = self.ends.entry(end.origin).or_default();
-        if *before >= end.stamp {
+        if self.end_of(end.origin) >= end.stamp {
             return false;
         }
-        *before = end.stamp;
+        self.ends.insert(end.origin, end.stamp);
         for service in self.services.values() {
             if service
                 .held

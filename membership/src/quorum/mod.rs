@@ -233,6 +233,10 @@ impl Quorum {
         if count > MAX_ENTRIES_OF_WRITE || encoded_len(&deposit) > MAX_WRITE_BYTES {
             return Err(Failure::Invalid("a write holds at most 16 registers in 16 KiB"));
         }
+        let values = deposit.entries.iter().filter_map(|entry| entry.value.as_ref());
+        if values.into_iter().any(|value| value.len() > MAX_VALUE_BYTES) {
+            return Err(Failure::Invalid("a value has at most 8 KiB"));
+        }
         if self.voter.chain().is_none() {
             return Err(Failure::NoVoters);
         }
@@ -323,7 +327,7 @@ impl Quorum {
                 recovering::Purpose::Recover { recoveries, .. } => recoveries,
                 _ => 0,
             });
-            let recoveries = known.max(tried).max(seat.recoveries) + 1;
+            let recoveries = known.max(tried).max(seat.recoveries).saturating_add(1);
             self.voter.recovered(seat.token, recoveries);
             self.settle(now);
         }

@@ -24,7 +24,10 @@ pub(crate) struct Storing {
 impl Storing {
     /// Notes a change for the disk.
     pub(crate) fn add(&mut self, change: Change) {
-        self.pending.push(change);
+        // Nothing is written any more, so nothing waits either.
+        if !self.has_failed {
+            self.pending.push(change);
+        }
     }
 
     /// Whether a further reply finds room.
@@ -71,6 +74,7 @@ impl Storing {
     pub(crate) fn failed(&mut self) {
         self.has_failed = true;
         self.waiting.clear();
+        self.pending.clear();
     }
 
     /// Whether all that was noted is on disk.

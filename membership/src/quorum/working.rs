@@ -260,7 +260,7 @@ impl Quorum {
                 let known = self.lives.recoveries(own, token);
                 let seat = self.voter.image().seat;
                 let before = if seat.token == token { seat.recoveries } else { 0 };
-                let recoveries = highest.max(known).max(before) + 1;
+                let recoveries = highest.max(known).max(before).saturating_add(1);
                 self.begin_reading(Purpose::Recover { token, recoveries }, &chain);
             }
             Purpose::Recover { token, recoveries } => {

@@ -45,6 +45,21 @@ pub(crate) struct OwnUnsent {
     pub(crate) after: Version,
     /// The age of the oldest of them; `None` when one was told before.
     pub(crate) age: Option<Age>,
+    /// The version after which they were made while others waited, and the age of the first of these.
+    younger: Option<(Version, Age)>,
+}
+
+impl OwnUnsent {
+    /// What is left once all up to this version were sent. However long others wait, no write is told as older than the
+    /// first one that came while the write before it waited.
+    pub(crate) fn beyond(self, sent: Version) -> Self {
+        match self.younger {
+            Some((after, age)) if after <= sent => {
+                Self { after: sent, age: Some(age), younger: None }
+            }
+            _ => Self { after: sent, ..self },
+        }
+    }
 }
 
 /// A delta of another origin, to be passed on.
@@ -106,11 +121,16 @@ impl Rumors {
     /// Queues our own writes after a version, which are new, or are told again.
     pub(crate) fn push_own(&mut self, after: Version, is_new: bool, now: Time) {
         let age = is_new.then(|| Age::new(Duration::ZERO, now));
-        let own = match self.own_unsent {
-            Some(earlier) => {
-                OwnUnsent { after: after.min(earlier.after), age: age.and(earlier.age) }
+        let own = match (self.own_unsent, age) {
+            (None, age) => OwnUnsent { after, age, younger: None },
+            (Some(earlier), None) => {
+                OwnUnsent { after: after.min(earlier.after), age: None, younger: None }
             }
-            None => OwnUnsent { after, age },
+            (Some(earlier), Some(age)) => OwnUnsent {
+                after: after.min(earlier.after),
+                younger: earlier.younger.or(Some((after, age))),
+                ..earlier
+            },
         };
         self.own_unsent = Some(own);
         self.flush_at.get_or_insert(self.not_before.max(now));
@@ -304,5 +324,24 @@ mod tests {
         assert_eq!(rumors.push(rumor(9_000), Time::ZERO), 1, "the oldest that we heard");
         assert_eq!(rumors.len(), MAX_RUMOR_QUEUE);
         assert_eq!(rumors.own_unsent_after(), Some(9));
+    }
+
+    #[test]
+    fn a_backlog_that_never_ends_makes_no_write_older_than_its_wait() {
+        let mut rumors = Rumors::new(Duration::ZERO);
+        let at = Time::from_millis;
+        let mut version = 0;
+        for ms in 0..1_000 {
+            rumors.push_own(version, true, at(ms));
+            version += 2;
+            // One of two writes is sent each time, so that the backlog grows.
+            let own = rumors.take_fresh(at(ms)).and_then(|(own, _)| own).expect("writes wait");
+            rumors.put_back(Some(own.beyond(own.after + 1)), VecDeque::new(), at(ms));
+        }
+        let own = rumors.own_unsent.expect("half of the writes");
+        let age = own.age.expect("all are new").now(at(1_000));
+        assert!(age < Duration::from_millis(1_000), "{age:?}");
+        rumors.push_own(own.after, false, at(1_000));
+        assert_eq!(rumors.own_unsent.and_then(|own| own.age), None, "one was told before");
     }
 }

@@ -78,7 +78,7 @@ impl Spread {
             return None;
         }
         let Some(delta) = replica.delta_after(self.own, after, self.tell_bytes()) else {
-            return Some(OwnUnsent { after: after + 1, ..unsent });
+            return Some(unsent.beyond(after + 1));
         };
         let after = delta.to;
         self.tell_gateways(&delta, peers, now);
@@ -86,8 +86,7 @@ impl Spread {
         let targets = peers.rumor_targets(news_seed(&deltas), self.protocol.origin_fanout);
         let targets = targets.iter().map(|target| target.addr);
         self.send_batch(deltas, vec![unsent.age], targets, now);
-        // The age was that of the oldest write, which was sent. While a backlog lasts, that of the others is not known.
-        (after < last).then_some(OwnUnsent { after, age: None })
+        (after < last).then(|| unsent.beyond(after))
     }
 
     /// Bytes that the deltas of our own may take in one datagram, as rumors and as a tell.

@@ -128,8 +128,11 @@ fn a_write_beyond_its_limits_is_refused() {
     large.entries = vec![large.entries[0].clone(); 17];
     assert!(matches!(net.node(1).write(large.clone(), WITHIN, now), Err(Failure::Invalid(_))));
     large.entries.truncate(1);
-    large.entries[0].value = Some(vec![0; 17 * 1024].into());
-    assert!(matches!(net.node(1).write(large, WITHIN, now), Err(Failure::Invalid(_))));
+    for bytes in [8 * 1024 + 1, 17 * 1024] {
+        large.entries[0].value = Some(vec![0; bytes].into());
+        let refused = net.node(1).write(large.clone(), WITHIN, now);
+        assert!(matches!(refused, Err(Failure::Invalid(_))), "{bytes} bytes");
+    }
     let pair = net.node(1).set_voters(vec![n(1), n(2)], WITHIN, now);
     assert!(matches!(pair, Err(Failure::Invalid(_))));
 }
