@@ -28,7 +28,7 @@ pub(crate) fn history(events: &[HistoryEvent], style: Style) -> String {
         Column::whole("WHAT"),
         Column::whole("SUBJECT"),
         Column::hidden("SERVICE", 1),
-        // Who did it is half of the answer: long details are cut before it is hidden.
+        // Long details are cut before the actor is hidden.
         Column::kept("BY"),
         Column::kept("DETAILS"),
     ];
