@@ -8,7 +8,7 @@ use hobnob_membership::{Event, view::MemberStatus};
 use hobnob_simulations::bench::datacenters::{DatacentersEffort, PARTS};
 use hobnob_simulations::network::{Conditions, Network};
 use hobnob_simulations::run::{Outcome, RunOptions, run};
-use hobnob_simulations::scenario::builtin;
+use hobnob_simulations::scenario::{Scenario, builtin};
 use hobnob_simulations::world::{NodeEvent, Observer, World};
 
 fn outcome(name: &str) -> Outcome {
@@ -51,25 +51,30 @@ impl Observer for Downs {
     }
 }
 
-/// Three datacenters of four agents with an instance each, which have started, and do not know each other.
-fn strangers(is_joining: bool) -> World {
+/// Three datacenters of four hosts.
+fn three_datacenters() -> World {
     let mut world = World::new(5, Network::new(12, Conditions::default()));
-    world.seeds = if is_joining { vec![0, 4, 8] } else { Vec::new() };
+    world.seeds = vec![0, 4, 8];
     for host in 0..12 {
         world.add(["eu", "us", "ap"][host / 4], "");
-    }
-    for host in 0..12 {
-        world.start(host);
-        world.write(host, vec![(Key::Service("web".into()), Some(Value::Service(web().into())))]);
     }
     world
 }
 
+/// Registers an instance at each agent.
+fn register(world: &mut World) {
+    for host in 0..12 {
+        world.write(host, vec![(Key::Service("web".into()), Some(Value::Service(web().into())))]);
+    }
+}
+
 #[test]
 fn agents_that_begin_settled_know_what_agents_know_that_joined() {
-    let (mut joined, mut settled) = (strangers(true), strangers(false));
+    let (mut joined, mut settled) = (three_datacenters(), three_datacenters());
+    (0..12).for_each(|host| joined.start(host));
+    register(&mut joined);
     joined.run_for(Duration::from_secs(30));
-    settled.settle();
+    settled.start_settled(register);
     for host in 0..12 {
         let known = |world: &World| {
             let node = world.node(host).expect("it runs");
@@ -87,6 +92,46 @@ fn agents_that_begin_settled_know_what_agents_know_that_joined() {
     settled.write(3, vec![(Key::Service("web".into()), None)]);
     settled.run_for(Duration::from_secs(1));
     assert!(settled.running().all(|(_, node)| node.instances().count() == 11));
+}
+
+/// A scenario whose agents know each other from the start, without its faults.
+const SETTLED: &str = r#"
+name = "settled"
+about = "Two datacenters that know each other from the start."
+duration = "40s"
+settled = true
+datacenter = [{ name = "eu", nodes = 5 }, { name = "us", nodes = 5 }]
+wan = { latency = { median = "40ms", sigma = 0.05 } }
+[limits]
+heal_within = "5s"
+false_downs = "never"
+"#;
+
+#[test]
+fn settled_agents_keep_all_promises_and_are_joined_by_those_that_come_back() {
+    let faults = r#"
+[[fault]]
+at = "3s"
+for = "6s"
+what.crash = { nodes = "dc:us" }
+[[fault]]
+at = "20s"
+for = "15s"
+what.datacenter-cut = { name = "eu" }
+"#;
+    let scenario = Scenario::parse(&format!("{SETTLED}{faults}")).expect("it reads");
+    let outcome = run(&scenario, 7, RunOptions::default());
+    assert!(outcome.is_green(), "{:?}", outcome.failures);
+    assert!(outcome.client_actions > 100, "{outcome:?}");
+}
+
+#[test]
+fn a_settled_scenario_says_what_contradicts_it() {
+    for late in ["start_within = \"2s\"", "seal = \"fake\""] {
+        let text = SETTLED.replace("settled = true", &format!("settled = true\n{late}"));
+        let error = Scenario::parse(&text).expect_err(late).to_string();
+        assert!(error.contains("leave out `start_within`"), "{error}");
+    }
 }
 
 #[cfg(feature = "mutants")]

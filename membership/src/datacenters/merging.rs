@@ -18,6 +18,9 @@ const MAX_NEWS_TOLD: usize = 256;
 
 /// A member that only one member of its home was heard not to list is taken for down after this time. The others may be gone.
 const UNLISTED_FOR: Duration = Duration::from_secs(10);
+/// A member that two members of its home were heard not to list is taken for down after this time. In a home that was cut up,
+/// both may have heard of the same verdict, and the member's answer to it is still on its way.
+const UNLISTED_BY_TWO_FOR: Duration = Duration::from_secs(5);
 /// That a member was not listed counts for this time. While tables differ, they are exchanged each few seconds.
 const UNLISTED_COUNTS_FOR: Duration = Duration::from_secs(30);
 
@@ -127,7 +130,7 @@ impl Wan {
     }
 
     /// Takes a whole list of the living members of another datacenter, from a member of it. A member that two of its members do not
-    /// list, or one for long, is taken for down: nobody vouches for it.
+    /// list for some time, or one for long, is taken for down: nobody vouches for it.
     pub(super) fn review_unlisted(
         &mut self,
         home: DatacenterId,
@@ -149,7 +152,8 @@ impl Wan {
                 *first = (by, now);
             }
             let (first, since) = *first;
-            if first != by || now.since(since) >= UNLISTED_FOR {
+            let wait = if first == by { UNLISTED_FOR } else { UNLISTED_BY_TWO_FOR };
+            if now.since(since) >= wait {
                 unvouched.push(node);
             }
         }

@@ -59,6 +59,7 @@ impl Node {
     /// them. As after [`handle`](Self::handle), the driver takes the outputs.
     pub fn settle_among(&mut self, settled: &mut Settled, now: Time) {
         let home = self.wan.own();
+        self.spread.forget_own_news();
         let known = settled.known.get(&home);
         if let Some(known) = known {
             self.spread.catalog_mut().adopt(&known.catalog);

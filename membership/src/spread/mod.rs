@@ -155,6 +155,12 @@ impl Spread {
         &mut self.catalog
     }
 
+    /// Holds our own writes for known to all.
+    #[cfg(feature = "testing")]
+    pub(crate) fn forget_own_news(&mut self) {
+        self.rumors.forget_own();
+    }
+
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }

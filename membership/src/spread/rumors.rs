@@ -136,6 +136,13 @@ impl Rumors {
         self.flush_at.get_or_insert(self.not_before.max(now));
     }
 
+    /// Holds our own writes for told.
+    #[cfg(feature = "testing")]
+    pub(crate) fn forget_own(&mut self) {
+        self.own_unsent = None;
+        self.flush_at.take_if(|_| self.fresh.is_empty());
+    }
+
     /// Queues a rumor that we heard. Returns how many rumors were dropped to make room.
     pub(crate) fn push(&mut self, rumor: Rumor, now: Time) -> usize {
         self.fresh.push_back(rumor);

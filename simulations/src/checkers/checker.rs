@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hobnob_membership::Time;
+use hobnob_membership::{Node, Time};
 use serde::Serialize;
 
 use super::beliefs::Beliefs;
@@ -14,12 +14,24 @@ use crate::world::{NodeEvent, World};
 
 /// Hosts whose whole catalogs are checked in one window. Larger clusters take turns.
 const CATALOGS_PER_WINDOW: usize = 100;
+/// Larger clusters have the whole catalogs of some hosts checked, and of the others the digests alone.
+const MAX_CHECKED_WHOLE: usize = 1_000;
+/// The number of these hosts.
+const SAMPLED: usize = 200;
+
+/// Every so many hosts the whole catalog of one is checked: of every one but in very large clusters.
+fn sampling(hosts: usize) -> usize {
+    if hosts > MAX_CHECKED_WHOLE { hosts.div_ceil(SAMPLED) } else { 1 }
+}
 
 /// Whether it is a host's turn to have its whole catalog checked.
 pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
-    let turns = scene.world.len().div_ceil(CATALOGS_PER_WINDOW).max(1);
+    let hosts = scene.world.len();
+    let every = sampling(hosts);
+    let turns = (hosts / every).div_ceil(CATALOGS_PER_WINDOW).max(1);
     let window = scene.world.now().as_micros() / 1_000_000;
-    host % turns == usize::try_from(window).unwrap_or(0) % turns
+    host.is_multiple_of(every)
+        && host / every % turns == usize::try_from(window).unwrap_or(0) % turns
 }
 
 /// The view that a checker has of a run.
@@ -34,6 +46,14 @@ pub struct Scene<'a> {
     pub limits: &'a Limits,
     /// The end of the faults; `None` while they last.
     pub healing_since: Option<Time>,
+}
+
+impl<'a> Scene<'a> {
+    /// The running hosts whose whole catalogs are checked: all of them, or of a very large cluster some, evenly spread.
+    pub(super) fn sample(&self) -> impl Iterator<Item = (usize, &'a Node)> {
+        let every = sampling(self.world.len());
+        self.world.running().filter(move |(host, _)| host.is_multiple_of(every))
+    }
 }
 
 /// A broken promise.
@@ -61,6 +81,9 @@ pub trait Checker: Send {
 
     /// The rule that must hold, for a reader who sees it fire.
     fn explanation(&self) -> &'static str;
+
+    /// All nodes know each other from the start, and reported nothing of that.
+    fn settled(&mut self, _scene: &Scene<'_>) {}
 
     /// A node reported an event.
     fn on_event(&mut self, _scene: &Scene<'_>, _event: &NodeEvent, _failures: &mut Vec<String>) {}

@@ -106,6 +106,11 @@ impl Checkers {
         }
     }
 
+    /// All nodes know each other from the start.
+    pub fn settled(&mut self, scene: &Scene<'_>) {
+        self.checkers.iter_mut().for_each(|checker| checker.settled(scene));
+    }
+
     /// A node reported an event.
     pub fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent) {
         // A node that was revoked may believe what it likes.

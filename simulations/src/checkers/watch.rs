@@ -8,10 +8,17 @@ use hobnob_membership::view::{Instance, InstanceStatus, MemberStatus};
 use hobnob_membership::{Event, NodeId};
 
 use crate::checkers::checker::{Checker, Scene};
-use crate::world::NodeEvent;
+use crate::world::{NodeEvent, World};
 
 /// The number of hosts that are watched. Each watcher holds every instance.
 const MAX_WATCHED: usize = 50;
+/// The number of hosts whose instances all watchers hold together. Larger clusters have fewer watchers.
+const MAX_WATCHED_TOGETHER: usize = 50_000;
+
+/// The number of hosts that are watched.
+fn watched(world: &World) -> usize {
+    (MAX_WATCHED_TOGETHER / world.len().max(1)).clamp(1, MAX_WATCHED)
+}
 
 /// Rebuilds the view of each watched node from its events.
 #[derive(Default)]
@@ -35,8 +42,19 @@ impl Checker for Watch {
         "a watcher that has followed a node's events since its start must hold the same instances and members as the node itself"
     }
 
-    fn on_event(&mut self, _: &Scene<'_>, event: &NodeEvent, _: &mut Vec<String>) {
-        if event.host >= MAX_WATCHED {
+    /// Watchers that come later begin with what the node holds.
+    fn settled(&mut self, scene: &Scene<'_>) {
+        for (host, node) in scene.world.running().take(watched(scene.world)) {
+            self.watched.resize_with(host + 1, Watched::default);
+            let held = node.instances();
+            let instances = held.map(|it| ((it.origin, it.id.clone()), Arc::clone(it)));
+            let life = scene.world.host(host).lives();
+            self.watched[host] = Watched { life, changed: true, instances: instances.collect() };
+        }
+    }
+
+    fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, _: &mut Vec<String>) {
+        if event.host >= watched(scene.world) {
             return;
         }
         if self.watched.len() <= event.host {

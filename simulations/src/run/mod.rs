@@ -171,6 +171,10 @@ impl Run<'_> {
             .collect();
         starts.sort_unstable();
         starts.reverse();
+        if self.scenario.settled {
+            starts.clear();
+            self.settle();
+        }
         let mut window = Time::ZERO + WINDOW;
         loop {
             let start = starts.last().map(|(at, _)| *at);
@@ -198,6 +202,18 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// All hosts start at once, register their first instances, and know each other.
+    fn settle(&mut self) {
+        for host in 0..self.world.len() {
+            self.truth.started(&self.world, host, self.scenario.limits.grace.0);
+        }
+        self.world.start_settled(|world| self.workload.populate(world, &mut self.truth));
+        self.beliefs.settle(&self.world);
+        self.workload.watchers().iter_mut().for_each(|watcher| watcher.settle(&self.world));
+        let scene = scene!(self);
+        self.checkers.settled(&scene);
     }
 
     /// The second phase: no more faults or writes. All hosts that are not dead for good must agree in time.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Conditions, Network};
@@ -51,6 +52,9 @@ pub struct Scenario {
     /// All hosts start within this time.
     #[serde(default)]
     pub start_within: Span,
+    /// Whether all hosts know each other from the start, as if they had joined long ago. A join of thousands takes hours.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub settled: bool,
     /// Retention of dead members' records on hosts with an even number. The others keep the protocol's default of a
     /// day. Checkers must see no difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +122,11 @@ pub struct Between {
     pub link: LinkSpec,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn default_nodes() -> usize {
     20
 }
@@ -146,6 +155,7 @@ impl Scenario {
             duration: default_duration(),
             seed_hosts: default_seed_hosts(),
             start_within: Span::default(),
+            settled: false,
             retention: None,
             seal: Seal::None,
             limits: Limits::default(),
@@ -161,9 +171,16 @@ impl Scenario {
     /// Reads a scenario file.
     ///
     /// # Errors
-    /// When the TOML or a value in it is invalid; the error names the line.
+    /// When the TOML or a value in it is invalid; the error names the line, or the values that contradict each other.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let mut scenario: Self = toml::from_str(text)?;
+        let starts_late = scenario.datacenter.iter().any(|dc| !dc.starts_at.is_zero());
+        if scenario.settled
+            && (starts_late || !scenario.start_within.is_zero() || !scenario.seal.is_none())
+        {
+            let what = "`settled` hosts know each other from the start: leave out `start_within`, `starts_at` and `seal`";
+            return Err(toml::de::Error::custom(what));
+        }
         if !scenario.datacenter.is_empty() {
             scenario.nodes = scenario.datacenter.iter().map(|dc| dc.nodes).sum();
         }

@@ -8,7 +8,7 @@ use hobnob_membership::record::Text;
 use hobnob_membership::view::{Instance, InstanceStatus};
 use hobnob_membership::{Event, NodeId};
 
-use crate::world::NodeEvent;
+use crate::world::{NodeEvent, World};
 
 type InstanceKey = (NodeId, Text);
 
@@ -54,6 +54,15 @@ impl Watcher {
             self.healthy.clear();
             self.changed = true;
         }
+    }
+
+    /// Begins with what the agent holds, of which it reported nothing.
+    pub fn settle(&mut self, world: &World) {
+        let Some(node) = world.node(self.host) else { return };
+        self.attach(world.host(self.host).lives());
+        let healthy = node.instances().filter(|it| it.status == InstanceStatus::Healthy);
+        self.healthy = healthy.map(|it| ((it.origin, it.id.clone()), Arc::clone(it))).collect();
+        self.changed = true;
     }
 
     /// The agent reported an event.

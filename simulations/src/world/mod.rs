@@ -254,9 +254,19 @@ impl World {
         self.now = self.now.max(end);
     }
 
-    /// Makes all running nodes of a clear cluster know each other, as if they had joined long ago. What is measured after a join
-    /// can be measured at sizes at which the join itself would take hours.
-    pub fn settle(&mut self) {
+    /// Starts all hosts of a clear cluster, lets them register what they have to, and makes them know each other, as if they had
+    /// joined long ago. What is measured after a join can be measured at sizes at which the join itself would take hours.
+    pub fn start_settled(&mut self, register: impl FnOnce(&mut Self)) {
+        // Nodes that start later join.
+        let seeds = std::mem::take(&mut self.seeds);
+        (0..self.len()).for_each(|host| self.start(host));
+        register(self);
+        self.settle();
+        self.seeds = seeds;
+    }
+
+    /// Makes all running nodes of a clear cluster know each other.
+    fn settle(&mut self) {
         let mut settled = Settled::of(self.running().map(|(_, node)| node));
         for number in 0..self.hosts.len() {
             let host = &mut self.hosts[number];

@@ -116,6 +116,11 @@ pub(super) fn name_of(datacenter: usize) -> String {
     format!("dc{datacenter}")
 }
 
+fn register(world: &mut World, agent: usize, instance: usize, port: u16) {
+    let key = Key::Service(format!("i{instance}").into());
+    world.write(agent, vec![(key, Some(service(port)))]);
+}
+
 impl Planet {
     /// Datacenters whose agents start at once. Nothing is lost yet.
     fn new(effort: &DatacentersEffort, change: impl FnOnce(&mut Protocol)) -> Self {
@@ -126,10 +131,7 @@ impl Planet {
         change(&mut world.protocol);
         let places: Vec<usize> = (0..all).map(|agent| agent / effort.agents).collect();
         let first = |dc: usize| dc * effort.agents..dc * effort.agents + effort.agents.min(2);
-        let seeds = (0..effort.datacenters).flat_map(first).collect();
-        if !effort.is_settled {
-            world.seeds.clone_from(&seeds);
-        }
+        world.seeds = (0..effort.datacenters).flat_map(first).collect();
         let late_after = effort.latency + LATE_AFTER;
         let log = PlanetLog { places, late_after, ..PlanetLog::default() };
         let rng = Xoshiro256PlusPlus::seed_from_u64(effort.seed);
@@ -138,16 +140,18 @@ impl Planet {
             planet.world.add(&name_of(planet.log.places[agent]), "");
         }
         planet.set_loss(effort, 0.0, 0.0);
-        for agent in 0..all {
-            planet.start(agent);
-            for instance in 0..effort.instances {
-                planet.register(agent, instance, UNCHANGED);
-            }
-        }
+        let register = |world: &mut World| {
+            let all = (0..all).flat_map(|agent| (0..effort.instances).map(move |it| (agent, it)));
+            all.for_each(|(agent, instance)| register(world, agent, instance, UNCHANGED));
+        };
         if effort.is_settled {
-            // An agent that starts later joins.
-            planet.world.settle();
-            planet.world.seeds = seeds;
+            planet.world.start_settled(register);
+        } else {
+            (0..all).for_each(|agent| planet.world.start(agent));
+            register(&mut planet.world);
+        }
+        for agent in 0..all {
+            planet.log.running.insert(planet.world.host(agent).id, true);
         }
         planet
     }
@@ -214,11 +218,6 @@ impl Planet {
         self.world.crash(agent, Storage::Kept);
     }
 
-    fn register(&mut self, agent: usize, instance: usize, port: u16) {
-        let key = Key::Service(format!("i{instance}").into());
-        self.world.write(agent, vec![(key, Some(service(port)))]);
-    }
-
     /// Changes an instance of an agent, and follows the change.
     pub(super) fn follow(&mut self, agent: usize) -> (NodeId, u16) {
         self.ports = self.ports % (UNCHANGED - 1) + 1;
@@ -227,14 +226,14 @@ impl Planet {
         let last = vec![at; self.datacenters()];
         let key = (origin, self.ports);
         self.log.followed.insert(key, Followed { at, knowing: 0, last, late: Vec::new() });
-        self.register(agent, 0, self.ports);
+        register(&mut self.world, agent, 0, self.ports);
         key
     }
 
     /// Changes an instance of an agent, without following it.
     pub(super) fn change(&mut self, agent: usize, instance: usize) {
         self.ports = self.ports % (UNCHANGED - 1) + 1;
-        self.register(agent, instance, self.ports);
+        register(&mut self.world, agent, instance, self.ports);
     }
 
     /// A running agent at random.

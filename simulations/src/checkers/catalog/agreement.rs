@@ -8,9 +8,10 @@ use hobnob_membership::{Epoch, Node, NodeId};
 
 use crate::checkers::checker::Scene;
 use crate::truth::{Life, stays_home};
+use crate::world::Ordered;
 
 /// The first difference between live nodes. `None` when they agree: the same members, and the same records byte for
-/// byte, but for those that stay in the datacenter of their origin.
+/// byte, but for those that stay in the datacenter of their origin. In a very large cluster the bytes of a sample are compared.
 #[must_use]
 pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
     let running: Vec<(usize, &Node)> = scene.world.running().collect();
@@ -25,7 +26,14 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
             return Some(format!("n{host} counts {active} active members of {up} in {name}"));
         }
     }
-    if let Some(newest) = scene.world.newest() {
+    // A generation that went down with the only disk that had it is lost, which `generations` judges.
+    let is_held = |order: &&Ordered| {
+        let mut hosts = running.iter().map(|(host, _)| *host);
+        hosts.any(|host| scene.world.held_by(host).contains(&order.generation))
+    };
+    let held = scene.world.ordered().iter().filter(is_held);
+    let newest = held.reduce(|a, b| if b.generation.replaces(&a.generation) { b } else { a });
+    if let Some(newest) = newest {
         let lacks = |host: &usize| !scene.world.held_by(*host).contains(&newest.generation);
         if let Some(host) = running.iter().map(|(host, _)| *host).find(lacks) {
             return Some(format!("n{host} lacks generation {:?}", newest.generation));
@@ -53,8 +61,8 @@ pub fn disagreement(scene: &Scene<'_>) -> Option<String> {
         }
     }
     let (first, reference) = running.first()?;
-    for (host, node) in &running[1..] {
-        let is_same_place = scene.world.location(*first).0 == scene.world.location(*host).0;
+    for (host, node) in scene.sample().filter(|(host, _)| host != first) {
+        let is_same_place = scene.world.location(*first).0 == scene.world.location(host).0;
         let contents = |node, other| contents(node, other, is_same_place);
         let (reference, held) = (contents(reference, node), contents(node, reference));
         if held != reference {

@@ -50,7 +50,7 @@ impl Checker for Durability {
             }
             let home = scene.world.host_of(id).map(|host| scene.world.location(host).0);
             for (instance, promise) in scene.truth.promises_of(id) {
-                for (host, node) in scene.world.running() {
+                for (host, node) in scene.sample() {
                     let is_home = home == Some(scene.world.location(host).0);
                     if let Some(what) = broken(node, id, instance, promise, is_home) {
                         let name = scene.world.name_of(id);

@@ -20,7 +20,7 @@ impl Checker for GcFloors {
             let id = scene.world.host(host).id;
             let own = node.catalog().origin(id).and_then(|origin| origin.current());
             let Some(own) = own.filter(|_| !scene.truth.is_duplicate(id)) else { continue };
-            for (other, node) in scene.world.running() {
+            for (other, node) in scene.sample() {
                 let replica = node.catalog().origin(id).and_then(|origin| origin.current());
                 let Some(replica) = replica.filter(|it| it.epoch() == own.epoch()) else {
                     continue;

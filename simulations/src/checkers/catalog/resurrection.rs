@@ -76,7 +76,7 @@ impl Checker for Resurrection {
     }
 
     fn healed(&mut self, scene: &Scene<'_>, failures: &mut Vec<String>) {
-        for (host, node) in scene.world.running() {
+        for (host, node) in scene.sample() {
             for instance in node.instances() {
                 let origin = instance.origin;
                 if !scene.truth.is_up(origin) || scene.truth.is_duplicate(origin) {

@@ -258,7 +258,13 @@ impl World {
 
     /// Hands a datagram to a node, and looks what it does.
     fn inject(&mut self, to: usize, from: SocketAddr, bytes: &[u8], may: May, what: &str) {
-        let is_idle = |process: &&Process| process.ready_at <= self.now && process.inbox.is_empty();
+        let local = self.hosts[to].clock.local(self.now);
+        // What a node does of itself at this moment is no answer.
+        let is_idle = |process: &&Process| {
+            process.ready_at <= self.now
+                && process.inbox.is_empty()
+                && process.node.next_deadline().is_none_or(|due| due > local)
+        };
         let Some(process) = self.hosts[to].process.as_ref().filter(is_idle) else { return };
         let before = dropped(&process.node);
         let mut outputs = Vec::new();
