@@ -20,10 +20,9 @@ impl Liveness {
         if !self.timers.is_expired(Timer::Hello, now) {
             return;
         }
-        let former: Vec<SocketAddr> =
-            self.swim.members().iter().map(|(_, peer)| peer.identity.addr).collect();
         let stretch = self.hello_stretch();
-        let addresses = self.seeds.take_due(now, !self.connected, former.into_iter(), stretch);
+        let former = self.swim.members().iter().map(|(_, peer)| peer.identity.addr);
+        let addresses = self.seeds.take_due(now, !self.connected, former, stretch);
         self.set_hello_timer();
         if self.last_contact.is_some() && mutant::is(Mutant::NeverRetrySeeds) {
             return;
