@@ -37,6 +37,8 @@ enum Path {
 #[derive(Default)]
 pub(in crate::checkers) struct Reach {
     paths: BTreeMap<Pair, (Path, Time)>,
+    /// The agents of each datacenter that run undisturbed, with their lives, and since when they are these.
+    undisturbed: BTreeMap<String, (Vec<(usize, u32)>, Time)>,
     told: PerLife<Vec<(Time, String)>>,
     reported: BTreeSet<(usize, Pair, Time)>,
 }
@@ -47,7 +49,7 @@ impl Checker for Reach {
     }
 
     fn explanation(&self) -> &'static str {
-        "every agent must tell once, and within eight seconds, that a datacenter is out of reach whose links are all cut or whose agents are all gone, and no agent may tell that of one most of which a gateway of its own datacenter reaches"
+        "every agent of a datacenter that is undisturbed inside must tell once, and within eight seconds, that another one is out of reach whose links are all cut or whose agents are all gone, and no agent may tell that of one most of which a gateway of its own datacenter reaches"
     }
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
@@ -71,6 +73,16 @@ impl Checker for Reach {
         if names.len() < 2 {
             return;
         }
+        for name in &names {
+            let own = running_in(world, name);
+            let well = own.iter().filter(|it| is_well(world, **it) && !is_alone(world, **it, &own));
+            let lives = well.map(|it| (*it, world.host(*it).lives()));
+            let lives: Vec<(usize, u32)> = lives.collect();
+            let before = self.undisturbed.entry((*name).to_owned()).or_default();
+            if before.0 != lives {
+                *before = (lives, now);
+            }
+        }
         for (own, other) in names.iter().flat_map(|own| names.iter().map(move |it| (*own, *it))) {
             if own == other {
                 continue;
@@ -80,16 +92,20 @@ impl Checker for Reach {
             let before = self.paths.get(&pair).filter(|(before, _)| *before == path);
             let since = before.map_or(now, |(_, since)| *since);
             self.paths.insert(pair.clone(), (path, since));
-            if path != Path::Cut || now.since(since) < KNOWN_WITHIN + LOOK {
+            // A gateway that restarts or is cut off has yet to look, and a replayed datagram is a sign of life in a clear cluster.
+            let calm_since = self.undisturbed.get(own).map_or(now, |(_, since)| *since);
+            let is_due = now.since(since.max(calm_since)) >= KNOWN_WITHIN + LOOK;
+            if path != Path::Cut || !is_due || is_replayed(world, own, other) {
                 continue;
             }
+            let mates = running_in(world, own);
             for (host, node) in world.running().filter(|(host, _)| world.location(*host).0 == own) {
                 let knew = node.datacenters(world.host(host).clock.local(now));
                 let knew = knew.iter().any(|known| known.name == other);
                 let runs_since = scene.truth.up_since(world.host(host).id);
                 let ran =
                     runs_since.is_some_and(|runs| now.since(runs) > now.since(since) + AFTER_A_CUT);
-                if !knew || !ran || !is_well(world, host) || is_alone(world, host) {
+                if !knew || !ran || !is_well(world, host) || is_alone(world, host, &mates) {
                     continue;
                 }
                 let told = self.told.get(host).into_iter().flatten();
@@ -112,24 +128,35 @@ fn is_well(world: &World, host: usize) -> bool {
     it.paused_until(world.now()).is_none() && it.slowness == Slowness::default()
 }
 
+/// The hosts of a datacenter on which a node runs.
+fn running_in(world: &World, datacenter: &str) -> Vec<usize> {
+    let running = world.running().map(|(host, _)| host);
+    running.filter(|host| world.location(*host).0 == datacenter).collect()
+}
+
 /// Whether nothing passes between a host and the running ones of its own datacenter. It says of itself that it is isolated, and not of
 /// others that they are out of reach.
-fn is_alone(world: &World, host: usize) -> bool {
-    let own = world.location(host).0;
-    let others = world.running().map(|(other, _)| other);
-    let mut others =
-        others.filter(|other| *other != host && world.location(*other).0 == own).peekable();
+fn is_alone(world: &World, host: usize, mates: &[usize]) -> bool {
+    let mut others = mates.iter().copied().filter(|other| *other != host).peekable();
     let cut = |from, to| world.links().is_cut(from, to, Channel::Datagrams);
     others.peek().is_some() && others.all(|other| cut(host, other) && cut(other, host))
 }
 
+/// Whether old datagrams of one datacenter come to the other one again.
+fn is_replayed(world: &World, own: &str, other: &str) -> bool {
+    let of = |name: &str| -> Vec<usize> {
+        (0..world.len()).filter(|host| world.location(*host).0 == name).collect()
+    };
+    let links = world.links();
+    let (here, there) = (of(own), of(other));
+    let mut pairs =
+        links.each_group_of(&here).flat_map(|a| links.each_group_of(&there).map(move |b| (b, a)));
+    pairs.any(|(from, to)| links.conditions(from, to).replay > 0.0)
+}
+
 /// The links between two datacenters.
 fn path(world: &World, own: &str, other: &str) -> Path {
-    let of = |name: &str| -> Vec<usize> {
-        let running = world.running().map(|(host, _)| host);
-        running.filter(|host| world.location(*host).0 == name).collect()
-    };
-    let (here, there) = (of(own), of(other));
+    let (here, there) = (running_in(world, own), running_in(world, other));
     if there.is_empty() {
         return Path::Cut;
     }
