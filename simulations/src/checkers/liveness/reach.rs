@@ -92,10 +92,10 @@ impl Checker for Reach {
             let before = self.paths.get(&pair).filter(|(before, _)| *before == path);
             let since = before.map_or(now, |(_, since)| *since);
             self.paths.insert(pair.clone(), (path, since));
-            // A gateway that restarts or is cut off has yet to look, and a replayed datagram is a sign of life in a clear cluster.
+            // A gateway that restarts or is cut off has yet to look, and what was sent before the cut is a sign of life.
             let calm_since = self.undisturbed.get(own).map_or(now, |(_, since)| *since);
             let is_due = now.since(since.max(calm_since)) >= KNOWN_WITHIN + LOOK;
-            if path != Path::Cut || !is_due || is_replayed(world, own, other) {
+            if path != Path::Cut || !is_due || comes_late(world, own, other) {
                 continue;
             }
             let mates = running_in(world, own);
@@ -142,8 +142,8 @@ fn is_alone(world: &World, host: usize, mates: &[usize]) -> bool {
     others.peek().is_some() && others.all(|other| cut(host, other) && cut(other, host))
 }
 
-/// Whether old datagrams of one datacenter come to the other one again.
-fn is_replayed(world: &World, own: &str, other: &str) -> bool {
+/// Whether what one datacenter sent may come to the other one seconds later.
+fn comes_late(world: &World, own: &str, other: &str) -> bool {
     let of = |name: &str| -> Vec<usize> {
         (0..world.len()).filter(|host| world.location(*host).0 == name).collect()
     };
@@ -151,7 +151,10 @@ fn is_replayed(world: &World, own: &str, other: &str) -> bool {
     let (here, there) = (of(own), of(other));
     let mut pairs =
         links.each_group_of(&here).flat_map(|a| links.each_group_of(&there).map(move |b| (b, a)));
-    pairs.any(|(from, to)| links.conditions(from, to).replay > 0.0)
+    pairs.any(|(from, to)| {
+        let conditions = links.conditions(from, to);
+        conditions.replay > 0.0 || conditions.stream_stall > 0.0
+    })
 }
 
 /// The links between two datacenters.
