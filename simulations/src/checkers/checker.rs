@@ -14,7 +14,7 @@ use crate::world::{NodeEvent, World};
 
 /// Hosts whose whole catalogs are checked in one window. Larger clusters take turns.
 const CATALOGS_PER_WINDOW: usize = 100;
-/// Larger clusters have the whole catalogs of some hosts checked, and of the others the digests alone.
+/// Larger clusters have the whole catalogs and each record of some hosts checked, and of the others the digests alone.
 const MAX_CHECKED_WHOLE: usize = 1_000;
 /// The number of these hosts.
 const SAMPLED: usize = 200;
@@ -24,14 +24,18 @@ fn sampling(hosts: usize) -> usize {
     if hosts > MAX_CHECKED_WHOLE { hosts.div_ceil(SAMPLED) } else { 1 }
 }
 
+/// Whether the records of a host are checked one by one: those of all hosts, or in a very large cluster of some, evenly spread.
+pub(super) fn is_sampled(host: usize, scene: &Scene<'_>) -> bool {
+    host.is_multiple_of(sampling(scene.world.len()))
+}
+
 /// Whether it is a host's turn to have its whole catalog checked.
 pub(super) fn is_turn_of(host: usize, scene: &Scene<'_>) -> bool {
     let hosts = scene.world.len();
     let every = sampling(hosts);
     let turns = (hosts / every).div_ceil(CATALOGS_PER_WINDOW).max(1);
     let window = scene.world.now().as_micros() / 1_000_000;
-    host.is_multiple_of(every)
-        && host / every % turns == usize::try_from(window).unwrap_or(0) % turns
+    is_sampled(host, scene) && host / every % turns == usize::try_from(window).unwrap_or(0) % turns
 }
 
 /// The view that a checker has of a run.
@@ -49,10 +53,9 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// The running hosts whose whole catalogs are checked: all of them, or of a very large cluster some, evenly spread.
+    /// The running hosts whose records are checked one by one.
     pub(super) fn sample(&self) -> impl Iterator<Item = (usize, &'a Node)> {
-        let every = sampling(self.world.len());
-        self.world.running().filter(move |(host, _)| host.is_multiple_of(every))
+        self.world.running().filter(|(host, _)| is_sampled(*host, self))
     }
 }
 

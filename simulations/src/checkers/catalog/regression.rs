@@ -6,7 +6,7 @@ use hobnob_membership::catalog::Version;
 use hobnob_membership::record::Key;
 use hobnob_membership::{Epoch, Event, NodeId};
 
-use crate::checkers::checker::{Checker, Scene, is_turn_of};
+use crate::checkers::checker::{Checker, Scene, is_sampled, is_turn_of};
 use crate::checkers::per_life::PerLife;
 use crate::world::NodeEvent;
 
@@ -35,6 +35,9 @@ impl Checker for Regression {
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
         let Event::Instance(change) = &event.kind else { return };
+        if !is_sampled(event.host, scene) {
+            return;
+        }
         let instance = &change.instance;
         let Some(node) = scene.world.node(event.host) else { return };
         let Some(replica) = node.catalog().origin(instance.origin).and_then(|o| o.current()) else {

@@ -6,7 +6,7 @@ use hobnob_membership::record::{Key, Text};
 use hobnob_membership::view::InstanceStatus;
 use hobnob_membership::{Event, NodeId};
 
-use crate::checkers::checker::{Checker, Scene};
+use crate::checkers::checker::{Checker, Scene, is_sampled};
 use crate::checkers::per_life::PerLife;
 use crate::truth::{STAMP_KEY, Stamp};
 use crate::world::NodeEvent;
@@ -30,6 +30,9 @@ impl Checker for Resurrection {
 
     fn on_event(&mut self, scene: &Scene<'_>, event: &NodeEvent, failures: &mut Vec<String>) {
         let Event::Instance(change) = &event.kind else { return };
+        if !is_sampled(event.host, scene) {
+            return;
+        }
         let instance = &change.instance;
         let stamp = instance.service.meta.get(STAMP_KEY).and_then(|stamp| stamp.parse().ok());
         let Some(stamp) = stamp else { return };
