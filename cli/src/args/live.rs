@@ -35,6 +35,10 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::interval)]
     pub(crate) interval: Duration,
 
+    /// Print one look as a JSON object, and end
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) json: bool,
+
     /// Print one frame as text, and end
     #[arg(long)]
     pub(crate) once: bool,
