@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::Cluster;
+use super::{Cluster, DevAgent};
 
 /// The time after which the sockets that agents have opened meanwhile get the filter, too.
 const RENEW_EVERY: Duration = Duration::from_millis(200);
@@ -104,7 +104,7 @@ impl Cluster<'_> {
             let beyond = self.cut.beyond(&agent.name, &all);
             let of = |name: &String| self.agents.iter().find(|agent| agent.name == *name);
             let addresses: Vec<Ipv4Addr> =
-                beyond.iter().filter_map(of).map(|agent| agent.address()).collect();
+                beyond.iter().filter_map(of).map(DevAgent::address).collect();
             match agent.process.sockets() {
                 Some(sockets) => sockets.drop_packets_from(&addresses)?,
                 None if !agent.is_running() => {}
