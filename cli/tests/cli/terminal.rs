@@ -140,7 +140,7 @@ fn a_key_cuts_an_agent_off_and_brings_it_back() {
     let noticed = "agent a3 cut off: all 2 others know after ";
     emulator.read_until(&[noticed]);
     let web = ask(folder.path(), "a1", &["resolve", "web", "--all"]);
-    let lost = web["instances"].as_array().unwrap().iter().find(|one| one["id"] == "web-3");
+    let lost = web["instances"].as_array().unwrap().iter().find(|one| one["instance"] == "web-3");
     let lost = lost.unwrap();
     assert_eq!((&lost["status"], &lost["offered"]), (&"unknown".into(), &false.into()), "{web}");
     // The agent that is cut off finds the others lost, and answers on with what it knew last.

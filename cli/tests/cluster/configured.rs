@@ -102,7 +102,7 @@ fn a_broken_file_changes_nothing_and_says_so() {
     eventually("the log has it", || agent.has_logged(&problem));
     assert_eq!(agent.json(&["info"])["file_problems"], json!([problem]));
     let doctor = String::from_utf8(agent.run(&["doctor"]).stdout).unwrap();
-    assert!(doctor.contains(&format!("config     {problem}")), "{doctor}");
+    assert!(doctor.contains(&format!("  {problem}: what the files define")), "{doctor}");
     agent.signal(Signal::HUP);
     assert_eq!(agent.instances("web"), healthy("web-1"));
     assert!(agent.is_running(), "a hangup ends nothing");

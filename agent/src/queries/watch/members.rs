@@ -382,7 +382,7 @@ mod tests {
                 let told = watch.next().await.expect("room");
                 match told.event {
                     Event::Members(all) => {
-                        names.extend(all.members.into_iter().map(|one| one.name))
+                        names.extend(all.members.into_iter().map(|one| one.name));
                     }
                     Event::MemberChanges(more) => {
                         names.extend(more.changes.into_iter().map(|one| one.member.name));
