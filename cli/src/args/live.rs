@@ -12,6 +12,7 @@ Examples:
   hobnob top --interval 250ms
   hobnob top --once               one frame as text, for a script or a report
   hobnob top --once --columns 160 --rows 50
+  hobnob top --json | jq .rates    one look as an object
 
 Shows what this agent knows: members, services, its own rates, and what changed since the start of this command.
 Rates are differences of the agent's counters between two looks. Times of day are UTC.
