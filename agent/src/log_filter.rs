@@ -21,6 +21,12 @@ pub trait LogFilter: Debug + Send + Sync {
     /// The filter now: a level, or directives such as `info,hobnob_agent=debug`.
     fn current(&self) -> String;
 
+    /// Checks a filter.
+    ///
+    /// # Errors
+    /// The text is no filter; the error says why.
+    fn check(&self, filter: &str) -> Result<(), String>;
+
     /// Sets the filter.
     ///
     /// # Errors
@@ -58,7 +64,8 @@ impl LogLevels {
         Self { log }
     }
 
-    /// Sets the filter, for some time or for good; without a filter, says what it is.
+    /// Sets the filter, for some time or for good; without a filter, says what it is. `tell` logs the change: before it, while the log
+    /// still takes such a line, or else after it.
     ///
     /// # Errors
     /// The filter or the time breaks a rule, or the log has no filter that could be changed. Nothing has changed.
@@ -66,13 +73,14 @@ impl LogLevels {
         &self,
         filter: Option<&str>,
         for_ms: Option<u64>,
+        tell: &dyn Fn(),
     ) -> Result<LogLevel, ApiError> {
         let log = self.log.as_ref().ok_or_else(|| {
             let message = "the log of this agent has no filter that could be changed while it runs";
             ApiError::new(ErrorCode::LogFixed, message)
         })?;
         match (filter, for_ms) {
-            (Some(filter), for_ms) => log.set(filter, for_ms.map(Duration::from_millis))?,
+            (Some(filter), for_ms) => log.set(filter, for_ms.map(Duration::from_millis), tell)?,
             (None, Some(_)) => {
                 let message = "a time is given, and no filter for that time";
                 return Err(ApiError::new(ErrorCode::RequestMalformed, message));
@@ -84,7 +92,7 @@ impl LogLevels {
 }
 
 impl Log {
-    fn set(&self, filter: &str, within: Option<Duration>) -> Result<(), ApiError> {
+    fn set(&self, filter: &str, within: Option<Duration>, tell: &dyn Fn()) -> Result<(), ApiError> {
         if let Some(within) = within.filter(|within| !(MIN_FOR..=MAX_FOR).contains(within)) {
             let message = format!("{within:?} is not from {MIN_FOR:?} to 24 hours");
             return Err(ApiError::new(ErrorCode::OutOfRange, message));
@@ -93,13 +101,22 @@ impl Log {
             let message = format!("the filter is longer than {MAX_FILTER_BYTES} bytes");
             return Err(ApiError::new(ErrorCode::LogFilterInvalid, message));
         }
-        // Under the lock, so that no return comes between.
-        let mut back = lock(&self.back);
-        self.filter.set(filter).map_err(|error| {
+        let invalid = |error| {
             let message =
                 format!("`{}` is no log filter: {error}", hobnob_api::names::printable(filter));
             ApiError::new(ErrorCode::LogFilterInvalid, message)
-        })?;
+        };
+        self.filter.check(filter).map_err(invalid)?;
+        // Under the lock, so that no return comes between.
+        let mut back = lock(&self.back);
+        let is_seen_before = tracing::enabled!(tracing::Level::INFO);
+        if is_seen_before {
+            tell();
+        }
+        self.filter.set(filter).map_err(invalid)?;
+        if !is_seen_before {
+            tell();
+        }
         if let Some(earlier) = back.take() {
             earlier.task.abort();
         }
@@ -166,10 +183,12 @@ mod tests {
             self.0.lock().expect("no panic").clone()
         }
 
+        fn check(&self, filter: &str) -> Result<(), String> {
+            if filter == "bad" { Err("it is bad".to_owned()) } else { Ok(()) }
+        }
+
         fn set(&self, filter: &str) -> Result<(), String> {
-            if filter == "bad" {
-                return Err("it is bad".to_owned());
-            }
+            self.check(filter)?;
             filter.clone_into(&mut self.0.lock().expect("no panic"));
             Ok(())
         }
@@ -180,7 +199,7 @@ mod tests {
     }
 
     fn filter(levels: &LogLevels) -> (String, Option<u64>) {
-        let level = levels.ask(None, None).expect("shown");
+        let level = levels.ask(None, None, &|| {}).expect("shown");
         assert_eq!(level.at_start, "info");
         (level.filter, level.back_in_ms)
     }
@@ -188,16 +207,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_filter_for_some_time_gives_way_to_that_of_the_start() {
         let levels = levels();
-        levels.ask(Some("debug"), Some(60_000)).expect("set");
+        levels.ask(Some("debug"), Some(60_000), &|| {}).expect("set");
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(filter(&levels), ("debug".to_owned(), Some(40_000)));
-        levels.ask(Some("trace"), Some(60_000)).expect("set");
+        levels.ask(Some("trace"), Some(60_000), &|| {}).expect("set");
         tokio::time::sleep(Duration::from_secs(59)).await;
         assert_eq!(filter(&levels), ("trace".to_owned(), Some(1_000)), "the later one counts");
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(filter(&levels), ("info".to_owned(), None));
-        levels.ask(Some("debug"), Some(60_000)).expect("set");
-        levels.ask(Some("warn"), None).expect("set");
+        levels.ask(Some("debug"), Some(60_000), &|| {}).expect("set");
+        levels.ask(Some("warn"), None, &|| {}).expect("set");
         tokio::time::sleep(Duration::from_secs(120)).await;
         assert_eq!(filter(&levels), ("warn".to_owned(), None), "for good");
     }
@@ -205,8 +224,9 @@ mod tests {
     #[tokio::test]
     async fn what_breaks_a_rule_changes_nothing() {
         let levels = levels();
-        let code =
-            |filter: Option<&str>, for_ms| levels.ask(filter, for_ms).expect_err("refused").code;
+        let code = |filter: Option<&str>, for_ms| {
+            levels.ask(filter, for_ms, &|| {}).expect_err("refused").code
+        };
         assert_eq!(code(Some("bad"), None), ErrorCode::LogFilterInvalid);
         assert_eq!(code(Some(&"x".repeat(1_025)), None), ErrorCode::LogFilterInvalid);
         for out in [0, 999, 86_400_001] {
@@ -214,7 +234,19 @@ mod tests {
         }
         assert_eq!(code(None, Some(60_000)), ErrorCode::RequestMalformed);
         assert_eq!(filter(&levels), ("info".to_owned(), None));
-        let fixed = LogLevels::new(None).ask(None, None).expect_err("fixed");
+        let fixed = LogLevels::new(None).ask(None, None, &|| {}).expect_err("fixed");
         assert_eq!(fixed.code, ErrorCode::LogFixed);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_told_once_and_a_refused_one_is_not() {
+        let levels = levels();
+        let told = Mutex::new(0);
+        let tell = || *told.lock().expect("no panic") += 1;
+        levels.ask(Some("bad"), None, &tell).expect_err("refused");
+        levels.ask(None, None, &tell).expect("shown");
+        assert_eq!(*told.lock().expect("no panic"), 0);
+        levels.ask(Some("off"), None, &tell).expect("set");
+        assert_eq!(*told.lock().expect("no panic"), 1);
     }
 }

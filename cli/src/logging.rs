@@ -77,6 +77,11 @@ impl LogFilter for Filter {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn check(&self, filter: &str) -> Result<(), String> {
+        let filter = values::log_filter(filter)?;
+        EnvFilter::try_new(&filter).map(drop).map_err(|error| error.to_string())
+    }
+
     fn set(&self, filter: &str) -> Result<(), String> {
         let filter = values::log_filter(filter)?;
         let parsed = EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;

@@ -77,7 +77,7 @@ error_codes! {
     /// An address or a URL cannot be read.
     AddressInvalid => Invalid,
     /// A host name of the request cannot be resolved.
-    AddressUnresolvable => Invalid,
+    AddressUnresolvable => Failed,
     /// Every address to join at is the agent's own.
     AddressIsOwn => Invalid,
     /// A health check breaks a rule.

@@ -59,6 +59,9 @@ pub(crate) fn info() -> Info {
         catalog_digest: "0".to_owned(),
         counters: BTreeMap::from([("api_calls".to_owned(), 3)]),
         protocol: BTreeMap::new(),
+        maintenance: None,
+        out_of_service: Vec::new(),
+        file_problems: Vec::new(),
         sealed: None,
     }
 }

@@ -56,6 +56,8 @@ struct Opened {
     keeper: Keeper,
     /// The ids of the instances that files added or changed just now.
     defined: BTreeSet<String>,
+    /// What was wrong with the files of definitions.
+    file_problems: Vec<String>,
 }
 
 /// An agent with its sockets.
@@ -141,18 +143,18 @@ fn open(mut config: ValidConfig) -> Result<Opened, StartError> {
     let (history, keeper) = History::open(data_dir.history());
     record_start(&history, &keeper);
     let (dir, script_checks) = (config.config_dir.as_deref(), config.script_checks);
-    let defined = define(&mut data_dir, &history, dir, script_checks);
-    Ok(Opened { config, data_dir, cluster, node, secrets, history, keeper, defined })
+    let (defined, file_problems) = define(&mut data_dir, &history, dir, script_checks);
+    Ok(Opened { config, data_dir, cluster, node, secrets, history, keeper, defined, file_problems })
 }
 
 /// Makes the instances of files those that the directory defines now. With a problem in one of them, those of the earlier life
-/// stay: the host is not to lose all of its services because of one. Returns the ids of those that are new or changed.
+/// stay: the host is not to lose all of its services because of one. Returns the ids of those that are new or changed, and the problems.
 fn define(
     data_dir: &mut DataDir,
     history: &History,
     dir: Option<&Path>,
     script_checks: bool,
-) -> BTreeSet<String> {
+) -> (BTreeSet<String>, Vec<String>) {
     let read = |dir| Definitions::read(dir, script_checks);
     let read = dir.map_or_else(|| Ok(Definitions::default()), read);
     let reloaded = match read {
@@ -183,7 +185,8 @@ fn define(
     if let Some(problem) = reloaded.problems.first() {
         history.record(Event::new(EventKind::ReloadFailed, By::agent()).why(problem));
     }
-    reloaded.added.into_iter().chain(reloaded.changed).collect()
+    let Reloaded { added, changed, problems, .. } = reloaded;
+    (added.into_iter().chain(changed).collect(), problems)
 }
 
 /// Records the start, and how the life before it ended.
@@ -293,7 +296,7 @@ impl Ready {
         let Self { bound, restored, epoch } = self;
         let Bound { opened, doors, socket, query_socket, http, progress, network, info } = bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
-        let Opened { config, data_dir, node, secrets, history, keeper, .. } = opened;
+        let Opened { config, data_dir, node, secrets, history, keeper, file_problems, .. } = opened;
         let Secrets { sealing, founder, operator, .. } = secrets;
         let is_sealed = sealing.is_some();
         let clock = Clock::start();
@@ -325,6 +328,7 @@ impl Ready {
             listeners,
             Prober { neighbours: None, script_checks: config.script_checks },
         );
+        registrations.set_file_problems(&file_problems);
         let settings = info.with_found(config.started_with.settings.clone());
         let (reloading, reloader) = Reloading::new(
             config.config_dir,

@@ -4,6 +4,7 @@ mod consul;
 mod duration;
 mod folder;
 mod native;
+mod plain;
 mod plan;
 mod shape;
 

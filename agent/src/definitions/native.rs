@@ -167,10 +167,10 @@ mod tests {
         );
         let text = "[[services]]\nservice = \"a\"\nport = \"x\"\n[[services]]\nservice = \"b\"\nport = 2\n[[services.checks]]\nprobe.tcp.address = \"h:1\"\nintervall = \"1s\"\n";
         let told = problems(text);
-        assert!(told[0].starts_with("web.toml:3: invalid type"), "{told:?}");
+        assert!(told[0].starts_with("web.toml:3: `port` takes a whole number"), "{told:?}");
         assert!(told[1].starts_with("web.toml:9: there is no key `intervall`"), "{told:?}");
         assert_eq!(told.len(), 2);
-        assert_eq!(problems("service = \"web\"\n"), ["web.toml:1: missing field `port`"]);
+        assert_eq!(problems("service = \"web\"\n"), ["web.toml:1: the key `port` is missing"]);
         assert!(
             problems("a = 1\n[[services]]\nservice = \"a\"\nport = 1\n")[0]
                 .starts_with("web.toml:1: `a` belongs")

@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use super::duration;
+use super::plain::plain;
 use crate::config::nearest;
 
 /// The most durations as text in one registration.
@@ -70,7 +71,8 @@ fn first_fault(value: &mut Value) -> Result<Registration, ShapeError> {
             Err(error) => (error.path().clone(), error.inner().to_string()),
         };
         let Some(unknown) = Unknown::of(&message) else {
-            return Err(ShapeError { path: text_of(&path), message });
+            let path = text_of(&path);
+            return Err(ShapeError { message: plain(&path, &message), path });
         };
         let path = without_last(&path, unknown.word);
         let in_ms = format!("{}_ms", unknown.word);
@@ -221,12 +223,12 @@ mod tests {
     fn a_wrong_value_has_its_path() {
         let (path, message) = error(json!({ "service": "web", "port": "http" }));
         assert_eq!(path, "port");
-        assert!(message.contains("expected u16"), "{message}");
+        assert!(message.contains("from 0 to 65535, and not the text"), "{message}");
         let check = json!({ "probe": { "tcp": { "address": "h:1" } }, "interval": 2 });
         let (path, message) = error(json!({ "service": "web", "port": 1, "checks": [check] }));
         assert_eq!(path, "checks[0].interval");
         assert!(message.contains("`interval_ms` takes a number"), "{message}");
         let (path, message) = error(json!({ "port": 80 }));
-        assert_eq!((&*path, &*message), ("", "missing field `service`"));
+        assert_eq!((&*path, &*message), ("", "the key `service` is missing"));
     }
 }

@@ -67,7 +67,7 @@ impl Answering {
                 if held == Held::There {
                     return Ok(Outcome::RegisteredThere {});
                 }
-                let outcome = self.registrations.register(*registration, caller).await?;
+                let (outcome, _) = self.registrations.register(*registration, caller).await?;
                 let ack = acknowledged(&self.driver, ack, scope).await?;
                 Ok(Outcome::Registered { outcome, ack })
             }

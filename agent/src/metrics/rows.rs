@@ -57,6 +57,12 @@ pub(super) const OWN: &[Row] = rows! {
     Gauge hobnob_members_missing []
         "Members that were lost together with many others, a fifth of all or more, and are not back."
         alert "Above 0: probably a cut, a switch or a power failure. One event, however many agents are down";
+    Gauge hobnob_maintenance []
+        "1 while all of this agent is in maintenance: none of its instances is offered."
+        alert "1 for longer than a maintenance takes: somebody forgot to end it";
+    Gauge hobnob_file_problems []
+        "Problems in the configuration and in the files of service definitions when they were read last, 100 at most. Until they are in order, what they define stays as it was."
+        alert "Above 0: `hobnob info` and `hobnob doctor` name the file and the line";
     Gauge hobnob_last_contact_seconds []
         "Time since another member was last heard; absent before the first."
         alert "Above 5 where there is more than one member";

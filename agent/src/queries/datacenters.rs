@@ -6,6 +6,7 @@ use hobnob_api::{
     ApiError, Datacenter, DatacenterList, DatacenterStatus, ErrorCode, ForgottenDatacenter,
     HeldBack, Isolation, Signed,
 };
+use hobnob_membership::view::MemberStatus;
 use hobnob_membership::{self as membership, DatacenterId, Input, Node, Time};
 
 use crate::actor::Stopping;
@@ -116,8 +117,17 @@ fn listed(node: &Node, traffic: &BTreeMap<DatacenterId, [u64; 2]>, now: Time) ->
             *instances.entry(datacenter).or_default() += node.instances_of(origin).count();
         }
     }
+    let mut down: BTreeMap<DatacenterId, usize> = BTreeMap::new();
+    let members = node.members();
+    for member in members.iter().filter(|member| member.status == MemberStatus::Down) {
+        if let Some(datacenter) = node.datacenter_of(member.identity.node_id) {
+            *down.entry(datacenter).or_default() += 1;
+        }
+    }
     let all = node.datacenters(now).into_iter();
-    all.map(|one| {
+    all.map(|mut one| {
+        // The table of the node also counts those that left a short time ago.
+        one.down = down.get(&one.id).copied().unwrap_or_default();
         let instances = instances.get(&one.id).copied().unwrap_or_default();
         let traffic = traffic.get(&one.id).copied().unwrap_or_default();
         datacenter(node, &one, instances, traffic, now)

@@ -7,23 +7,30 @@ use hobnob_api::{API_VERSION, Duplicate, Info, MassLoss, Namesake, Sealed};
 use hobnob_membership::{Identity, Node, Time};
 
 use super::parameters::parameters;
+use super::registrations::maintenance;
 use crate::actor::Stopping;
 use crate::clock::{Clock, millis};
 use crate::driver::{DriverHandle, Report, words};
 use crate::info::{AgentInfo, SealedInfo};
+use crate::registrations::RegistrationsHandle;
 use crate::services::{Registry, shown_losses};
 use crate::translate::{api_node_id, mass_losses};
+
+/// The most ids of instances that operators have taken out of service.
+const MAX_OUT_OF_SERVICE: usize = 100;
 
 /// This agent, with the counters of its node and of the tasks around it.
 pub(crate) async fn info(
     agent: &AgentInfo,
     clock: &Clock,
     registry: &Registry,
+    registrations: &RegistrationsHandle,
     driver: &DriverHandle,
 ) -> Result<Info, Stopping> {
     let about = driver.inspect(AboutNode::read).await?;
     let Report { takes_tcp_probes, mut counters, refusal } = driver.report().await?;
     counters.extend(registry.counters().map(|(name, count)| (name.to_owned(), count)));
+    let upkeep = registrations.upkeep();
     Ok(Info {
         api: API_VERSION,
         revision: registry.revision(),
@@ -52,6 +59,9 @@ pub(crate) async fn info(
         instances: about.instances,
         catalog_digest: format!("{:016x}", about.catalog_digest),
         counters,
+        maintenance: upkeep.agent.as_ref().map(maintenance),
+        out_of_service: upkeep.instances.keys().take(MAX_OUT_OF_SERVICE).cloned().collect(),
+        file_problems: registrations.file_problems().to_vec(),
         protocol: about.protocol,
         sealed: agent.sealed.as_ref().map(|SealedInfo { key, token }| Sealed {
             key: key.clone(),

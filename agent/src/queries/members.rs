@@ -103,23 +103,38 @@ fn mark_name_conflicts(members: &mut [Member]) {
 }
 
 /// The names that two living members at different addresses have.
-pub(super) struct NameConflicts(BTreeSet<String>);
+#[derive(Default)]
+pub(super) struct NameConflicts {
+    shared: BTreeSet<String>,
+    /// The address of the first member of each name.
+    addresses: BTreeMap<String, String>,
+}
 
 impl NameConflicts {
     pub(super) fn among<'a>(members: impl IntoIterator<Item = &'a Member>) -> Self {
-        let mut addresses: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut shared: BTreeSet<String> = BTreeSet::new();
-        for member in members.into_iter().filter(|member| is_living(member)) {
-            let address = member.gossip_address.as_str();
-            if *addresses.entry(&member.name).or_insert(address) != address {
-                shared.insert(member.name.clone());
-            }
+        let mut conflicts = Self::default();
+        members.into_iter().for_each(|member| conflicts.add(member));
+        conflicts
+    }
+
+    /// Looks at a further member.
+    pub(super) fn add(&mut self, member: &Member) {
+        if !is_living(member) {
+            return;
         }
-        Self(shared)
+        match self.addresses.get(&member.name) {
+            None => {
+                self.addresses.insert(member.name.clone(), member.gossip_address.clone());
+            }
+            Some(address) if *address != member.gossip_address => {
+                self.shared.insert(member.name.clone());
+            }
+            Some(_) => {}
+        }
     }
 
     pub(super) fn mark(&self, member: &mut Member) {
-        member.name_conflict = is_living(member) && self.0.contains(&member.name);
+        member.name_conflict = is_living(member) && self.shared.contains(&member.name);
     }
 }
 

@@ -64,6 +64,8 @@ fn show_cluster(readings: &mut Readings, info: &Info, about: &AboutCluster) {
     readings.level("hobnob_duplicate", info.duplicate.is_some());
     readings.level("hobnob_udp_blocked", info.udp_blocked);
     readings.level("hobnob_name_conflicts", count(info.name_conflicts.len()));
+    readings.level("hobnob_maintenance", info.maintenance.is_some());
+    readings.level("hobnob_file_problems", count(info.file_problems.len()));
     readings.level("hobnob_members_unanswered", count(about.unanswered));
     readings.level("hobnob_links_broken", count(about.links_broken));
     readings.level("hobnob_members_missing", count(about.missing));

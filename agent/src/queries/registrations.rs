@@ -157,7 +157,10 @@ fn registered_by(
     RegisteredBy { uid, pid, at_ms, agent, file }
 }
 
-fn maintenance(StoredMaintenance { reason, since_ms }: &StoredMaintenance) -> Maintenance {
+/// A maintenance, as it is answered.
+pub(super) fn maintenance(
+    StoredMaintenance { reason, since_ms }: &StoredMaintenance,
+) -> Maintenance {
     Maintenance { reason: reason.clone(), since: timestamp(*since_ms) }
 }
 

@@ -20,12 +20,14 @@ impl Registrar {
             Ok(plan) => plan,
             Err(problems) => {
                 let problems = problems.iter().map(ToString::to_string).collect();
-                return Ok(Reloaded { problems, ..Reloaded::default() });
+                let kept = self.registrants.defined();
+                return Ok(Reloaded { problems, kept, ..Reloaded::default() });
             }
         };
         let mut problems = self.problems(&plan, definitions).await?;
         if !problems.is_empty() {
-            return Ok(Reloaded { problems, ..Reloaded::default() });
+            let kept = self.registrants.defined();
+            return Ok(Reloaded { problems, kept, ..Reloaded::default() });
         }
         let report = plan.report();
         let caller = this_process();

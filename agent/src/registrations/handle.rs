@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, CheckExplained, RegisterOutcome, Registration, Reloaded};
+use hobnob_api::{ApiError, CheckExplained, Dropped, RegisterOutcome, Registration, Reloaded};
 use tokio::sync::mpsc;
 
 use super::hearings::Hearings;
@@ -16,10 +16,13 @@ use crate::caller::Caller;
 use crate::checks::{LatestOutcomes, SelfReport};
 use crate::clock::millis;
 use crate::definitions::Definition;
-use crate::storage::{StoredRegistrant, StoredUpkeep};
+use crate::storage::{StoredMaintenance, StoredRegistrant, StoredUpkeep};
 
 /// Commands that wait for the registrar; further ones wait with their sender.
 const MAX_WAITING_COMMANDS: usize = 256;
+
+/// The most problems with files that are kept for those who ask.
+const MAX_FILE_PROBLEMS: usize = 100;
 
 /// Asks the registrar. Cheap to clone; the registrar ends when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct RegistrationsHandle {
     registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
     upkeep: Arc<ArcSwap<StoredUpkeep>>,
+    /// What was wrong with the files of definitions when they were read last.
+    file_problems: Arc<ArcSwap<Vec<String>>>,
     latest: Arc<LatestOutcomes>,
     /// Whether checks may be scripts.
     script_checks: bool,
@@ -39,7 +44,7 @@ pub(super) enum Command {
     Register {
         registration: Box<Registration>,
         caller: Caller,
-        reply: Reply<Result<RegisterOutcome, ApiError>>,
+        reply: Reply<Result<(RegisterOutcome, Option<Dropped>), ApiError>>,
     },
     Deregister {
         id: String,
@@ -86,7 +91,10 @@ impl RegistrationsHandle {
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
-        (Self { commands, registrants, hearings, upkeep, latest, script_checks }, received)
+        let file_problems = Arc::default();
+        let this =
+            Self { commands, registrants, hearings, upkeep, file_problems, latest, script_checks };
+        (this, received)
     }
 
     /// A handle without a registrar, to test what needs none.
@@ -95,12 +103,13 @@ impl RegistrationsHandle {
         Self::channel(Arc::default(), Arc::default(), Arc::default(), Arc::default(), false).0
     }
 
-    /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns.
+    /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns. The answer tells what
+    /// the earlier one lost.
     pub(crate) async fn register(
         &self,
         registration: Registration,
         caller: Caller,
-    ) -> Result<RegisterOutcome, ApiError> {
+    ) -> Result<(RegisterOutcome, Option<Dropped>), ApiError> {
         // Before it waits for others, so that nothing waits that is larger than a registration may be.
         // A host of another datacenter does not say which programs run on this one, nor which files it opens.
         let script_checks = self.script_checks && caller.agent.is_none();
@@ -179,6 +188,40 @@ impl RegistrationsHandle {
     /// What operators did to the instances, as the disk has it. Waits for nothing.
     pub(crate) fn upkeep(&self) -> Arc<StoredUpkeep> {
         self.upkeep.load_full()
+    }
+
+    /// Why an instance of this agent is not offered although nothing is wrong with it: a maintenance or a drain. Waits for nothing.
+    pub(crate) fn withheld(&self, id: &str) -> Option<String> {
+        let upkeep = self.upkeep.load();
+        let because = |of: &StoredMaintenance| match of.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        if let Some(agent) = &upkeep.agent {
+            return Some(format!("this agent is in maintenance{}", because(agent)));
+        }
+        let own = upkeep.instances.get(id)?;
+        match (&own.maintenance, &own.drain) {
+            (Some(maintenance), _) => Some(format!("it is in maintenance{}", because(maintenance))),
+            (None, Some(_)) => Some("it is drained".to_owned()),
+            (None, None) => None,
+        }
+    }
+
+    /// Keeps what was wrong with the files of definitions when they were read last. Nothing, if all of them were in order.
+    pub(crate) fn set_file_problems(&self, problems: &[String]) {
+        let kept = problems.iter().take(MAX_FILE_PROBLEMS).cloned().collect();
+        self.file_problems.store(Arc::new(kept));
+    }
+
+    /// What was wrong with the files of definitions when they were read last. Waits for nothing.
+    pub(crate) fn file_problems(&self) -> Arc<Vec<String>> {
+        self.file_problems.load_full()
+    }
+
+    /// The number of instances that files define. Waits for nothing.
+    pub(crate) fn defined(&self) -> usize {
+        self.registrants.defined()
     }
 
     /// Adds to checks of an instance of this agent what their latest probes gave. Waits for nothing.

@@ -1,6 +1,7 @@
 //! The instances that are registered with this agent: made durable, checked, and written to the catalog.
 
 mod define;
+mod dropped;
 mod handle;
 mod hearings;
 mod records;

@@ -45,6 +45,11 @@ impl Registrants {
         self.0.load().get(id)?.source.clone()
     }
 
+    /// The number of instances that files define.
+    pub(super) fn defined(&self) -> usize {
+        self.0.load().values().filter(|registrant| registrant.source.is_some()).count()
+    }
+
     /// Whether an instance is as it was when this agent started. Early versions kept no process, and this one always does.
     pub(super) fn is_restored(&self, id: &str) -> bool {
         self.0.load().get(id).is_none_or(|registrant| registrant.is_restored)

@@ -121,12 +121,13 @@ impl Reloading {
                 let warnings = texts(&warnings);
                 match self.registrations.define(definitions).await {
                     Ok(defined) => Reloaded { restart_for, warnings, ..defined },
-                    Err(error) => broken(vec![error.message]),
+                    Err(error) => self.broken(vec![error.message]),
                 }
             }
-            Ok(Err(problems)) => broken(texts(&problems)),
-            Err(ended) => broken(vec![format!("the files could not be read: {ended}")]),
+            Ok(Err(problems)) => self.broken(texts(&problems)),
+            Err(ended) => self.broken(vec![format!("the files could not be read: {ended}")]),
         };
+        self.registrations.set_file_problems(&reloaded.problems);
         tell(cause, &reloaded, whole);
         self.record(cause, &reloaded, whole);
         Ok(reloaded)
@@ -134,6 +135,11 @@ impl Reloading {
 }
 
 impl Reloading {
+    /// The answer when nothing is changed because of these problems.
+    fn broken(&self, problems: Vec<String>) -> Reloaded {
+        Reloaded { problems, kept: self.registrations.defined(), ..Reloaded::default() }
+    }
+
     /// Records what came of a reload. One that nobody asked for and that changes nothing is no event.
     fn record(&self, cause: &str, reloaded: &Reloaded, was_asked: bool) {
         let Reloaded { added, changed, removed, problems, .. } = reloaded;
@@ -152,10 +158,6 @@ impl Reloading {
 
 fn texts(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
-}
-
-fn broken(problems: Vec<String>) -> Reloaded {
-    Reloaded { problems, ..Reloaded::default() }
 }
 
 /// Logs what came of a reload. One that nobody asked for and that changes nothing is not worth a line.

@@ -17,6 +17,7 @@ mod pace;
 mod quic;
 mod session;
 mod tcp_probe;
+mod tcp_source;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -14,6 +14,7 @@ use super::holds::{HoldEvent, HoldSettings, Holds};
 use super::quic::{Quic, QuicError};
 use super::session::StreamEvent;
 use super::tcp_probe::{TcpProbes, bind_gossip};
+use super::tcp_source::TcpSource;
 
 /// The most stream events, answered TCP probes, and events of held connections that wait for the driver. When a queue is
 /// full, the streams, probes or connections wait.
@@ -64,15 +65,16 @@ impl Network {
         let failed = |source| BindError::Gossip { addr: gossip, source };
         let (udp, listener) = bind_gossip(gossip).await.map_err(failed)?;
         let gossip_addr = udp.local_addr().map_err(failed)?;
+        let source = TcpSource::of(gossip_addr);
         let (answered, tcp_probe_answered) = mpsc::channel(MAX_WAITING_EVENTS);
         let tcp_counters = Arc::<TcpCounters>::default();
-        let tcp_probes = TcpProbes::new(answered, tcp_counters.clone());
+        let tcp_probes = TcpProbes::new(source, answered, tcp_counters.clone());
         let (hold_events_tx, hold_events) = mpsc::channel(MAX_WAITING_EVENTS);
         let (events, stream_events) = mpsc::channel(MAX_WAITING_EVENTS);
         let quic = Quic::bind(sync, key, events)?;
         let sync_port = settings.sync_port.unwrap_or(quic.local_addr().port());
         let counters = tcp_counters.clone();
-        let holds = Holds::start(listener, settings, sync_port, hold_events_tx, counters);
+        let holds = Holds::start(listener, settings, (source, sync_port), hold_events_tx, counters);
         let udp = GossipUdp::new(udp);
         Ok(Self {
             udp,

@@ -23,6 +23,7 @@ use super::limits::{FIRST_STREAM_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_OPENED};
 use super::outbox::{Abort, Outbox};
 use super::pace::{Pace, Rates};
 use super::session::{CloseCode, Link, Session, StreamEvent};
+use super::tcp_source::TcpSource;
 use super::tls::{Identity, NODE_NAME, Proven};
 
 /// The endpoint could not be created.
@@ -157,7 +158,8 @@ impl Quic {
         match self.shared.opening.clone().try_acquire_owned() {
             Ok(slot) => {
                 streams.insert(stream, link.outbox.clone());
-                tokio::spawn(dial(self.endpoint.clone(), self.shared.clone(), link, to, slot));
+                let from = (self.endpoint.clone(), TcpSource::of(self.local_addr));
+                tokio::spawn(dial(from, self.shared.clone(), link, to, slot));
             }
             Err(_) => {
                 tokio::spawn(async move { link.fail(&"too many streams are open", false).await });
@@ -333,17 +335,17 @@ enum Target {
 
 impl Target {
     /// The sync address of the peer.
-    async fn resolve(self) -> Result<SocketAddr, SyncPortError> {
+    async fn resolve(self, source: TcpSource) -> Result<SocketAddr, SyncPortError> {
         match self {
             Self::Sync(to) => Ok(to),
-            Self::Gossip(to) => ask_sync_port(to).await,
+            Self::Gossip(to) => ask_sync_port(source, to).await,
         }
     }
 }
 
 /// Connects to a peer, and runs the one stream of that connection.
 async fn dial(
-    endpoint: Endpoint,
+    (endpoint, source): (Endpoint, TcpSource),
     shared: Arc<Shared>,
     link: Link,
     to: Target,
@@ -352,7 +354,7 @@ async fn dial(
     let stream = link.stream;
     let connected = tokio::select! {
         interrupt = link.interrupted() => Err(interrupt),
-        connected = open_stream(&endpoint, &link, to) => Ok(connected),
+        connected = open_stream((&endpoint, source), &link, to) => Ok(connected),
     };
     match connected {
         Ok(Ok((connection, proven, send, recv))) => {
@@ -398,11 +400,11 @@ fn proven(connection: Connection) -> Result<(Connection, Proven), ConnectError> 
 }
 
 async fn open_stream(
-    endpoint: &Endpoint,
+    (endpoint, source): (&Endpoint, TcpSource),
     link: &Link,
     target: Target,
 ) -> Result<(Connection, Proven, SendStream, RecvStream), DialError> {
-    let to = target.resolve().await?;
+    let to = target.resolve(source).await?;
     if let Target::Gossip(_) = target {
         // An interrupt ends this, too.
         let _ = link.deliver(StreamEvent::Answered { stream: link.stream }).await;

@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hobnob_membership::TcpProbeId;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::counters::TcpCounters;
 use super::limits::{MAX_TCP_PROBES, TCP_PROBE_TIMEOUT};
+use super::tcp_source::TcpSource;
 
 /// The number of attempts to find a port that is free for UDP and for TCP.
 const TRIES: u32 = 16;
@@ -54,13 +55,18 @@ pub struct TcpProbes {
     admission: Arc<Semaphore>,
     answered: mpsc::Sender<TcpProbeId>,
     counters: Arc<TcpCounters>,
+    source: TcpSource,
 }
 
 impl TcpProbes {
-    /// Each probe that is answered is sent to `answered`.
+    /// Each probe comes from `source`, and one that is answered is sent to `answered`.
     #[must_use]
-    pub fn new(answered: mpsc::Sender<TcpProbeId>, counters: Arc<TcpCounters>) -> Self {
-        Self { admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters }
+    pub(super) fn new(
+        source: TcpSource,
+        answered: mpsc::Sender<TcpProbeId>,
+        counters: Arc<TcpCounters>,
+    ) -> Self {
+        Self { admission: Arc::new(Semaphore::new(MAX_TCP_PROBES)), answered, counters, source }
     }
 
     /// Probes a host, unless [`MAX_TCP_PROBES`] probes are under way; does not wait. Only an answer within
@@ -72,9 +78,9 @@ impl TcpProbes {
         let Ok(place) = self.admission.clone().try_acquire_owned() else {
             return self.counters.dropped.increment();
         };
-        let answered = self.answered.clone();
+        let (source, answered) = (self.source, self.answered.clone());
         tokio::spawn(async move {
-            if matches!(timeout(TCP_PROBE_TIMEOUT, is_answered(to)).await, Ok(Ok(true))) {
+            if matches!(timeout(TCP_PROBE_TIMEOUT, is_answered(source, to)).await, Ok(Ok(true))) {
                 // It fails only when the driver has ended.
                 let _ = answered.send(tcp_probe).await;
             }
@@ -84,8 +90,8 @@ impl TcpProbes {
 }
 
 /// Whether the host completes the handshake.
-async fn is_answered(to: SocketAddr) -> io::Result<bool> {
-    let stream = TcpStream::connect(to).await?;
+async fn is_answered(source: TcpSource, to: SocketAddr) -> io::Result<bool> {
+    let stream = source.connect(to).await?;
     // Close by a reset, which leaves no state behind on either side.
     stream.set_zero_linger()?;
     // A connection to a free port of the own host may get that port as its source port, and connect to itself.
@@ -109,6 +115,10 @@ mod tests {
 
     fn loopback() -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    fn source() -> TcpSource {
+        TcpSource::of(loopback())
     }
 
     async fn next(answers: &mut mpsc::Receiver<TcpProbeId>) -> TcpProbeId {
@@ -137,7 +147,7 @@ mod tests {
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let listener = listener.expect("free");
         let addr = listener.local_addr().expect("bound");
-        let tcp_probes = TcpProbes::new(answered.clone(), Arc::default());
+        let tcp_probes = TcpProbes::new(source(), answered.clone(), Arc::default());
         tcp_probes.tcp_probe(addr, tcp_probe(1));
         assert_eq!(next(&mut answers).await, tcp_probe(1), "although nobody takes it");
         drop(listener);
@@ -151,7 +161,7 @@ mod tests {
         let (answered, mut answers) = mpsc::channel(1);
         let (_gossip, listener) = bind_gossip(loopback()).await.expect("bound");
         let addr = listener.as_ref().expect("free").local_addr().expect("bound");
-        let tcp_probes = TcpProbes::new(answered, Arc::default());
+        let tcp_probes = TcpProbes::new(source(), answered, Arc::default());
         for _ in 0..=MAX_TCP_PROBES {
             tcp_probes.tcp_probe(addr, tcp_probe(1));
         }

@@ -79,7 +79,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR", env = "HOBNOB_CONFIG_DIR", hide_env_values = true)]
     config_dir: Option<PathBuf>,
 
-    /// Read no configuration file and no service definitions, whatever else says so
+    /// Read no configuration file and no service definitions, whatever variables and defaults say; with --config or --config-dir an error
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     #[arg(hide_default_value = true, hide_possible_values = true)]

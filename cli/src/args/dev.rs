@@ -27,6 +27,7 @@ Keys, on a terminal, for the agent or the server that is selected:
   p    pause it, as with kill -STOP, or let it go on
   r    restart it: it stops as planned, and starts at once
   s    stop it, or start it again
+  x    cut the agent off from the others, or bring it back; those that are cut off reach each other
   c    cut the link between the datacenters, or heal it (with --datacenters)
   ?    help
   q    quit
@@ -35,6 +36,9 @@ A line says how long the others needed to notice a death: from just before the s
 watches of all agents have told it to this process. Each agent is asked for picks all the time, and
 another line says when the last pick went to what was lost. A process that is killed from elsewhere comes back, too; the time is then counted
 from its end. `hobnob info` tells the process id of an agent.
+
+A cut of agents drops all packets between the two sides in the kernel, as a firewall would. It needs leave
+to filter the sockets of the agents, which containers often lack (CAP_SYS_PTRACE).
 
 The cut link is an order to one agent of each side, as of `hobnob datacenters isolate`. Of more than
 two datacenters the last one is cut off.";

@@ -12,6 +12,7 @@ Examples:
   hobnob top --interval 250ms
   hobnob top --once               one frame as text, for a script or a report
   hobnob top --once --columns 160 --rows 50
+  hobnob top --json | jq .rates    one look as an object
 
 Shows what this agent knows: members, services, its own rates, and what changed since the start of this command.
 Rates are differences of the agent's counters between two looks. Times of day are UTC.
@@ -34,6 +35,10 @@ pub(crate) struct TopArgs {
     /// The time between two looks, from 100ms to 1m
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::interval)]
     pub(crate) interval: Duration,
+
+    /// Print one look as a JSON object, and end
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) json: bool,
 
     /// Print one frame as text, and end
     #[arg(long)]

@@ -33,7 +33,7 @@ pub(super) async fn resolve(client: &mut Client, args: &ResolveArgs) -> anyhow::
         out.json(&answer)?;
     }
     if answer.instances.is_empty() {
-        output::say(&Nothing::of(client, &query).await?.describe(&query));
+        Nothing::of(client, &query).await?.say(&query);
         return Ok(Exit::NothingMatched);
     }
     if !args.json {
@@ -83,11 +83,22 @@ impl Nothing {
         Ok(Self { instances, matching: matching.len(), offered, healthy, meant })
     }
 
-    /// The message that says what is missing and what to type next.
-    pub(super) fn describe(&self, query: &Query) -> String {
+    /// Says what is missing, and what to type next.
+    pub(super) fn say(&self, query: &Query) {
+        let (error, help) = self.describe(query);
+        output::say_error(&error, &help);
+    }
+
+    #[cfg(test)]
+    fn told(&self, query: &Query) -> String {
+        let (error, help) = self.describe(query);
+        format!("error: {error}\nhelp: {help}")
+    }
+
+    fn describe(&self, query: &Query) -> (String, String) {
         let Query { service, namespace, .. } = query;
         let Self { instances, matching, offered, healthy, .. } = *self;
-        let meant = self.meant.as_ref().map(|meant| format!(" (did you mean {meant}?)"));
+        let meant = self.meant.as_ref().map(|meant| format!("did you mean {meant}? "));
         let meant = meant.unwrap_or_default();
         let filters = filters(query).join(" ");
         let list = if namespace == DEFAULT_NAMESPACE {
@@ -97,27 +108,35 @@ impl Nothing {
         };
         let which = if filters.is_empty() { "" } else { " that matches" };
         match (instances, matching, offered) {
-            (0, ..) => format!(
-                "no instance of `{service}` in namespace `{namespace}`{meant}: `hobnob services` lists the services"
+            (0, ..) => (
+                format!("no instance of `{service}` in namespace `{namespace}`"),
+                format!("{meant}`hobnob services` lists the services"),
             ),
-            (1, 0, _) => {
-                format!("the one instance of `{service}` does not match {filters}: {list} shows it")
-            }
-            (_, 0, _) => format!(
-                "none of the {instances} instances of `{service}` matches {filters}: {list} lists them"
+            (1, 0, _) => (
+                format!("the one instance of `{service}` does not match {filters}"),
+                format!("{list} shows it"),
             ),
-            _ if query.strict && healthy == 0 && offered > 0 => format!(
-                "no instance of `{service}`{which} is known to be healthy: without --strict, {offered} of {matching} would be \
-                 offered"
+            (_, 0, _) => (
+                format!("none of the {instances} instances of `{service}` matches {filters}"),
+                format!("{list} lists them"),
             ),
-            (_, 1, 0) => format!(
-                "the one instance of `{service}`{which} is not known to be healthy: {list} shows it"
+            _ if query.strict && healthy == 0 && offered > 0 => (
+                format!("no instance of `{service}`{which} is known to be healthy"),
+                format!("without --strict, {offered} of {matching} would be offered"),
             ),
-            (_, _, 0) => format!(
-                "none of the {matching} instances of `{service}`{which} is known to be healthy: {list} lists them"
+            (_, 1, 0) => (
+                format!("the one instance of `{service}`{which} is not known to be healthy"),
+                format!("{list} shows it"),
             ),
-            _ => format!(
-                "no instance of `{service}`{which} may be called now: `hobnob explain` with the id of one says why"
+            (_, _, 0) => (
+                format!(
+                    "none of the {matching} instances of `{service}`{which} is known to be healthy"
+                ),
+                format!("{list} lists them"),
+            ),
+            _ => (
+                format!("no instance of `{service}`{which} may be called now"),
+                "`hobnob explain` with the id of one says why".to_owned(),
             ),
         }
     }
@@ -172,11 +191,11 @@ pub(super) async fn services(client: &mut Client, args: ServicesArgs) -> anyhow:
             let known = advice::services(client).await.unwrap_or_default();
             let known: Vec<String> = known.into_iter().map(|(namespace, _)| namespace).collect();
             let meant = advice::nearest_of(&namespace, &known);
-            let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)"));
-            output::say(&format!(
-                "no service in namespace `{namespace}`{}: `hobnob services` lists those of all namespaces",
-                meant.unwrap_or_default()
-            ));
+            let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+            output::say_error(
+                &format!("no service in namespace `{namespace}`"),
+                &format!("{meant}`hobnob services` lists those of all namespaces"),
+            );
             return Ok(Exit::NothingMatched);
         }
         _ if args.json => {}
@@ -211,15 +230,17 @@ async fn local(client: &mut Client, args: ServicesArgs) -> anyhow::Result<Exit> 
     }
     if all.registrations.is_empty() {
         let member = &all.member;
-        output::say(&match &args.namespace {
-            Some(namespace) => {
-                format!("nothing is registered with `{member}` in namespace `{namespace}`")
-            }
-            None => format!(
+        let Some(namespace) = &args.namespace else {
+            output::say(&format!(
                 "nothing is registered with `{member}`: `hobnob services` lists what others have"
-            ),
-        });
-        return Ok(if args.namespace.is_some() { Exit::NothingMatched } else { Exit::Done });
+            ));
+            return Ok(Exit::Done);
+        };
+        output::say_error(
+            &format!("nothing is registered with `{member}` in namespace `{namespace}`"),
+            "`hobnob services --local` lists what is registered in all namespaces",
+        );
+        return Ok(Exit::NothingMatched);
     }
     Ok(Exit::Done)
 }
@@ -267,14 +288,14 @@ mod tests {
         };
         let told = |query: &Query, instances, matching, healthy| {
             let meant = Some("`web`".to_owned());
-            Nothing { instances, matching, offered: healthy, healthy, meant }.describe(query)
+            Nothing { instances, matching, offered: healthy, healthy, meant }.told(query)
         };
-        assert!(told(&query, 0, 0, 0).contains("(did you mean `web`?): `hobnob services`"));
+        assert!(told(&query, 0, 0, 0).contains("help: did you mean `web`? `hobnob services`"));
         assert!(told(&query, 1, 1, 0).contains("--all"));
         assert!(told(&query, 2, 2, 0).contains("none of the 2 instances"));
         assert!(told(&query, 2, 2, 1).contains("hobnob explain"));
         let lost = Nothing { instances: 3, matching: 3, offered: 2, healthy: 0, meant: None };
-        let refused = lost.describe(&Query { strict: true, ..query.clone() });
+        let refused = lost.told(&Query { strict: true, ..query.clone() });
         assert!(refused.contains("without --strict, 2 of 3 would be offered"), "{refused}");
         query.selector = Some("tier=gold".to_owned());
         query.datacenter = Datacenters::one("dc9");

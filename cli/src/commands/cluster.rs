@@ -36,10 +36,11 @@ pub(super) async fn members(client: &mut Client, args: &MembersArgs) -> anyhow::
     if members.members.is_empty() {
         let known = advice::datacenters(client).await.unwrap_or_default();
         let meant = asked.names().find_map(|name| advice::nearest_of(name, &known));
-        let meant = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-        output::say(&format!(
-            "no member of --dc {asked}{meant}: `hobnob datacenters` lists the datacenters"
-        ));
+        let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+        output::say_error(
+            &format!("no member of --dc {asked}"),
+            &format!("{meant}`hobnob datacenters` lists the datacenters"),
+        );
         return Ok(Exit::NothingMatched);
     }
     if !args.json {
@@ -206,7 +207,10 @@ pub(super) async fn prune(client: &mut Client, args: PruneArgs) -> anyhow::Resul
         ));
     }
     if pruned.members.is_empty() && pruned.kept == 0 {
-        output::say("nothing was dropped: no such member has been down or gone for long enough");
+        output::say_error(
+            "nothing was dropped: no such member has been down or gone for long enough",
+            "`hobnob members --all` says for how long; --older-than takes shorter times",
+        );
     }
     Ok(if pruned.members.is_empty() { Exit::NothingMatched } else { Exit::Done })
 }

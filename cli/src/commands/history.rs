@@ -21,7 +21,8 @@ pub(super) async fn history(client: &mut Client, args: &HistoryArgs) -> anyhow::
         out.line(&output::history(&history.events, out.style()))?;
     }
     if history.events.is_empty() {
-        output::say(&nothing(&history, args.subject.as_deref()));
+        let (error, help) = nothing(&history, args.subject.as_deref());
+        output::say_error(&error, &help);
         return Ok(Exit::NothingMatched);
     }
     if history.more && !args.json {
@@ -30,15 +31,21 @@ pub(super) async fn history(client: &mut Client, args: &HistoryArgs) -> anyhow::
     Ok(Exit::Done)
 }
 
-fn nothing(history: &History, subject: Option<&str>) -> String {
+fn nothing(history: &History, subject: Option<&str>) -> (String, String) {
     let member = &history.member;
     match (subject, &history.did_you_mean) {
-        (Some(subject), Some(meant)) => {
-            format!("`{member}` has no event of `{subject}`: did you mean `{meant}`?")
-        }
-        (Some(subject), None) => format!(
-            "`{member}` has no such event of `{subject}`. The agent that a service is registered with has them: `hobnob resolve` names it as MEMBER"
+        (Some(subject), Some(meant)) => (
+            format!("`{member}` has no event of `{subject}`"),
+            format!("did you mean `{meant}`?"),
         ),
-        (None, _) => format!("`{member}` has no event of that time"),
+        (Some(subject), None) => (
+            format!("`{member}` has no such event of `{subject}`"),
+            "the agent that a service is registered with has them: `hobnob resolve` names it as MEMBER"
+                .to_owned(),
+        ),
+        (None, _) => (
+            format!("`{member}` has no event of that time"),
+            "ask for a longer time with --since".to_owned(),
+        ),
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(client: &mut Client, args: &PickArgs) -> anyhow::Result<
     }
     if left == args.count {
         let query = asked(&query);
-        output::say(&Nothing::of(client, &query).await?.describe(&query));
+        Nothing::of(client, &query).await?.say(&query);
         return Ok(Exit::NothingMatched);
     }
     if args.summary {
@@ -100,8 +100,9 @@ pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Re
     match known {
         all if all == sent => Ok(Exit::Done),
         0 => {
-            output::say(
+            output::say_error(
                 "no such token: it was reported before, or its pick is more than a minute old",
+                "",
             );
             Ok(Exit::NothingMatched)
         }

@@ -1,8 +1,9 @@
 //! `hobnob register` and `hobnob deregister`.
 
+use hobnob_api::DEFAULT_NAMESPACE;
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
-use hobnob_api::{Acknowledged, RegisterOutcome, Registration, Request, Response};
+use hobnob_api::{Acknowledged, Dropped, RegisterOutcome, Registration, Request, Response};
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow:
     let registration = Registration::from(args);
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration.into())).await? {
-        Response::Registered { outcome, ack, node, also_at, .. } => {
+        Response::Registered { outcome, ack, node, also_at, dropped, not_offered, .. } => {
             let with = node.as_ref().map(|node| format!(" with the agent {}", printable(node)));
             let with = with.unwrap_or_default();
             let done = match outcome {
@@ -34,9 +35,18 @@ pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow:
                 member: node.as_deref(),
                 ack: ack.as_ref(),
                 also_at: &also_at,
+                dropped: dropped.as_ref(),
+                not_offered: not_offered.as_deref(),
                 ..Told::default()
             };
             let exit = tell(&done, &told, json, Exit::Failed);
+            if let Some(dropped) = &dropped {
+                output::say(&loss(&id, dropped));
+            }
+            if let Some(reason) = &not_offered {
+                let reason = printable(reason);
+                output::say(&format!("warning: `{id}` is registered, and not offered: {reason}"));
+            }
             warn_of_others(&id, &also_at);
             exit
         }
@@ -102,6 +112,10 @@ pub(super) struct Told<'a> {
     pub(super) ack: Option<&'a Acknowledged>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) also_at: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dropped: Option<&'a Dropped>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) not_offered: Option<&'a str>,
 }
 
 /// Tells what was done here, and which other agents have applied it. The command ends with `short` if they are too few.
@@ -118,8 +132,31 @@ pub(super) fn tell(done: &str, told: &Told<'_>, json: bool, short: Exit) -> anyh
     if ack.complete {
         return Ok(Exit::Done);
     }
-    output::say(&shortage(ack));
+    let (error, help) = shortage(ack);
+    output::say_error(&error, help);
     Ok(short)
+}
+
+/// The warning about what an instance lost that was replaced.
+fn loss(id: &str, Dropped { service, namespace, checks }: &Dropped) -> String {
+    let checks: Vec<_> = checks.iter().map(|name| format!("`{}`", printable(name))).collect();
+    let checks = match checks.len() {
+        0 => None,
+        1 => Some(format!("its check {} is gone", checks.join(", "))),
+        _ => Some(format!("its checks {} are gone", checks.join(", "))),
+    };
+    let Some(service) = service else {
+        return format!("warning: {}", checks.unwrap_or_default());
+    };
+    let of = match namespace == DEFAULT_NAMESPACE {
+        true => printable(service).into_owned(),
+        false => format!("{} in the namespace {}", printable(service), printable(namespace)),
+    };
+    let checks = checks.map(|checks| format!(", and {checks}")).unwrap_or_default();
+    format!(
+        "warning: `{id}` was an instance of the service `{of}`, which has it no more{checks}: an id is unique on its agent, so choose \
+         another with --id to keep both"
+    )
 }
 
 /// Warns of agents elsewhere that have the instance, too.
@@ -133,12 +170,13 @@ fn warn_of_others(id: &str, also_at: &[String]) {
     }
 }
 
-fn shortage(ack: &Acknowledged) -> String {
+fn shortage(ack: &Acknowledged) -> (String, &'static str) {
     let Acknowledged { confirmed, wanted, missing, .. } = ack;
     if *wanted == 0 {
-        return "no other living agent of those that were asked for is there to apply it: the change is made, and others get it as soon \
-                as they can; `hobnob members` lists the agents and their datacenters"
-            .to_owned();
+        return (
+            "no other living agent of those that were asked for is there to apply it".to_owned(),
+            "the change stands, and others get it as soon as they can; `hobnob members` lists the agents and their datacenters",
+        );
     }
     let mut names: Vec<_> =
         missing.iter().take(MAX_NAMED).map(|name| printable(name).into_owned()).collect();
@@ -149,8 +187,9 @@ fn shortage(ack: &Acknowledged) -> String {
         true => "no more agents are alive".to_owned(),
         false => format!("missing: {}", names.join(", ")),
     };
-    format!(
-        "{confirmed} of {wanted} agents have applied it in time: {who}. The change stands, and they get it as soon as they can"
+    (
+        format!("{confirmed} of {wanted} agents have applied it in time: {who}"),
+        "the change stands, and they get it as soon as they can",
     )
 }
 
@@ -164,15 +203,30 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_names_who_is_missing() {
-        let told = shortage(&ack(1, 3, &["a2", "a\u{7}3"]));
-        assert!(
-            told.starts_with("1 of 3 agents have applied it in time: missing: a2, a\\u{7}3."),
-            "{told}"
+    fn what_a_replaced_instance_lost_is_told() {
+        let told = |service: Option<&str>, checks: &[&str]| {
+            let service = service.map(str::to_owned);
+            let checks = checks.iter().map(|name| (*name).to_owned()).collect();
+            loss("x", &Dropped { service, namespace: DEFAULT_NAMESPACE.to_owned(), checks })
+        };
+        assert_eq!(told(None, &["http"]), "warning: its check `http` is gone");
+        assert_eq!(
+            told(Some("web"), &["http", "lease"]),
+            "warning: `x` was an instance of the service `web`, which has it no more, and its checks `http`, `lease` are gone: an \
+             id is unique on its agent, so choose another with --id to keep both"
         );
-        assert!(shortage(&ack(1, 3, &[])).contains("no more agents are alive"));
-        assert!(shortage(&ack(0, 0, &[])).contains("no other living agent"));
+    }
+
+    #[test]
+    fn a_shortage_names_who_is_missing() {
+        let told = |ack: Acknowledged| shortage(&ack).0;
+        assert_eq!(
+            told(ack(1, 3, &["a2", "a\u{7}3"])),
+            "1 of 3 agents have applied it in time: missing: a2, a\\u{7}3"
+        );
+        assert!(told(ack(1, 3, &[])).contains("no more agents are alive"));
+        assert!(told(ack(0, 0, &[])).contains("no other living agent"));
         let many: Vec<&str> = vec!["a"; 13];
-        assert!(shortage(&ack(0, 13, &many)).contains("a, and 3 more."));
+        assert!(told(ack(0, 13, &many)).ends_with("a, and 3 more"));
     }
 }

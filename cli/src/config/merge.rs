@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use hobnob_agent::{ConfigFile, KnownKey, Problem};
@@ -73,6 +74,17 @@ pub(crate) fn merge(command: &Command, line: &[OsString]) -> Result<Merged, Brok
     };
     let options = options(command);
     let no_config: bool = agent.get_one("no_config").copied().unwrap_or_default();
+    let is_flag = |id| agent.value_source(id) == Some(ValueSource::CommandLine);
+    if no_config
+        && is_flag("no_config")
+        && let Some(id) = ["config", "config_dir"].into_iter().find(|id| is_flag(id))
+    {
+        let message = format!(
+            "--no-config and --{} contradict each other: leave out one of them\n",
+            id.replace('_', "-")
+        );
+        return Err(command.clone().error(ErrorKind::ArgumentConflict, message).into());
+    }
     let file = agent.get_one::<PathBuf>("config").cloned().or_else(default_file);
     let file = file.filter(|_| !no_config);
     let file = file.map(|path| read(&path, &options)).transpose().map_err(Broken::File)?;

@@ -164,8 +164,18 @@ fn the_example_shows_the_defaults() {
 fn no_file_is_read_when_none_is_wanted() {
     let (_folder, path) = file("bnd = 1\n");
     assert!(merged(&path, &[]).is_err());
-    let settings = merged(&path, &["--no-config"]).unwrap().settings;
-    assert_eq!(settings.file, None);
+    let line = ["hobnob", "agent", "--no-config"].map(OsString::from);
+    assert_eq!(merge(&Cli::command(), &line).unwrap().settings.file, None);
+}
+
+#[test]
+fn no_configuration_and_a_place_of_one_contradict_each_other() {
+    for place in ["--config", "--config-dir"] {
+        let line = ["hobnob", "agent", "--no-config", place, "/x"].map(OsString::from);
+        let Err(Broken::Usage(error)) = merge(&Cli::command(), &line) else { panic!("{place}") };
+        assert!(error.to_string().contains(place), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
 }
 
 #[test]

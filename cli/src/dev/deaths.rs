@@ -67,11 +67,16 @@ impl Deaths {
 
     /// An agent died, and notices nothing more. Returns texts about deaths that all others have noticed.
     pub(super) fn lose_witness(&mut self, agent: &str) -> Vec<String> {
-        for death in &mut self.unnoticed {
-            death.waiting.remove(agent);
-        }
         for offers in self.offers.values_mut() {
             offers.remove(agent);
+        }
+        self.excuse_witness(agent)
+    }
+
+    /// An agent cannot notice the deaths so far, and lives on. Returns texts about deaths that all others have noticed.
+    pub(super) fn excuse_witness(&mut self, agent: &str) -> Vec<String> {
+        for death in &mut self.unnoticed {
+            death.waiting.remove(agent);
         }
         self.take_noticed()
     }

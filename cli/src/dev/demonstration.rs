@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::avoidance::Avoidance;
-use super::cluster::{BACK_AFTER, Cluster, End, Event, Part};
+use super::cluster::{BACK_AFTER, Cluster, CutChange, End, Event, Part};
 use super::deaths::Deaths;
 use super::display::Order;
 use super::link::Link;
@@ -21,6 +21,8 @@ pub(super) struct Demonstration<'c, 'a> {
     avoidance: Avoidance,
     load: Load,
     link: Link,
+    /// The time at which a cut was healed, until all agents see everything again.
+    healed: Option<Instant>,
 }
 
 /// A change of the cluster, or of what an agent offers.
@@ -37,7 +39,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         let (observer, watches) = (Observer::start(cluster), Watches::start(cluster));
         let (deaths, avoidance) = (Deaths::default(), Avoidance::default());
         let (load, link) = (Load::start(cluster), Link::default());
-        Self { cluster, observer, watches, deaths, avoidance, load, link }
+        Self { cluster, observer, watches, deaths, avoidance, load, link, healed: None }
     }
 
     /// The agents and the servers now.
@@ -50,10 +52,19 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         self.load.recent()
     }
 
-    /// Tells of deaths after which picks have ended to go to what was lost.
-    pub(super) fn look(&mut self, notices: &mut Notices) {
+    /// Tells of deaths after which picks have ended to go to what was lost, and of the end of a cut that all agents have noticed.
+    pub(super) fn look(&mut self, snapshot: &Snapshot, notices: &mut Notices) {
         let Self { avoidance, load, .. } = self;
         notices.extend(load.read(|tally| avoidance.done(tally, Instant::now())));
+        self.cluster.renew_cut();
+        if snapshot.is_complete()
+            && let Some(healed) = self.healed.take()
+        {
+            let after = healed.elapsed().as_secs_f64();
+            notices.extend([format!(
+                "all agents see each other and all instances again {after:.1} s later"
+            )]);
+        }
     }
 
     /// The next change. Cancelling the wait loses none.
@@ -98,6 +109,7 @@ impl<'c, 'a> Demonstration<'c, 'a> {
             Order::Restart(part) => self.restart(part, notices),
             Order::StopOrStart(part) => self.stop_or_start(part, notices),
             Order::ToggleLink => self.toggle_link(notices),
+            Order::CutOrHeal(name) => self.cut_or_heal(name, notices),
         }
     }
 
@@ -162,8 +174,46 @@ impl<'c, 'a> Demonstration<'c, 'a> {
         notices.extend(self.link.toggle(self.cluster.agents()));
     }
 
+    /// Cuts an agent off from the others, or brings it back to them.
+    fn cut_or_heal(&mut self, name: &str, notices: &mut Notices) {
+        let (part, began) = (Part::Agent(name.to_owned()), Instant::now());
+        let change = match self.cluster.cut_or_heal(name) {
+            Ok(change) => change,
+            Err(error) => {
+                let error = exit::describe(&error);
+                return notices.extend([format!("{part} cannot be cut off: {error}")]);
+            }
+        };
+        self.healed = (change == CutChange::Healed).then_some(began);
+        match change {
+            CutChange::Alone => notices.extend([format!("{part} has no other to be cut off from")]),
+            CutChange::Healed => {
+                notices.extend(self.deaths.note_return(&part));
+                notices.extend(["the cut is healed: all agents reach each other".to_owned()]);
+            }
+            CutChange::Sides([own, beyond]) => {
+                let [own_names, beyond_names] = [&own, &beyond].map(|names| names.join(", "));
+                notices.extend([format!(
+                    "the network is cut: {own_names} | {beyond_names}; no packet passes, and each side goes on with what it \
+                     knew last; x heals it"
+                )]);
+                notices.extend(self.deaths.excuse_witness(name));
+                if self.cluster.is_cut_off(name) {
+                    let witnesses = beyond.into_iter().filter(|other| {
+                        self.cluster.running_agents().any(|running| running == other)
+                    });
+                    let told = self.deaths.note_death(&part, "cut off", began, witnesses);
+                    notices.extend(told);
+                } else {
+                    notices.extend(self.deaths.note_return(&part));
+                }
+            }
+        }
+    }
+
     /// Waits no longer for a process to notice the deaths of others.
     fn lose(&mut self, part: &Part, notices: &mut Notices) {
+        self.healed = None;
         if let Part::Agent(name) = part {
             notices.extend(self.deaths.lose_witness(name));
         }

@@ -82,7 +82,7 @@ async fn start_and_show(
     let last = 'shown: loop {
         let snapshot = demonstration.snapshot();
         status.observe(&snapshot);
-        demonstration.look(&mut status.notices);
+        demonstration.look(&snapshot, &mut status.notices);
         if let Err(error) = display.show(&snapshot, &status, &demonstration.picks(), &mut board) {
             if display.is_gone() {
                 return Ok(Exit::Done);

@@ -17,6 +17,8 @@ pub(super) fn look(findings: &mut Findings, said: &Said) {
         "agent",
         format!("{} answers: version {}, pid {}, up {up}", info.name, info.version, info.pid),
     );
+    upkeep(findings, said);
+    files(findings, said);
     members(findings, said);
     names(findings, said);
     seal(findings, said);
@@ -31,6 +33,39 @@ pub(super) fn look(findings: &mut Findings, said: &Said) {
                 "the gossip port of {tcp} is not free for TCP: others notice an exit seconds later"
             ),
             "free that port for TCP, or choose another with --bind",
+        );
+    }
+}
+
+/// Whether operators have taken it, or some of its instances, out of service.
+fn upkeep(findings: &mut Findings, said: &Said) {
+    if let Some(maintenance) = &said.info.maintenance {
+        findings.warn(
+            "maintenance",
+            output::agent_maintenance(&said.info.name, maintenance),
+            "`hobnob maintenance off` ends it",
+        );
+    }
+    let out: Vec<&str> = said.info.out_of_service.iter().map(String::as_str).collect();
+    if !out.is_empty() {
+        findings.warn(
+            "maintenance",
+            format!("in maintenance or drained, and not offered: {}", named(&out)),
+            "`hobnob services --local` says why; `hobnob maintenance off ID` or `hobnob drain ID --stop` ends it",
+        );
+    }
+}
+
+/// Whether its files were in order when it read them last.
+fn files(findings: &mut Findings, said: &Said) {
+    let problems: Vec<&str> = said.info.file_problems.iter().map(String::as_str).collect();
+    if let Some(first) = problems.first() {
+        let more = problems.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {more} more problems") };
+        findings.fail(
+            "config",
+            format!("{first}{more}: what the files define is as it was before"),
+            "`hobnob validate` lists the problems; `hobnob reload` reads the files again",
         );
     }
 }

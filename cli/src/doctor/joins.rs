@@ -9,6 +9,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::Said;
+use super::agent::named;
 use super::finding::Findings;
 
 /// The longest wait for all names of the list.
@@ -46,9 +47,16 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
     }
     let own = said.info.gossip_address.parse::<SocketAddr>().ok();
     let found = futures_util::future::join_all(listed.iter().map(|one| lead(one))).await;
-    let late = found.iter().filter(|found| found.is_none()).count();
-    let found: Vec<Vec<SocketAddr>> = found.into_iter().flatten().collect();
-    let names = found.iter().filter(|found| !own.is_some_and(|own| found.contains(&own)));
+    let mut unresolved = Vec::new();
+    let (mut late, mut leads) = (0, Vec::new());
+    for (one, lead) in listed.iter().zip(found) {
+        match lead {
+            Lead::To(addresses) => leads.push(addresses),
+            Lead::Late => late += 1,
+            Lead::Nowhere(reason) => unresolved.push(format!("{one} ({reason})")),
+        }
+    }
+    let names = leads.iter().filter(|found| !own.is_some_and(|own| found.contains(&own)));
     let names: Vec<_> = names.collect();
     let living = names.iter().filter(|found| found.iter().any(|one| others.contains(one))).count();
     if late > 0 {
@@ -58,6 +66,20 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
             "look at the name servers of this host: the agent needs them at each start",
         );
     }
+    if !unresolved.is_empty() {
+        let unresolved: Vec<&str> = unresolved.iter().map(String::as_str).collect();
+        findings.warn(
+            "join",
+            format!(
+                "{} of {} listed names do not resolve: {}",
+                unresolved.len(),
+                listed.len(),
+                named(&unresolved)
+            ),
+            "correct --join, or the name servers of this host: the agent needs them at each start",
+        );
+    }
+    let late = late + unresolved.len();
     let told =
         format!("{living} of {} listed addresses lead to other living members", listed.len());
     match (names.len() + late, living) {
@@ -73,12 +95,27 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
     }
 }
 
-/// The addresses that one of the list leads to; `None` if its name is not looked up in time.
-async fn lead(listed: &str) -> Option<Vec<SocketAddr>> {
-    let Ok(address) = listed.parse::<GossipAddress>() else { return Some(Vec::new()) };
+/// Where one of the list leads.
+enum Lead {
+    /// To these addresses.
+    To(Vec<SocketAddr>),
+    /// Its name is not looked up in time.
+    Late,
+    /// Its name does not resolve, for this reason.
+    Nowhere(String),
+}
+
+async fn lead(listed: &str) -> Lead {
+    let address = match listed.parse::<GossipAddress>() {
+        Ok(address) => address,
+        Err(error) => return Lead::Nowhere(error.to_string()),
+    };
     if let Some(address) = address.socket_addr() {
-        return Some(vec![address]);
+        return Lead::To(vec![address]);
     }
-    let found = timeout(LOOKUP_WITHIN, lookup_host(address.to_string())).await.ok()?;
-    Some(found.map(Iterator::collect).unwrap_or_default())
+    match timeout(LOOKUP_WITHIN, lookup_host(address.to_string())).await {
+        Ok(Ok(found)) => Lead::To(found.collect()),
+        Ok(Err(error)) => Lead::Nowhere(error.to_string()),
+        Err(_) => Lead::Late,
+    }
 }

@@ -54,8 +54,10 @@ pub(crate) async fn run(args: &DoctorArgs, socket: PathBuf) -> anyhow::Result<Ex
         ask_for_echoes(&socket, args.members),
         clock::is_synchronized(),
     );
+    let mut query_socket = None;
     match said {
         Ok(said) => {
+            query_socket = said.setting("query_socket").map(PathBuf::from);
             findings.agent = Some(said.info.name.clone());
             agent::look(&mut findings, &said);
             network::look(&mut findings, &said, echoes.as_ref());
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: &DoctorArgs, socket: PathBuf) -> anyhow::Result<Ex
             clock::look(&mut findings, None, synchronized);
         }
     }
-    socket::look(&mut findings, &socket);
+    socket::look(&mut findings, &socket, query_socket.as_deref());
     let mut out = Output::new();
     if args.json {
         out.json(&findings.report())?;

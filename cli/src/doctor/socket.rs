@@ -9,8 +9,8 @@ use super::finding::Findings;
 /// The bits of a mode that let users other than the owner and the group write.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// Looks at the socket. One that is not there is the business of another finding.
-pub(super) fn look(findings: &mut Findings, socket: &Path) {
+/// Looks at the socket. One that is not there is the business of another finding. The query socket of the agent may be open to all.
+pub(super) fn look(findings: &mut Findings, socket: &Path, query_socket: Option<&Path>) {
     let Ok(metadata) = fs::metadata(socket) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = socket.display();
@@ -21,7 +21,10 @@ pub(super) fn look(findings: &mut Findings, socket: &Path) {
     );
     let folder = socket.parent().and_then(|folder| fs::metadata(folder).ok());
     let is_closed = folder.is_some_and(|folder| folder.permissions().mode() & 0o001 == 0);
-    if mode & OTHERS_WRITE != 0 && !is_closed {
+    let is_query_socket = query_socket.is_some_and(|query| is_same(query, socket));
+    if is_query_socket {
+        findings.ok("socket", format!("{told}: it is the query socket, which changes nothing"));
+    } else if mode & OTHERS_WRITE != 0 && !is_closed {
         findings.warn(
             "socket",
             format!("{told}: every user of this host may change registrations"),
@@ -30,4 +33,9 @@ pub(super) fn look(findings: &mut Findings, socket: &Path) {
     } else {
         findings.ok("socket", told);
     }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    one == other || place(one).is_some_and(|found| place(other) == Some(found))
 }

@@ -98,6 +98,16 @@ fn what_the_agent_says_of_itself_is_judged() {
     silent["link_silent_ms"] = 9_000.into();
     assert_eq!(judged("links", as_it_is, json!([silent])), Status::Fail);
     assert_eq!(judged("seal", as_it_is, two()), Status::Warn, "not on loopback");
+    let maintained: fn(&mut Value) = |info| {
+        info["maintenance"] = json!({"reason": "disk", "since": "2026-01-01T00:00:00Z"});
+    };
+    assert_eq!(judged("maintenance", maintained, two()), Status::Warn);
+    let out: fn(&mut Value) = |info| info["out_of_service"] = json!(["web-1"]);
+    assert_eq!(judged("maintenance", out, two()), Status::Warn);
+    let broken: fn(&mut Value) = |info| {
+        info["file_problems"] = json!(["services.d/web.toml:2: there is no key `prot`"]);
+    };
+    assert_eq!(judged("config", broken, two()), Status::Fail);
     let refused: fn(&mut Value) = |info| {
         info["sealed"] = json!({
             "key": "K", "token": "T", "generation": null, "revoked": false, "refusal": "expired",
@@ -169,6 +179,42 @@ async fn a_join_list_is_judged_by_where_it_leads() {
         joins::look(&mut findings, &said(|_| {}, members.clone(), &[("join", list)])).await;
         assert_eq!(status(&findings, "join"), expected, "{list}");
     }
+}
+
+#[tokio::test]
+async fn a_name_of_the_join_list_that_does_not_resolve_is_told() {
+    let members = json!([member(1, "alive"), member(2, "alive"), member(3, "alive")]);
+    let mut findings = Findings::default();
+    let list = "10.0.0.2:7946,10.0.0.3:7946,no-such-host.invalid:7946";
+    joins::look(&mut findings, &said(|_| {}, members, &[("join", list)])).await;
+    let of = findings.of("join");
+    assert_eq!(of.len(), 2, "{of:?}");
+    assert_eq!(of[0].status, Status::Warn);
+    let found = &of[0].found;
+    // Where no name server answers at all, this takes its time.
+    let is_named =
+        found.starts_with("1 of 3 listed names do not resolve: no-such-host.invalid:7946 (");
+    assert!(is_named || found.starts_with("1 of 3 listed names did not resolve within"), "{found}");
+    assert_eq!(of[1].found, "2 of 3 listed addresses lead to other living members");
+}
+
+#[test]
+fn a_query_socket_may_be_open_to_all_and_the_full_one_may_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sock");
+    std::fs::write(&path, "").unwrap();
+    for (place, mode) in [(folder.path(), 0o755), (&*path, 0o666)] {
+        std::fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap();
+    }
+    let judged = |query_socket: Option<&Path>| {
+        let mut findings = Findings::default();
+        socket::look(&mut findings, &path, query_socket);
+        status(&findings, "socket")
+    };
+    assert_eq!(judged(None), Status::Warn);
+    assert_eq!(judged(Some(Path::new("/else.sock"))), Status::Warn);
+    assert_eq!(judged(Some(&path)), Status::Ok);
 }
 
 #[test]

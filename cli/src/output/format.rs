@@ -21,8 +21,8 @@ pub(crate) fn endpoint(address: &str, port: u16) -> String {
 pub(crate) fn age(ms: u64) -> String {
     let coarse = match ms {
         0..1_000 => Duration::from_millis(ms),
-        1_000..3_600_000 => Duration::from_secs(ms / 1_000),
-        _ => Duration::from_secs(ms / 60_000 * 60),
+        1_000..3_600_000 => Duration::from_secs((ms + 500) / 1_000),
+        _ => Duration::from_secs((ms + 30_000) / 60_000 * 60),
     };
     let text = humantime::format_duration(coarse).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -106,9 +106,11 @@ mod tests {
         for (ms, text) in [
             (0, "0s"),
             (120, "120ms"),
-            (3_900, "3s"),
+            (3_400, "3s"),
+            (3_900, "4s"),
             (61_000, "1m 1s"),
-            (7_530_000, "2h 5m"),
+            (7_529_000, "2h 5m"),
+            (7_530_000, "2h 6m"),
             (90_000_000, "1day 1h"),
         ] {
             assert_eq!(age(ms), text);

@@ -1,7 +1,7 @@
 //! The table of `hobnob info`.
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Info, Sealed};
+use hobnob_api::{Duplicate, Info, Maintenance, Sealed};
 
 use super::age;
 use super::table::{Column, Style, cell, or_dash, render};
@@ -24,6 +24,8 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("sync", address(&info.sync_address, info.sync_bound.as_deref())),
         ("pid", info.pid.to_string()),
         ("uptime", age(info.uptime_ms)),
+        ("maintenance", maintenance(info)),
+        ("config", config(&info.file_problems)),
         ("isolated", if info.isolated { "yes" } else { "no" }.to_owned()),
         ("lost at once", mass_losses(info)),
         ("broken links", or_dash(&info.broken_links.join(", ")).to_owned()),
@@ -92,6 +94,33 @@ fn address(advertised: &str, bound: Option<&str>) -> String {
     match bound {
         Some(bound) => format!("{advertised}, bound to {bound}"),
         None => advertised.to_owned(),
+    }
+}
+
+/// What operators have taken out of service.
+fn maintenance(info: &Info) -> String {
+    let out = info.out_of_service.join(", ");
+    match (&info.maintenance, out.is_empty()) {
+        (Some(Maintenance { reason, since }), _) => {
+            let reason = if reason.is_empty() { "no reason given" } else { reason };
+            format!("YES, with all instances since {since}: {reason}")
+        }
+        (None, true) => "no".to_owned(),
+        (None, false) => format!("no, but for these instances, which are in it or drained: {out}"),
+    }
+}
+
+/// What was wrong with the files when they were read last.
+fn config(problems: &[String]) -> String {
+    match problems {
+        [] => "in order".to_owned(),
+        [first] => format!("BROKEN, and what they define is as it was before: {first}"),
+        [first, rest @ ..] => {
+            format!(
+                "BROKEN, and what they define is as it was before: {first}, and {} more problems",
+                rest.len()
+            )
+        }
     }
 }
 
@@ -172,6 +201,9 @@ pub(super) mod tests {
                 ("datagrams_refused".to_owned(), 0),
             ]),
             protocol: BTreeMap::from([("probe_period".to_owned(), "1s".to_owned())]),
+            maintenance: None,
+            out_of_service: Vec::new(),
+            file_problems: Vec::new(),
             sealed: None,
         }
     }
@@ -194,6 +226,19 @@ pub(super) mod tests {
         assert!(counted(4, 3).contains("below 1ms, the mean of 4 changes"));
         assert!(counted(4, 600).contains("150ms, the mean of 4 changes"));
         assert!(super::info(&info(), true, PLAIN).contains("datagrams_refused"));
+        let since = "2026-01-01T00:00:00Z".to_owned();
+        let maintenance = Some(Maintenance { reason: "disk".to_owned(), since });
+        let file_problems = ["web.toml:2: bad", "x.toml: bad"].map(str::to_owned).to_vec();
+        let troubled = Info { maintenance, file_problems, ..info() };
+        let text = super::info(&troubled, false, PLAIN);
+        assert!(
+            text.contains("YES, with all instances since 2026-01-01T00:00:00Z: disk"),
+            "{text}"
+        );
+        assert!(text.contains("before: web.toml:2: bad, and 1 more problems"), "{text}");
+        let out_of_service = vec!["web-1".to_owned()];
+        let text = super::info(&Info { out_of_service, ..info() }, false, PLAIN);
+        assert!(text.contains("in it or drained: web-1"), "{text}");
         let namesake =
             Namesake { node_id: NodeId(0xac), gossip_address: "10.0.0.2:7946".to_owned() };
         let shared = Info { name_conflicts: vec![namesake], ..info() };

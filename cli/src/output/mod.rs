@@ -79,6 +79,14 @@ pub(crate) fn say(text: &str) {
     logging::line_to_stderr(&printable(text));
 }
 
+/// Prints on stderr why a command fails or finds nothing, in the form of all errors: what is wrong, then what to do.
+pub(crate) fn say_error(error: &str, help: &str) {
+    say(&format!("error: {error}"));
+    if !help.is_empty() {
+        say(&format!("help: {help}"));
+    }
+}
+
 /// Prints a question on stderr, for the answer to follow on the same line.
 pub(crate) fn ask(question: &str) -> io::Result<()> {
     let mut stderr = io::stderr().lock();

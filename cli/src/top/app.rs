@@ -53,7 +53,7 @@ impl Focus {
 
 /// The columns that members are sorted by.
 pub(super) const MEMBER_COLUMNS: [&str; 7] =
-    ["MEMBER", "STATUS", "DC", "ZONE", "ADDRESS", "LINK", "AGE"];
+    ["MEMBER", "STATUS", "DC", "ZONE", "ADDRESS", "LINK", "STATUS FOR"];
 /// The columns that services are sorted by.
 pub(super) const SERVICE_COLUMNS: [&str; 4] = ["SERVICE", "NAMESPACE", "HEALTHY", "TAGS"];
 

@@ -37,6 +37,9 @@ pub(crate) struct NoTerminal;
 
 /// Shows the agent behind `socket` until a key, a signal or the end of the terminal.
 pub(crate) async fn run(args: &TopArgs, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
+    if args.json {
+        return json(args, &socket, within).await;
+    }
     if args.once {
         return once(args, &socket, within).await;
     }
@@ -70,6 +73,26 @@ pub(crate) async fn run(args: &TopArgs, socket: PathBuf, within: Duration) -> an
             return Ok(Exit::Done);
         }
     }
+}
+
+/// Prints what one look shows, with the rates between it and another, a second apart at most.
+async fn json(args: &TopArgs, socket: &std::path::Path, within: Duration) -> anyhow::Result<Exit> {
+    let mut app = App::new(Look { has_colours: false }, Instant::now()).for_one_frame();
+    app.update(Event::Read(Box::new(ask(socket, within, None).await?)));
+    tokio::time::sleep(args.interval.min(Duration::from_secs(1))).await;
+    app.update(Event::Read(Box::new(ask(socket, within, None).await?)));
+    let Some(reading) = &app.reading else { return Ok(Exit::Failed) };
+    let rates = rates::Rate::ALL.map(|rate| (rate.key(), app.rates.now(rate)));
+    let rates: std::collections::BTreeMap<_, _> = rates.into();
+    Output::new().json(&serde_json::json!({
+        "revision": reading.info.revision,
+        "isolated": reading.info.isolated,
+        "info": reading.info,
+        "members": reading.members,
+        "services": reading.services,
+        "rates": rates,
+    }))?;
+    Ok(Exit::Done)
 }
 
 /// Prints one frame. Two looks, a second apart at most, give its rates.

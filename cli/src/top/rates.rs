@@ -32,6 +32,17 @@ impl Rate {
         }
     }
 
+    /// Its name in JSON.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Picks => "picks_per_second",
+            Self::Changes => "changes_per_second",
+            Self::Calls => "calls_per_second",
+            Self::BytesIn => "received_bytes_per_second",
+            Self::BytesOut => "sent_bytes_per_second",
+        }
+    }
+
     /// The counter now. An older agent lacks some.
     fn counter(self, info: &Info) -> Option<u64> {
         let sum = |names: [&str; 2]| {

@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 use hobnob_api::{
-    Ackers, Acknowledged, ApiError, Basis, Changes, ErrorCode, Instance, InstanceStatus, Instances,
-    NodeId, Pick, Picked, RegisterOutcome, Request, Response, Services,
+    Ackers, Acknowledged, ApiError, Basis, Changes, Dropped, ErrorCode, Instance, InstanceStatus,
+    Instances, NodeId, Pick, Picked, RegisterOutcome, Request, Response, Services,
 };
 use serde_json::{Value, json};
 
@@ -173,6 +173,8 @@ fn register_asks_for_what_was_typed() {
         ack: None,
         node: None,
         also_at: Vec::new(),
+        dropped: None,
+        not_offered: None,
     }]]);
     let line =
         ["register", "web", "--id", "web-1", "--port", "8001", "--meta", "a=b", "--weight", "2"];
@@ -181,6 +183,39 @@ fn register_asks_for_what_was_typed() {
     let Request::Register(registration) = &requests[0] else { panic!("{requests:?}") };
     assert_eq!((registration.instance_id(), registration.weight), ("web-1", 2));
     assert_eq!(registration.meta["a"], "b");
+}
+
+#[test]
+fn register_tells_what_was_lost_and_that_the_instance_is_not_offered() {
+    let answer = || Response::Registered {
+        id: "x".to_owned(),
+        outcome: RegisterOutcome::Replaced,
+        ack: None,
+        node: None,
+        also_at: Vec::new(),
+        dropped: Some(Dropped {
+            service: Some("api".to_owned()),
+            namespace: "default".to_owned(),
+            checks: vec!["http".to_owned()],
+        }),
+        not_offered: Some("this agent is in maintenance: disk".to_owned()),
+    };
+    let line = ["register", "web", "--id", "x", "--port", "80"];
+    let (output, _) = ScriptedAgent::start(vec![vec![answer()]]).run(&line);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "replaced x\n"));
+    let told = stderr(&output);
+    assert!(
+        told.contains("warning: `x` was an instance of the service `api`, which has it no more, and its check `http` is gone: "),
+        "{told}"
+    );
+    let withheld =
+        "warning: `x` is registered, and not offered: this agent is in maintenance: disk\n";
+    assert!(told.ends_with(withheld), "{told}");
+    let agent = ScriptedAgent::start(vec![vec![answer()]]);
+    let (output, _) = agent.run(&[&line[..], &["--json"]].concat());
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(answer["dropped"]["service"], "api");
+    assert_eq!(answer["not_offered"], "this agent is in maintenance: disk");
 }
 
 #[test]
@@ -194,6 +229,8 @@ fn a_change_elsewhere_names_the_datacenter_and_then_the_agent() {
         ack: None,
         node: by,
         also_at: vec!["eu-5".to_owned()],
+        dropped: None,
+        not_offered: None,
     }]]);
     let line = ["register", "web", "--id", "web-1", "--port", "80", "--dc", "eu"];
     let (output, requests) = agent.run(&line);

@@ -73,7 +73,7 @@ fn history_prints_the_object_of_the_api() {
 fn history_of_nothing_exits_with_3_and_names_what_was_meant() {
     let (output, _) = ScriptedAgent::start(history(vec![], Some("web"))).run(&["history", "wbe"]);
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(3), ""));
-    assert_eq!(stderr(&output), "`a1` has no event of `wbe`: did you mean `web`?\n");
+    assert_eq!(stderr(&output), "error: `a1` has no event of `wbe`\nhelp: did you mean `web`?\n");
     let (output, _) = ScriptedAgent::start(history(vec![], None)).run(&["history", "--json"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(stdout(&output).contains("\"events\":[]"));

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use hobnob_api::Response;
 
 use crate::emulator::{RESTORED, end_of, run, run_within};
-use crate::support::{ScriptedAgent, hobnob};
+use crate::support::{ScriptedAgent, hobnob, stderr};
 
 fn dev(args: &[&str], folder: &Path) -> Command {
     let mut command = hobnob(&["dev"]);
@@ -117,6 +117,43 @@ fn keys_act_on_the_agent_and_the_server_that_are_selected() {
     for text in [&*noticed, &avoided, unoffered, "agent a3 is started again"] {
         assert!(kept.contains(text), "it keeps what it measured: {kept}");
     }
+    assert_eq!(end_of(child).code(), Some(0));
+    assert!(is_empty(folder.path()));
+}
+
+/// What a command prints that asks an agent of `hobnob dev`.
+fn ask(folder: &Path, agent: &str, args: &[&str]) -> serde_json::Value {
+    let mut folders = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let socket = folders.next().unwrap().join(format!("{agent}.sock"));
+    let output = hobnob(args).arg("--json").arg("--socket").arg(socket).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_key_cuts_an_agent_off_and_brings_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (child, mut emulator) = run(dev(&["--for", "3m"], folder.path()));
+    emulator.read_until(&["ready after"]);
+    emulator.press("x");
+    emulator.read_until(&["the network is cut: a3 | a1, a2"]);
+    let noticed = "agent a3 cut off: all 2 others know after ";
+    emulator.read_until(&[noticed]);
+    let web = ask(folder.path(), "a1", &["resolve", "web", "--all"]);
+    let lost = web["instances"].as_array().unwrap().iter().find(|one| one["instance"] == "web-3");
+    let lost = lost.unwrap();
+    assert_eq!((&lost["status"], &lost["offered"]), (&"unknown".into(), &false.into()), "{web}");
+    // The agent that is cut off finds the others lost, and answers on with what it knew last.
+    emulator.read_until(&["cut off  1 of 3"]);
+    let api = ask(folder.path(), "a3", &["resolve", "api"]);
+    let instances = api["instances"].as_array().unwrap();
+    assert_eq!(instances.len(), 2, "{api}");
+    assert!(instances.iter().all(|one| one["basis"] == "last_known"), "{api}");
+    emulator.press("x");
+    emulator.read_until(&["the cut is healed: all agents reach each other"]);
+    emulator.read_until(&["all agents see each other and all instances again "]);
+    emulator.press("q");
+    assert!(emulator.rest().contains(noticed));
     assert_eq!(end_of(child).code(), Some(0));
     assert!(is_empty(folder.path()));
 }

@@ -100,6 +100,9 @@ fn a_broken_file_changes_nothing_and_says_so() {
     assert_eq!(told, format!("error: {problem}\nnothing is changed\n"));
     assert_eq!((agent.instances("web"), agent.instances("new")), (healthy("web-1"), vec![]));
     eventually("the log has it", || agent.has_logged(&problem));
+    assert_eq!(agent.json(&["info"])["file_problems"], json!([problem]));
+    let doctor = String::from_utf8(agent.run(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains(&format!("  {problem}: what the files define")), "{doctor}");
     agent.signal(Signal::HUP);
     assert_eq!(agent.instances("web"), healthy("web-1"));
     assert!(agent.is_running(), "a hangup ends nothing");
@@ -107,7 +110,9 @@ fn a_broken_file_changes_nothing_and_says_so() {
     let agent = restarted(home, agent);
     assert_eq!((agent.instances("web"), agent.instances("new")), (healthy("web-1"), vec![]));
     write(home, "web.toml", WEB);
+    assert_eq!(agent.json(&["info"])["file_problems"].as_array().map(Vec::len), Some(1));
     agent.ok(&["reload"]);
+    assert_eq!(agent.json(&["info"])["file_problems"], json!(null), "all files are in order");
     assert_eq!(agent.instances("new"), healthy("new"));
 }
 

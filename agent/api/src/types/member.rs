@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeId, is_default};
+use super::{Maintenance, NodeId, is_default};
 
 /// The members of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,6 +165,15 @@ pub struct Info {
     pub counters: BTreeMap<String, u64>,
     /// The parameters of the protocol in use, by name; durations as in `500ms`.
     pub protocol: BTreeMap<String, String>,
+    /// The maintenance that all of it is in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub maintenance: Option<Maintenance>,
+    /// The ids of its instances that are in maintenance or drain themselves, 100 at most.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub out_of_service: Vec<String>,
+    /// What was wrong with its files when they were read last, 100 problems at most. What they define is as it was before that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub file_problems: Vec<String>,
     /// Its place in a sealed cluster; absent in a clear one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sealed: Option<Sealed>,

@@ -122,6 +122,20 @@ impl Registration {
     }
 }
 
+/// What a registration lost that was replaced: its service, or checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The service that it belonged to; absent when it belongs to that service still.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub service: Option<String>,
+    /// The namespace of that service.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
+    pub namespace: String,
+    /// The names of its checks that are gone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub checks: Vec<String>,
+}
+
 /// The effect of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acknowledged, Changes, DatacenterList, Echoes, Explained, ForceLeft, History, Info, Instance,
-    Instances, Isolation, Keys, LogLevel, MemberChanges, Members, Picked, Pruned, RegisterOutcome,
-    Registrations, Reloaded, RevokedNow, Rotated, Services, Settings, TrustedNow, is_default,
+    Acknowledged, Changes, DatacenterList, Dropped, Echoes, Explained, ForceLeft, History, Info,
+    Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members, Picked, Pruned,
+    RegisterOutcome, Registrations, Reloaded, RevokedNow, Rotated, Services, Settings, TrustedNow,
+    is_default,
 };
 use crate::ApiError;
 
@@ -30,6 +31,12 @@ pub enum Response<I = Instance> {
         /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
+        /// What the instance lost that had this id before, if it lost its service or checks.
+        #[serde(default, skip_serializing_if = "is_default")]
+        dropped: Option<Dropped>,
+        /// Why it is not offered although nothing is wrong with it: this agent is in maintenance, or it is itself, or it drains.
+        #[serde(default, skip_serializing_if = "is_default")]
+        not_offered: Option<String>,
     },
     /// The instance is registered no more.
     Deregistered {

@@ -94,7 +94,8 @@ impl Handler {
 
     /// This agent, with the counters of everything in it.
     async fn describe(&self) -> Result<Info, Stopping> {
-        let mut info = info(&self.info, &self.clock, &self.registry, &self.driver).await?;
+        let (registry, registrations) = (&self.registry, &self.registrations);
+        let mut info = info(&self.info, &self.clock, registry, registrations, &self.driver).await?;
         info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
         info.counters.extend(self.history.report());
         info.counters.extend(self.http.iter().flat_map(|http| http.report()));
@@ -139,12 +140,23 @@ impl Handler {
                         "registered elsewhere, as a client asked"
                     );
                     let node = Some(node);
-                    return Ok(Response::Registered { id, outcome, ack, node, also_at });
+                    let (dropped, not_offered) = (None, None);
+                    return Ok(Response::Registered {
+                        id,
+                        outcome,
+                        ack,
+                        node,
+                        also_at,
+                        dropped,
+                        not_offered,
+                    });
                 }
                 let (ack, scope) = (registration.ack.take(), registration.scope);
-                let outcome = self.registrations.register(*registration, caller).await?;
+                let (outcome, dropped) = self.registrations.register(*registration, caller).await?;
+                let not_offered = self.registrations.withheld(&id);
                 let ack = self.acknowledged(ack, scope).await?;
-                Response::Registered { id, outcome, ack, node: None, also_at: Vec::new() }
+                let (node, also_at) = (None, Vec::new());
+                Response::Registered { id, outcome, ack, node, also_at, dropped, not_offered }
             }
             Request::Deregister { id, ack, datacenter } => {
                 check("instance id", &id)?;
@@ -322,11 +334,12 @@ impl Handler {
             }
             Request::Info {} => Response::Info(Box::new(self.describe().await?)),
             Request::LogLevel { filter, for_ms } => {
-                let level = self.log.ask(filter.as_deref(), for_ms)?;
+                let told = || {
+                    tracing::info!(uid, pid, filter, for_ms, "a client sets the filter of the log");
+                };
+                let level = self.log.ask(filter.as_deref(), for_ms, &told)?;
                 if filter.is_some() {
-                    let filter = &level.filter;
-                    self.history.record(by(EventKind::LogLevelSet).to(filter));
-                    tracing::info!(uid, pid, filter, for_ms, "a client set the filter of the log");
+                    self.history.record(by(EventKind::LogLevelSet).to(&level.filter));
                 }
                 Response::LogLevel(level)
             }

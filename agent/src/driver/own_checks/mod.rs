@@ -266,6 +266,8 @@ impl Driver {
         self.keep_verdicts_later();
         let CheckReport { id, health, output, .. } = report;
         let id: &str = &id.instance;
+        // The first probe of a check may find what was taken for granted before it.
+        let is_news = is_news && was != *health;
         if is_news {
             self.record_check(id, &check, status_word(was), status_word(*health), output);
         }

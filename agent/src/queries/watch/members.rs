@@ -1,5 +1,6 @@
 //! A watch of the members.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use hobnob_api::{
@@ -9,7 +10,8 @@ use hobnob_api::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Event, MAX_PART_BYTES, Told, UNFINISHED, WATCH_BYTES, collect};
+use super::building_members::BuildingMembers;
+use super::{Event, MAX_PART_BYTES, Told, WATCH_BYTES, collect};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::queries::asked::check_datacenters;
 use crate::queries::members::NameConflicts;
@@ -20,14 +22,16 @@ const AROUND_MEMBER_BYTES: usize = 256;
 
 /// Follows the members. It sleeps until one of them changes.
 pub(crate) struct MembersWatch {
-    registry: Arc<Registry>,
-    datacenters: Datacenters,
+    pub(super) registry: Arc<Registry>,
+    pub(super) datacenters: Datacenters,
     woken: watch::Receiver<()>,
     /// The revision that the last event was taken from.
-    seen: Option<u64>,
+    pub(super) seen: Option<u64>,
     is_of_other_run: bool,
     _held: Held,
-    allowance: Arc<Budget>,
+    pub(super) allowance: Arc<Budget>,
+    /// The whole picture that is not finished.
+    pub(super) building: Option<BuildingMembers>,
     /// The event that is not told to its end.
     rest: Option<Rest>,
     looked_at: Option<Instant>,
@@ -46,7 +50,8 @@ struct Rest {
     held: Arc<Held>,
 }
 
-enum News {
+/// Something to be told.
+pub(super) enum News {
     Present(Member),
     News(MemberNews),
 }
@@ -85,6 +90,7 @@ impl MembersWatch {
             is_of_other_run,
             _held: held,
             allowance,
+            building: None,
             rest: None,
             looked_at: None,
             is_woken: false,
@@ -99,6 +105,13 @@ impl MembersWatch {
         loop {
             if let Some(rest) = self.rest.take() {
                 return Ok(self.tell_part(rest));
+            }
+            if let Some(building) = self.building.take() {
+                self.build(building)?;
+                if self.building.is_some() {
+                    tokio::task::yield_now().await;
+                }
+                continue;
             }
             if let Some(looked_at) = self.looked_at {
                 if !self.is_woken {
@@ -126,7 +139,8 @@ impl MembersWatch {
                     let asked = news.into_iter().filter_map(|news| self.as_asked(news));
                     let news: Vec<_> = asked.map(News::News).collect();
                     if is_first || !news.is_empty() {
-                        self.prepare(news, revision, seen, None)?;
+                        let held = self.allowance.hold(0)?;
+                        self.prepare(news, held, (revision, seen), None)?;
                     }
                     return Ok(());
                 }
@@ -137,21 +151,8 @@ impl MembersWatch {
         if matches!(reset, Some(Reset::TooOld | Reset::FellBehind)) {
             self.registry.count_watch_reset();
         }
-        let (members, revision) = self.registry.members();
-        self.seen = Some(revision);
-        let now = self.registry.now();
-        let asked =
-            members.values().filter(|known| self.datacenters.contains(&known.member.datacenter));
-        let conflicts = NameConflicts::among(members.values().map(|known| &known.member));
-        let show = |known: &Arc<KnownMember>| {
-            let mut member = known.shown(now);
-            conflicts.mark(&mut member);
-            member
-        };
-        let mut present: Vec<Member> = asked.map(show).collect();
-        present.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
-        let present = present.into_iter().map(News::Present).collect();
-        self.prepare(present, revision, UNFINISHED, Some(reset))
+        self.building = Some(self.begin_whole(reset)?);
+        Ok(())
     }
 
     /// The news as a watch of these datacenters tells it; `None` if it does not. A member that moved to another datacenter is
@@ -168,14 +169,15 @@ impl MembersWatch {
         Some(MemberNews::Changed(kind, before, None))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &mut self,
         news: Vec<News>,
-        revision: u64,
-        unfinished: u64,
+        mut held: Held,
+        (revision, unfinished): (u64, u64),
         whole: Option<Option<Reset>>,
     ) -> Result<(), Exhausted> {
-        let held = Arc::new(self.allowance.hold(news.iter().map(News::bytes).sum())?);
+        held.resize(news.iter().map(News::bytes).sum())?;
+        let held = Arc::new(held);
         let (starts_over, reset) = (whole.is_some(), whole.flatten());
         let news = news.into_iter();
         self.rest = Some(Rest { news, revision, unfinished, starts_over, reset, held });
@@ -186,8 +188,11 @@ impl MembersWatch {
     fn tell_part(&mut self, mut rest: Rest) -> Told {
         let now = self.registry.now();
         let isolated = self.registry.is_isolated();
-        let known = self.registry.members().0;
-        let conflicts = NameConflicts::among(known.values().map(|known| &known.member));
+        // The members of a whole picture are marked already.
+        let conflicts = LazyCell::new(|| {
+            let known = self.registry.members().0;
+            NameConflicts::among(known.values().map(|known| &known.member))
+        });
         let (mut members, mut changes, mut lost_together) = (Vec::new(), Vec::new(), Vec::new());
         let mut mass_losses = None;
         let mut bytes = 0;
@@ -362,5 +367,43 @@ mod tests {
             let told = changes(&mut watch).await;
             assert_eq!((told[0].1.as_str(), told[0].3), (name, conflicts));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_answer_is_made_in_slices_between_which_others_are_answered() {
+        const MEMBERS: u64 = 5_000;
+        let (registry, writer) = registry();
+        let name = |number: u64| format!("m{}", MEMBERS - number);
+        writer.reconcile_members((0..MEMBERS).map(|one| member(one, &name(one), "dc1")).collect());
+        let mut watch = watch(&registry, Datacenters::All);
+        let first = tokio::spawn(async move {
+            let mut names = Vec::new();
+            loop {
+                let told = watch.next().await.expect("room");
+                match told.event {
+                    Event::Members(all) => {
+                        names.extend(all.members.into_iter().map(|one| one.name));
+                    }
+                    Event::MemberChanges(more) => {
+                        names.extend(more.changes.into_iter().map(|one| one.member.name));
+                    }
+                    _ => panic!("another event"),
+                }
+                if !told.more {
+                    return names;
+                }
+            }
+        });
+        let mut answered = 0;
+        while !first.is_finished() {
+            answered += 1;
+            tokio::task::yield_now().await;
+        }
+        let names = first.await.expect("no panic");
+        assert_eq!(names.len(), MEMBERS as usize);
+        assert!(names.is_sorted(), "by name");
+        // Each member is looked at twice.
+        let slices = 2 * MEMBERS as usize / super::super::building::SLICE;
+        assert!(answered >= slices, "{answered} others before the first answer");
     }
 }

@@ -1,6 +1,7 @@
 //! Watches: a service now, or all services, then their changes.
 
 mod building;
+mod building_members;
 #[cfg(test)]
 mod law;
 mod members;

@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, Check, ErrorCode, EventKind, RegisterOutcome, Registration};
+use hobnob_api::{ApiError, Check, Dropped, ErrorCode, EventKind, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::dropped::dropped;
 use super::handle::{Command, RegistrationsHandle};
 use super::hearings::Hearings;
 use super::records;
@@ -50,7 +51,7 @@ pub(crate) struct Registrar {
     registry: Arc<Registry>,
     driver: DriverHandle,
     commands: mpsc::Receiver<Command>,
-    registrants: Arc<Registrants>,
+    pub(super) registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Vec<Checker>>,
@@ -184,7 +185,7 @@ impl Registrar {
         &mut self,
         registration: &Registration,
         caller: Caller,
-    ) -> Result<RegisterOutcome, ApiError> {
+    ) -> Result<(RegisterOutcome, Option<Dropped>), ApiError> {
         let after = StoredRegistration::from(registration);
         self.check_undefined(&after.id)?;
         self.check_write(&after.id, self.records_of(&after)).await?;
@@ -224,11 +225,12 @@ impl Registrar {
         &mut self,
         after: StoredRegistration,
         caller: Caller,
-    ) -> Result<RegisterOutcome, ApiError> {
+    ) -> Result<(RegisterOutcome, Option<Dropped>), ApiError> {
         let before = self.data_dir()?.registration(&after.id).cloned();
+        let dropped = before.as_ref().and_then(|before| dropped(before, &after));
         // Many services register whenever they start, or whenever their host is set up.
         if before.as_ref() == Some(&after) {
-            return Ok(RegisterOutcome::Unchanged);
+            return Ok((RegisterOutcome::Unchanged, None));
         }
         let Caller { uid, pid, agent, .. } = caller;
         let agent = agent.map(api_node_id);
@@ -248,20 +250,29 @@ impl Registrar {
         let replaced = before.is_some();
         let kind = if replaced { EventKind::Changed } else { EventKind::Registered };
         let event = Event::new(kind, by_of(after.source.as_deref(), caller)).instance(&after.id);
-        self.history.record(event.service(Some(&after.service)));
+        let event = event.service(Some(&after.service));
+        self.history.record(match &dropped {
+            Some(Dropped { service: Some(service), .. }) => {
+                event.why(&format!("it was an instance of the service {service} before"))
+            }
+            _ => event,
+        });
         let agent = agent.map(tracing::field::display);
         let file = after.source.as_deref();
+        // A file has no process that registers: this one only reads it.
+        let (uid, pid) = (file.is_none().then_some(uid), pid.filter(|_| file.is_none()));
         tracing::info!(
             id = after.id,
             service = after.service,
             replaced,
+            was = dropped.as_ref().and_then(|dropped| dropped.service.as_deref()),
             uid,
             pid,
             agent,
             file,
             "registered"
         );
-        Ok(if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added })
+        Ok((if replaced { RegisterOutcome::Replaced } else { RegisterOutcome::Added }, dropped))
     }
 
     /// Removes a registration from the disk and the catalog, and ends its check.

@@ -62,7 +62,10 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
         let (health, output) = (Health::Passing, String::new());
         reports.send(CheckReport { id, health, output, signal: None }).await.expect("it runs");
     }
-    assert_eq!(this.handle.register(last(&server), CALLER).await, Ok(RegisterOutcome::Added));
+    assert_eq!(
+        this.handle.register(last(&server), CALLER).await,
+        Ok((RegisterOutcome::Added, None))
+    );
     until_checks_run().await;
     tokio::time::advance(Duration::from_secs(1)).await;
     this.driver.until_health(LAST, Health::Passing).await;
@@ -75,7 +78,7 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
     assert!(error.message.contains("another agent"), "{error}");
     assert!(this.disk.content(LOG) == before, "nothing of it reached the disk");
     let heavier = Registration { weight: 2, ..last(&server) };
-    assert_eq!(this.handle.register(heavier, CALLER).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(heavier, CALLER).await, Ok((RegisterOutcome::Replaced, None)));
 
     let this = this.restart().await;
     assert_eq!(this.driver.instances().await, MAX_REGISTRATIONS);
@@ -85,5 +88,5 @@ async fn every_registration_has_room_for_its_health_and_is_back_after_a_restart(
     this.driver.until_health(LAST, Health::Failing).await;
     assert_eq!(this.handle.deregister(id_of(0), CALLER).await, Ok(()));
     let other = Registration { id: Some("one-more".to_owned()), ..last(&server) };
-    assert_eq!(this.handle.register(other, CALLER).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(other, CALLER).await, Ok((RegisterOutcome::Added, None)));
 }

@@ -184,16 +184,16 @@ async fn a_registration_that_the_disk_refuses_keeps_the_process_of_the_former_on
 #[tokio::test(start_paused = true)]
 async fn an_acknowledged_registration_is_on_the_disk_and_in_the_catalog() {
     let this = TestRegistrar::start(FakeDisk::new()).await;
-    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok((RegisterOutcome::Added, None)));
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
     let on_disk = this.disk.content(LOG);
-    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok((RegisterOutcome::Unchanged, None)));
     assert_eq!(this.disk.content(LOG), on_disk);
-    assert_eq!(this.handle.register(web(81), CALLER).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(web(81), CALLER).await, Ok((RegisterOutcome::Replaced, None)));
 
     let this = this.restart().await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
-    assert_eq!(this.handle.register(web(81), CALLER).await, Ok(RegisterOutcome::Unchanged));
+    assert_eq!(this.handle.register(web(81), CALLER).await, Ok((RegisterOutcome::Unchanged, None)));
     assert_eq!(this.handle.deregister("web-1".to_owned(), CALLER).await, Ok(()));
     assert_eq!(this.driver.health("web-1").await, None);
     let error = this.handle.deregister("web-1".to_owned(), CALLER).await.expect_err("gone");
@@ -209,7 +209,7 @@ async fn a_full_disk_refuses_and_leaves_no_trace() {
     assert_eq!(error.code, ErrorCode::DiskFull);
     assert_eq!(this.driver.health("web-1").await, None);
     this.disk.set_writes(Writes::Succeed);
-    assert_eq!(this.handle.register(web(80), CALLER).await, Ok(RegisterOutcome::Added));
+    assert_eq!(this.handle.register(web(80), CALLER).await, Ok((RegisterOutcome::Added, None)));
     this.disk.set_writes(Writes::Fail(IoErrorKind::StorageFull));
     this.handle.deregister("web-1".to_owned(), CALLER).await.expect_err("full");
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
@@ -248,7 +248,7 @@ async fn a_verdict_reaches_the_catalog_while_the_disk_hangs() {
     assert!(!registering.is_finished(), "the disk still hangs");
 
     this.disk.set_writes(Writes::Succeed);
-    assert_eq!(registering.await.expect("no panic"), Ok(RegisterOutcome::Added));
+    assert_eq!(registering.await.expect("no panic"), Ok((RegisterOutcome::Added, None)));
 }
 
 /// Each stall of the disk is counted once, however long it is.
@@ -292,12 +292,12 @@ async fn a_check_goes_on_unless_what_it_is_about_changes() {
     tokio::time::advance(INTERVAL).await;
     this.driver.until_health("web-1", Health::Passing).await;
     let heavier = Registration { weight: 2, ..checked(web(80), &server) };
-    assert_eq!(this.handle.register(heavier, CALLER).await, Ok(RegisterOutcome::Replaced));
+    assert_eq!(this.handle.register(heavier, CALLER).await, Ok((RegisterOutcome::Replaced, None)));
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing), "the same check");
     server.behave(Behaviour::Hang);
     assert_eq!(
         this.handle.register(checked(web(81), &server), CALLER).await,
-        Ok(RegisterOutcome::Replaced)
+        Ok((RegisterOutcome::Replaced, None))
     );
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown), "another port");
 }
@@ -368,7 +368,7 @@ async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
     assert_eq!(
         this.handle.register(web(80), CALLER).await,
-        Ok(RegisterOutcome::Replaced),
+        Ok((RegisterOutcome::Replaced, None)),
         "without a check"
     );
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));

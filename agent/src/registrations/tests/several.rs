@@ -160,5 +160,5 @@ async fn a_report_is_heard_while_the_disk_hangs() {
     this.driver.until_health("web-1", Health::Passing).await;
     assert!(!registering.is_finished(), "the disk still hangs");
     this.disk.set_writes(Writes::Succeed);
-    assert_eq!(registering.await.expect("no panic"), Ok(RegisterOutcome::Added));
+    assert_eq!(registering.await.expect("no panic"), Ok((RegisterOutcome::Added, None)));
 }

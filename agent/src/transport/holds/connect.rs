@@ -20,11 +20,13 @@ use super::reach::{is_local, is_to_itself};
 use super::{HoldEvent, HoldSettings, keep_alive, key_id};
 use crate::transport::counters::TcpCounters;
 use crate::transport::limits::{HOLD_TIMEOUT, MAX_HOLDS};
+use crate::transport::tcp_source::TcpSource;
 
 /// The connections that this agent holds to the members that it watches.
 #[derive(Debug)]
 pub(super) struct Connector {
     settings: HoldSettings,
+    source: TcpSource,
     trust: Arc<ArcSwap<HoldTrust>>,
     holds: BTreeMap<HoldId, Hold>,
     events: mpsc::Sender<HoldEvent>,
@@ -47,11 +49,12 @@ impl Drop for Hold {
 impl Connector {
     pub(super) fn new(
         settings: HoldSettings,
+        source: TcpSource,
         trust: Arc<ArcSwap<HoldTrust>>,
         events: mpsc::Sender<HoldEvent>,
         counters: Arc<TcpCounters>,
     ) -> Self {
-        Self { settings, trust, holds: BTreeMap::new(), events, counters }
+        Self { settings, source, trust, holds: BTreeMap::new(), events, counters }
     }
 
     /// The number of connections that both sides hold.
@@ -73,10 +76,10 @@ impl Connector {
             self.counters.holds_dropped.increment();
             return Err(HoldEvent::Ended { hold, end: HoldEnd::Failed });
         }
-        let (settings, trust) = (self.settings, self.trust.load_full());
+        let (settings, source, trust) = (self.settings, self.source, self.trust.load_full());
         let (events, counters) = (self.events.clone(), self.counters.clone());
         let task = tokio::spawn(async move {
-            let connecting = connect(to, settings, peer, &trust);
+            let connecting = connect((source, to), settings, peer, &trust);
             let end = match timeout(HOLD_TIMEOUT, connecting).await {
                 Ok(Ok((stream, words))) => {
                     // It fails only when the driver has ended.
@@ -118,7 +121,7 @@ impl Connector {
 
 /// Connects, and returns when the member says that it holds the connection, too.
 async fn connect(
-    to: SocketAddr,
+    (source, to): (TcpSource, SocketAddr),
     settings: HoldSettings,
     peer: NodeId,
     trust: &HoldTrust,
@@ -129,7 +132,7 @@ async fn connect(
         // A node that holds no generation yet has nothing to prove.
         HoldTrust::Sealed(keys) => Some(keys.present().ok_or(io::ErrorKind::PermissionDenied)?),
     };
-    let mut stream = TcpStream::connect(to).await?;
+    let mut stream = source.connect(to).await?;
     if is_to_itself(&stream) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }

@@ -35,6 +35,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::counters::TcpCounters;
 use super::limits::{KEEPALIVE, KEEPALIVE_PROBES, KEEPALIVE_PROBES_EVERY, MAX_REACHES};
+use super::tcp_source::TcpSource;
 use accept::Acceptor;
 use connect::Connector;
 pub(crate) use keys::HoldKeys;
@@ -82,6 +83,7 @@ pub(crate) struct Holds {
     acceptor: Option<Acceptor>,
     trust: Arc<ArcSwap<HoldTrust>>,
     connector: Connector,
+    source: TcpSource,
     /// One permit for each attempt to reach a member.
     reaches: Arc<Semaphore>,
     events: mpsc::Sender<HoldEvent>,
@@ -89,15 +91,15 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// Starts to accept connections, if there is a listener. The ends of our own connections are sent to `events`. `sync_port` is told
-    /// to peers that ask for it.
+    /// Starts to accept connections, if there is a listener. Our own connections come from the source, and their ends are sent to
+    /// `events`. The sync port is told to peers that ask for it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn start(
+    pub(in crate::transport) fn start(
         listener: Option<TcpListener>,
         settings: HoldSettings,
-        sync_port: u16,
+        (source, sync_port): (TcpSource, u16),
         events: mpsc::Sender<HoldEvent>,
         counters: Arc<TcpCounters>,
     ) -> Self {
@@ -110,7 +112,14 @@ impl Holds {
         let accept = |listener| Acceptor::start(listener, settings, sync_port, shared, counted);
         Self {
             acceptor: listener.map(accept),
-            connector: Connector::new(settings, trust.clone(), events.clone(), counters.clone()),
+            connector: Connector::new(
+                settings,
+                source,
+                trust.clone(),
+                events.clone(),
+                counters.clone(),
+            ),
+            source,
             trust,
             reaches: Arc::new(Semaphore::new(MAX_REACHES)),
             events,
@@ -176,9 +185,9 @@ impl Holds {
             self.counters.reaches_dropped.increment();
             return Err(reached(ReachOutcome::LocalError));
         };
-        let (events, counters) = (self.events.clone(), self.counters.clone());
+        let (source, events, counters) = (self.source, self.events.clone(), self.counters.clone());
         tokio::spawn(async move {
-            let outcome = reach(to).await;
+            let outcome = reach(source, to).await;
             drop(place);
             if outcome == ReachOutcome::LocalError {
                 counters.local_errors.increment();

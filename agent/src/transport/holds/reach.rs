@@ -12,11 +12,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::transport::limits::REACH_TIMEOUT;
+use crate::transport::tcp_source::TcpSource;
 
 /// Connects, waits for as long as the connection of a living process stays open, and drops it by a reset, which leaves no
 /// state behind on either side.
-pub(super) async fn reach(to: SocketAddr) -> ReachOutcome {
-    match timeout(REACH_TIMEOUT, connect(to)).await {
+pub(super) async fn reach(source: TcpSource, to: SocketAddr) -> ReachOutcome {
+    match timeout(REACH_TIMEOUT, connect(source, to)).await {
         Ok(Ok(stream)) if is_to_itself(&stream) => ReachOutcome::Refused,
         Ok(Ok(stream)) => stays_open(stream).await,
         Ok(Err(error)) => outcome_of(&error),
@@ -24,8 +25,8 @@ pub(super) async fn reach(to: SocketAddr) -> ReachOutcome {
     }
 }
 
-async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(to).await?;
+async fn connect(source: TcpSource, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = source.connect(to).await?;
     stream.set_zero_linger()?;
     Ok(stream)
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::opening::{HEAD_BYTES, MAGIC_SYNC_PORT, head};
 use super::reach::is_to_itself;
 use crate::transport::limits::{PREAMBLE_TIMEOUT, SYNC_PORT_TIMEOUT};
+use crate::transport::tcp_source::TcpSource;
 
 /// The question: no fields so far. A later version may append some.
 const QUESTION: [u8; HEAD_BYTES] = head(MAGIC_SYNC_PORT, 1, 0);
@@ -29,8 +30,11 @@ pub(in crate::transport) enum SyncPortError {
 }
 
 /// Asks at a gossip address for the sync address of the member there, for [`SYNC_PORT_TIMEOUT`] at most.
-pub(in crate::transport) async fn ask(to: SocketAddr) -> Result<SocketAddr, SyncPortError> {
-    let asked = timeout(SYNC_PORT_TIMEOUT, exchange(to)).await;
+pub(in crate::transport) async fn ask(
+    source: TcpSource,
+    to: SocketAddr,
+) -> Result<SocketAddr, SyncPortError> {
+    let asked = timeout(SYNC_PORT_TIMEOUT, exchange(source, to)).await;
     let answer = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match answer.map_err(|source| SyncPortError::Unanswered { to, source })? {
         0 => Err(SyncPortError::NoPort { to }),
@@ -38,8 +42,8 @@ pub(in crate::transport) async fn ask(to: SocketAddr) -> Result<SocketAddr, Sync
     }
 }
 
-async fn exchange(to: SocketAddr) -> io::Result<u16> {
-    let mut stream = TcpStream::connect(to).await?;
+async fn exchange(source: TcpSource, to: SocketAddr) -> io::Result<u16> {
+    let mut stream = source.connect(to).await?;
     if is_to_itself(&stream) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }

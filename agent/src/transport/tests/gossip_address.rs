@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::transport::holds::{HoldSettings, Holds};
+use crate::transport::tcp_source::TcpSource;
 
 /// A peer that tells its sync port by TCP, and the gossip address at which it does.
 async fn with_gossip(peer: &Peer) -> (Holds, SocketAddr) {
@@ -17,7 +18,8 @@ async fn with_gossip(peer: &Peer) -> (Holds, SocketAddr) {
         is_sealed: false,
         sync_port: None,
     };
-    let port = peer.quic.local_addr().port();
+    let source = TcpSource::of(addr);
+    let port = (source, peer.quic.local_addr().port());
     let events = mpsc::channel(1).0;
     (Holds::start(Some(listener), settings, port, events, std::sync::Arc::default()), addr)
 }

@@ -34,7 +34,7 @@ pub(crate) async fn revoke(client: &mut Client, args: &RevokeArgs) -> anyhow::Re
     let keys = progress::ask(client).await?;
     let subject = Subject::of(&keys, args)?;
     if !args.yes && io::stdin().is_terminal() && !is_confirmed(&subject.question(&keys))? {
-        output::say("nothing was revoked");
+        output::say_error("nothing was revoked", "");
         return Ok(Exit::Failed);
     }
     let myself = args.yes_myself;

@@ -1,7 +1,7 @@
 //! An agent of the demonstration: `hobnob agent` in a process of its own.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +66,12 @@ impl AgentSettings<'_> {
         }
     }
 
+    /// The address of an agent. Each has its own, so that packets tell which agent sent them.
+    fn address(place: Place) -> Ipv4Addr {
+        let number = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+        Ipv4Addr::new(127, 0, number(place.datacenter), number(place.number))
+    }
+
     fn args(&self, place: Place, bind: SocketAddr, seeds: &Seeds) -> Vec<OsString> {
         let name = self.name(place);
         let zone = format!("z{}", (place.number - 1) % 3 + 1);
@@ -118,7 +124,7 @@ impl DevAgent {
         seeds: &Seeds,
     ) -> anyhow::Result<Self> {
         let name = settings.name(place);
-        let gossip = SocketAddr::from(([127, 0, 0, 1], 0));
+        let gossip = SocketAddr::from((AgentSettings::address(place), 0));
         let args = settings.args(place, gossip, seeds);
         let process = Supervised::start(spawner, args, settings.folder.log(&name))
             .with_context(|| format!("agent {name} cannot start"))?;
@@ -179,6 +185,11 @@ impl DevAgent {
     /// Whether it runs.
     pub(in crate::dev) fn is_running(&self) -> bool {
         self.process.is_running()
+    }
+
+    /// The address that its packets come from.
+    pub(super) fn address(&self) -> Ipv4Addr {
+        AgentSettings::address(self.place)
     }
 
     /// What its process does.

@@ -1,9 +1,11 @@
 //! The agents and the servers of the demonstration, each a process of its own.
 
 mod agent;
+mod cut;
 mod folder;
 mod process;
 mod server;
+mod sockets;
 mod supervised;
 
 use std::fmt;
@@ -18,11 +20,13 @@ use tokio::time::sleep_until;
 
 use super::counted::counted;
 use agent::{AgentSettings, Place, Seeds, register};
+use cut::Cut;
 use process::Spawner;
 use server::Server;
 use supervised::Supervised;
 
 pub(super) use agent::{CLUSTER, DevAgent, PRESENCE, PRESENCE_NAMESPACE};
+pub(super) use cut::CutChange;
 pub(super) use folder::Folder;
 pub(super) use process::End;
 pub(super) use server::SPECS;
@@ -34,6 +38,7 @@ pub(super) struct Cluster<'a> {
     spawner: Spawner,
     agents: Vec<DevAgent>,
     servers: Vec<Server>,
+    cut: Cut,
 }
 
 /// A change of a process that no key has asked for at this moment.
@@ -93,6 +98,7 @@ impl<'a> Cluster<'a> {
             spawner: Spawner::new()?,
             agents: Vec::new(),
             servers: Vec::new(),
+            cut: Cut::default(),
         })
     }
 

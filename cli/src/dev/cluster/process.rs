@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::sockets::Sockets;
+
 /// The threads of an agent's runtime. A demonstration has no use for one on each processor in each of its processes.
 const AGENT_THREADS: &str = "2";
 /// The most bytes at the end of a log in which the reason of an end is sought.
@@ -57,6 +59,7 @@ impl Spawner {
         let child = command.process_group(0).kill_on_drop(true).spawn();
         let mut child = child.with_context(|| format!("cannot run {}", self.program.display()))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let sockets = child.id().and_then(|id| Sockets::of(Pid::from_raw(id.try_into().ok()?)?));
         let (kill, killed) = watch::channel(false);
         let (signals, signalled) = mpsc::channel(MAX_SIGNALS);
         let (tell, end) = watch::channel(None);
@@ -67,7 +70,7 @@ impl Spawner {
             tell.send_replace(Some(end));
             ended.notify_one();
         });
-        Ok(Process { stdin, stdout, kill, signals, end })
+        Ok(Process { stdin, stdout, kill, signals, end, sockets })
     }
 
     /// Waits until a process has ended since the last call returned.
@@ -83,6 +86,8 @@ pub(super) struct Process {
     kill: watch::Sender<bool>,
     signals: mpsc::Sender<Signal>,
     end: watch::Receiver<Option<End>>,
+    /// Its sockets. None, if the kernel does not give them.
+    sockets: Option<Sockets>,
 }
 
 /// The end of a process.
@@ -122,6 +127,11 @@ impl Process {
         // Ignore the error: a process that has ended takes none.
         let _ = self.signals.try_send(signal);
         began
+    }
+
+    /// Its sockets. None, if the kernel does not give them.
+    pub(super) fn sockets(&self) -> Option<&Sockets> {
+        self.sockets.as_ref()
     }
 
     /// Asks it to end.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::process::{End, Process, Spawner};
+use super::sockets::Sockets;
 
 /// The time after its death at which a process is started again.
 pub(in crate::dev) const BACK_AFTER: Duration = Duration::from_secs(5);
@@ -67,6 +68,11 @@ impl Supervised {
     /// The process, while its end was not taken note of.
     pub(super) fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
+    }
+
+    /// Its sockets, while it runs. None also if the kernel does not give them.
+    pub(super) fn sockets(&self) -> Option<&Sockets> {
+        self.process.as_ref()?.sockets()
     }
 
     /// What it does.

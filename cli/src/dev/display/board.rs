@@ -17,6 +17,8 @@ pub(in crate::dev) enum Order {
     Restart(Part),
     /// Stop a process, or start it again.
     StopOrStart(Part),
+    /// Cut an agent off from the others, or bring it back to them.
+    CutOrHeal(String),
     /// Cut the link between the datacenters, or heal it.
     ToggleLink,
 }
@@ -84,6 +86,12 @@ impl Board {
             }
             Key::Up => self.step(snapshot, -1),
             Key::Down => self.step(snapshot, 1),
+            Key::Char('x') => {
+                return match self.selected(snapshot)? {
+                    Part::Agent(name) => Some(Order::CutOrHeal(name)),
+                    Part::Server(_) => None,
+                };
+            }
             Key::Char('k') => return self.selected(snapshot).map(Order::Kill),
             Key::Char('p') => return self.selected(snapshot).map(Order::PauseOrResume),
             Key::Char('r') => return self.selected(snapshot).map(Order::Restart),
@@ -128,9 +136,12 @@ mod tests {
         assert_eq!(board.press(Key::Up, &snapshot), None);
         let pause = board.press(Key::Char('p'), &snapshot);
         assert_eq!(pause, Some(Order::PauseOrResume(agent("a2"))));
+        let cut = Key::Char('x');
+        assert_eq!(board.press(cut, &snapshot), Some(Order::CutOrHeal("a2".to_owned())));
         for _ in 0..3 {
             board.press(Key::Down, &snapshot);
         }
+        assert_eq!(board.press(cut, &snapshot), None, "a server is not cut off");
         let part = Part::Server("web-2".to_owned());
         assert_eq!(board.press(Key::Char('s'), &snapshot), Some(Order::StopOrStart(part.clone())));
         board.press(Key::Down, &snapshot);

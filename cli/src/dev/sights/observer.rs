@@ -49,6 +49,7 @@ impl Observer {
                 .filter(|(at, _)| agent.is_running() && at.elapsed() < MAX_AGE)
                 .map(|(_, sight)| sight.clone()),
             condition: agent.condition(),
+            is_cut_off: cluster.is_cut_off(&agent.name),
         });
         let instances = cluster.servers().iter().map(|server| InstanceRow {
             service: server.spec.service.to_owned(),

@@ -24,6 +24,8 @@ pub(in crate::dev) struct AgentRow {
     pub(in crate::dev) sight: Option<Sight>,
     /// What its process does.
     pub(in crate::dev) condition: Condition,
+    /// Whether a key has cut it off from the others.
+    pub(in crate::dev) is_cut_off: bool,
 }
 
 /// The answers of one agent.
@@ -240,6 +242,7 @@ pub(in crate::dev) mod tests {
             gossip: SocketAddr::from(([127, 0, 0, 1], 7946)),
             sight: Some(sight.clone()),
             condition: Condition::Runs,
+            is_cut_off: false,
         };
         Snapshot { agents: names.iter().map(agent).collect(), instances }
     }

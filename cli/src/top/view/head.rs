@@ -71,6 +71,8 @@ fn status(app: &App) -> Line<'static> {
     ];
     let warnings = [
         (reading.info.isolated, "hears no other member".to_owned()),
+        (reading.info.maintenance.is_some(), "in maintenance".to_owned()),
+        (!reading.info.file_problems.is_empty(), "config broken".to_owned()),
         (reading.info.udp_blocked, "UDP is blocked".to_owned()),
         (reading.info.duplicate.is_some(), "node id used twice".to_owned()),
         (!reading.info.name_conflicts.is_empty(), "name used twice".to_owned()),

@@ -33,7 +33,7 @@ pub(super) fn members(frame: &mut Frame, area: Rect, app: &mut App) {
             Column::text("ZONE", 5),
             Column::text("ADDRESS", 1),
             Column::text("LINK", 2),
-            Column::number("AGE", 3),
+            Column::number("STATUS FOR", 3),
         ],
         rows,
         sorted: Some((MEMBER_COLUMNS[app.members.column], app.members.is_reversed)),

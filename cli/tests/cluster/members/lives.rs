@@ -69,3 +69,19 @@ fn two_living_agents_of_one_name_both_say_so() {
     let warned = String::from_utf8(a1.run(&["members"]).stderr).unwrap();
     assert!(warned.contains("2 living members have the name `twin`"), "{warned}");
 }
+
+#[test]
+fn a_member_that_left_does_not_count_as_down() {
+    let home = tempfile::tempdir().unwrap();
+    let (a1, a2, mut a3) = three_of_which_the_last_serves(home.path());
+    a2.ok(&["leave"]);
+    a3.kill();
+    eventually("one has left, and one is down", || {
+        let listed = listed(&a1, &["members", "--all"]);
+        let mut statuses: Vec<_> = listed.iter().map(|(_, status)| status.as_str()).collect();
+        statuses.sort_unstable();
+        statuses == ["alive", "down", "left"]
+    });
+    let datacenter = a1.json(&["datacenters"])["datacenters"][0].take();
+    assert_eq!((&datacenter["alive"], &datacenter["down"]), (&1.into(), &1.into()), "{datacenter}");
+}

@@ -21,7 +21,9 @@ fn more_lines_are_logged_for_as_long_as_they_are_asked_for() {
     agent.ok(&["register", "loud", "--port", "81"]);
     eventually("the second is logged", || agent.has_logged("registered id=\"loud\""));
     assert!(!agent.has_logged("registered id=\"quiet\""));
-    assert!(agent.has_logged("a client set the filter of the log"));
+    assert!(agent.has_logged("a client sets the filter of the log"));
+    agent.ok(&["log-level", "off"]);
+    eventually("the log tells who turned it off", || agent.has_logged("filter=\"off\""));
 
     let short = agent.json(&["log-level", "debug", "--for", "1s"]);
     assert!(short["back_in_ms"].as_u64().is_some_and(|ms| ms <= 1_000), "{short}");

@@ -59,7 +59,8 @@ impl Member {
     async fn with(settings: HoldSettings) -> Self {
         let (listener, addr) = listener().await;
         let events = mpsc::channel(1).0;
-        let holds = Holds::start(Some(listener), settings, SYNC_PORT, events, Arc::default());
+        let holds =
+            Holds::start(Some(listener), settings, (source(), SYNC_PORT), events, Arc::default());
         Self { holds, addr }
     }
 
@@ -79,6 +80,11 @@ impl Member {
     }
 }
 
+/// Any address of this host.
+fn source() -> TcpSource {
+    TcpSource::of(SocketAddr::from(([0; 4], 0)))
+}
+
 /// An agent that holds connections.
 struct Monitor {
     holds: Holds,
@@ -93,7 +99,8 @@ impl Monitor {
 
     fn with(settings: HoldSettings) -> Self {
         let (tx, events) = mpsc::channel(64);
-        Self { holds: Holds::start(None, settings, 0, tx, Arc::default()), events, next: 0 }
+        let holds = Holds::start(None, settings, (source(), 0), tx, Arc::default());
+        Self { holds, events, next: 0 }
     }
 
     fn begin(&mut self, to: SocketAddr) -> HoldId {

@@ -6,7 +6,7 @@ use super::*;
 async fn a_newcomer_is_told_the_sync_port_in_fewer_bytes_than_it_asked_with() {
     let member = Member::start(1).await;
     let expected = SocketAddr::new(member.addr.ip(), SYNC_PORT);
-    assert_eq!(ask_sync_port(member.addr).await.expect("told"), expected);
+    assert_eq!(ask_sync_port(source(), member.addr).await.expect("told"), expected);
     let mut stream = TcpStream::connect(member.addr).await.expect("connected");
     let question = b"port\x01\0";
     stream.write_all(question).await.expect("room");
@@ -25,9 +25,10 @@ async fn an_asker_that_stays_costs_its_place_for_a_second() {
     let mut stays = TcpStream::connect(member.addr).await.expect("connected");
     stays.write_all(b"port\x01\0").await.expect("room");
     assert_eq!(stays.read_u16_le().await.expect("told"), SYNC_PORT);
-    let crowded = ask_sync_port(member.addr).await.expect_err("one may say something at a time");
+    let crowded =
+        ask_sync_port(source(), member.addr).await.expect_err("one may say something at a time");
     assert!(matches!(crowded, SyncPortError::Unanswered { .. }), "{crowded}");
     assert_eq!(member.count("holds_crowded"), 1);
     timeout(TEST_TIMEOUT, stays.read_u8()).await.expect("in time").expect_err("it is over");
-    ask_sync_port(member.addr).await.expect("told");
+    ask_sync_port(source(), member.addr).await.expect("told");
 }

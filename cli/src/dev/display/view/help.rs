@@ -22,6 +22,7 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, picture: &Picture<'_>) {
         ("p", "pause it, as with kill -STOP, or let it go on"),
         ("r", "restart it: it stops as planned, and starts at once"),
         ("s", "stop it, or start it again"),
+        ("x", "cut an agent off from the others, or bring it back"),
         ("c", "cut the link between the datacenters, or heal it"),
         ("q", "quit: everything ends, and the folder is removed"),
     ];

@@ -191,8 +191,11 @@ impl Picture<'_> {
             List::Agents => "stop agent",
             List::Servers => "stop server",
         };
-        let mut keys =
-            vec![("↑↓", "select"), ("k", "kill"), ("p", "pause"), ("r", "restart"), ("s", stop)];
+        let mut keys = vec![("↑↓", "select"), ("k", "kill"), ("p", "pause")];
+        if board.list == List::Agents {
+            keys.push(("x", "cut"));
+        }
+        keys.extend([("r", "restart"), ("s", stop)]);
         if self.status.has_link {
             keys.push(("c", "cut or heal link"));
         }
@@ -213,8 +216,7 @@ fn style_of(text: &str, look: Look) -> Style {
     } else if text.contains(" killed") || text.contains("ended: ") || text.contains("cannot start")
     {
         look.bad()
-    } else if text.contains("started again") || text.contains("healed") || text.contains("goes on")
-    {
+    } else if text.contains(" again") || text.contains("is healed") || text.contains("goes on") {
         Style::new()
     } else {
         look.warn()

@@ -64,7 +64,7 @@ fn agent_cells(agent: &AgentRow, picture: &Picture<'_>) -> Cells {
     vec![
         (agent.name.clone(), look.strong()),
         (seen, style),
-        condition(agent.condition, look),
+        process(agent, look),
         alive,
         healthy,
         (agent.gossip.to_string(), look.faint()),
@@ -132,6 +132,16 @@ fn instance_cells(instance: &InstanceRow, picture: &Picture<'_>, columns: usize)
         (rate(picks.map_or(0.0, |share| share.per_second)), look.faint()),
         (instance.addr.to_string(), look.faint()),
     ]
+}
+
+/// What the process of an agent does, and whether the network around it is cut.
+fn process(agent: &AgentRow, look: Look) -> (String, Style) {
+    let (text, style) = condition(agent.condition, look);
+    match (agent.is_cut_off, agent.condition) {
+        (false, _) => (text, style),
+        (true, Condition::Runs) => ("cut off".to_owned(), look.warn()),
+        (true, _) => (format!("{text}, cut off"), style),
+    }
 }
 
 fn condition(condition: Condition, look: Look) -> (String, Style) {
