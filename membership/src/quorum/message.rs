@@ -2,9 +2,9 @@
 
 use smol_str::SmolStr;
 
-use super::chain::{Ballot, Chain, Configuration, Proposal};
-use super::entry::{End, Entry, Fence};
-use super::image::{Change, Cursor, Life};
+use super::chain::{Ballot, Chain, Configuration, MAX_VOTERS, Proposal};
+use super::entry::{Entry, Fence, OriginEnd};
+use super::voter::image::{Change, Cursor, MAX_RECOVERIES, VoterLife};
 use crate::base::identity::{Epoch, NodeId};
 use crate::codec::{DecodeError, Field, Fixed, Reader, Writer, block};
 
@@ -51,7 +51,7 @@ pub struct Voice {
     /// Whether its image of what it acknowledged is lost.
     pub is_lost: bool,
     /// What it remembers of the recoveries of others.
-    pub lives: Vec<Life>,
+    pub lives: Vec<VoterLife>,
 }
 block!(Voice { token as Fixed, recoveries, is_lost, lives });
 
@@ -63,7 +63,7 @@ pub struct Look {
     /// Registers that the voter joins, and keeps, before it answers.
     pub entries: Vec<Entry>,
     /// Ends of origins that it joins.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The digest at which the voter needs not list its registers.
     pub known: u128,
     /// Whether the voter lists its registers if it has another digest.
@@ -89,7 +89,7 @@ pub struct Deposit {
     /// The registers.
     pub entries: Vec<Entry>,
     /// Ends of origins, by an operator's word.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The life of the origin; none for an operator.
     pub fence: Option<Fence>,
 }
@@ -102,8 +102,8 @@ pub enum Part {
     Look(Look),
     /// Keep a write.
     Write(Deposit),
-    /// Draw a token for the configuration with this number.
-    Enlist(u64),
+    /// Draw a token for the configuration with this number. An operator may vouch that there was no first configuration before.
+    Enlist(u64, bool),
     /// Accept the first configuration.
     Found(Configuration),
     /// Promise to refuse lower attempts to decide the configuration with this number.
@@ -142,7 +142,7 @@ pub struct Seen {
     /// Registers, if the digest is not the known one.
     pub entries: Vec<Entry>,
     /// Ends of their origins.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The last register, if there are more.
     pub next: Option<Last>,
     /// Whether all registers beyond the start of the list, or beyond `next`, are in it.
@@ -189,6 +189,45 @@ pub enum Answer {
     Page(Page),
     /// The voter does not know the question.
     Unknown,
+    /// The reply has no room for this answer. The question is asked again.
+    Later,
+    /// The voter cannot tell whether it accepted a first configuration before.
+    Forgetful,
+}
+
+impl Voice {
+    /// Whether the numbers are in range.
+    fn is_valid(&self) -> bool {
+        let are_few = self.lives.len() <= 2 * MAX_VOTERS;
+        are_few && self.recoveries <= MAX_RECOVERIES && self.lives.iter().all(VoterLife::is_valid)
+    }
+}
+
+impl Part {
+    /// Whether the numbers and configurations are in range.
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Found(it) => it.is_valid(),
+            Self::Prepare(_, ballot) => ballot.is_valid(),
+            Self::Accept(it) => it.is_valid(),
+            Self::Recover(it) => it.recoveries <= MAX_RECOVERIES,
+            _ => true,
+        }
+    }
+}
+
+impl Answer {
+    /// Whether the numbers and configurations are in range.
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Taken(it) => it.as_ref().is_none_or(Configuration::is_valid),
+            Self::Promised(it) => it.as_ref().is_none_or(Proposal::is_valid),
+            Self::Refused(ballot) => ballot.is_valid(),
+            Self::Life(recoveries) => *recoveries <= MAX_RECOVERIES,
+            Self::Page(page) => page.changes.iter().all(Change::is_valid),
+            _ => true,
+        }
+    }
 }
 
 impl Field for Part {
@@ -196,7 +235,7 @@ impl Field for Part {
         writer.byte(match self {
             Self::Look(_) => 1,
             Self::Write(_) => 2,
-            Self::Enlist(_) => 3,
+            Self::Enlist(..) => 3,
             Self::Found(_) => 4,
             Self::Prepare(..) => 5,
             Self::Accept(_) => 6,
@@ -209,7 +248,11 @@ impl Field for Part {
         writer.block(|writer| match self {
             Self::Look(it) => it.put(writer),
             Self::Write(it) => it.put(writer),
-            Self::Enlist(number) | Self::CaughtUp(number) => number.put(writer),
+            Self::Enlist(number, is_first) => {
+                number.put(writer);
+                is_first.put(writer);
+            }
+            Self::CaughtUp(number) => number.put(writer),
             Self::Found(it) => it.put(writer),
             Self::Prepare(number, ballot) => {
                 number.put(writer);
@@ -229,7 +272,7 @@ impl Field for Part {
             Ok(match kind {
                 1 => Self::Look(Field::take(reader)?),
                 2 => Self::Write(Field::take(reader)?),
-                3 => Self::Enlist(Field::take(reader)?),
+                3 => Self::Enlist(Field::take(reader)?, !reader.is_empty() && bool::take(reader)?),
                 4 => Self::Found(Field::take(reader)?),
                 5 => Self::Prepare(Field::take(reader)?, Field::take(reader)?),
                 6 => Self::Accept(Field::take(reader)?),
@@ -259,9 +302,16 @@ impl Field for Answer {
             Self::Life(_) => 11,
             Self::Page(_) => 12,
             Self::Unknown => 13,
+            Self::Later => 14,
+            Self::Forgetful => 15,
         });
         writer.block(|writer| match self {
-            Self::Done | Self::NotVoting | Self::Full | Self::Unknown => {}
+            Self::Done
+            | Self::NotVoting
+            | Self::Full
+            | Self::Unknown
+            | Self::Later
+            | Self::Forgetful => {}
             Self::Seen(it) => it.put(writer),
             Self::Fenced(epoch) => epoch.put(writer),
             Self::Enlisted(token) => Fixed(*token).put(writer),
@@ -291,6 +341,8 @@ impl Field for Answer {
                 10 => Self::CaughtUp(Field::take(reader)?),
                 11 => Self::Life(Field::take(reader)?),
                 12 => Self::Page(Field::take(reader)?),
+                14 => Self::Later,
+                15 => Self::Forgetful,
                 _ => Self::Unknown,
             })
         })
@@ -340,10 +392,17 @@ impl Message {
     }
 
     fn check(&self) -> Result<(), DecodeError> {
-        let (chain, parts) = match self {
-            Self::Ask(ask) => (&ask.chain, ask.parts.len()),
-            Self::Reply(reply) => (&reply.chain, reply.answers.len()),
+        let (chain, parts, are_valid) = match self {
+            Self::Ask(ask) => (&ask.chain, ask.parts.len(), ask.parts.iter().all(Part::is_valid)),
+            Self::Reply(reply) => {
+                let are_valid =
+                    reply.voice.is_valid() && reply.answers.iter().all(Answer::is_valid);
+                (&reply.chain, reply.answers.len(), are_valid)
+            }
         };
+        if !are_valid {
+            return Err(DecodeError::Invalid("a part of a message is out of range"));
+        }
         if chain.as_ref().is_some_and(|chain| !chain.is_valid()) {
             return Err(DecodeError::Invalid("a configuration of voters is out of range"));
         }
