@@ -105,8 +105,8 @@ impl Chain {
 
     /// Whether a voter of one of the configurations has this token.
     pub(crate) fn has_seat(&self, node: NodeId, token: u64) -> bool {
-        let configurations = Some(&self.installed).into_iter().chain(&self.next);
-        configurations.into_iter().any(|it| it.token(node) == Some(token))
+        let mut configurations = Some(&self.installed).into_iter().chain(&self.next);
+        configurations.any(|it| it.token(node) == Some(token))
     }
 
     /// The token of a voter, in the newest configuration that it is in.

@@ -110,6 +110,8 @@ pub struct Quorum {
     /// When this voter finishes a change that another node began.
     finishes_at: Option<(u64, Time)>,
     handled_at: Time,
+    /// What the owner was told of the configurations, or knew at the start.
+    told_rank: Option<(u64, bool)>,
     outputs: VecDeque<Output>,
 }
 
@@ -118,6 +120,7 @@ impl Quorum {
     /// majorities of the other voters.
     #[must_use]
     pub fn new(own: NodeId, image: Image, provenance: Provenance, seed: u64, now: Time) -> Self {
+        let told_rank = image.chain().map(Chain::rank);
         let mut this = Self {
             own,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -133,6 +136,7 @@ impl Quorum {
             is_vouched: false,
             finishes_at: None,
             handled_at: now,
+            told_rank,
             outputs: VecDeque::new(),
         };
         this.settle(now);

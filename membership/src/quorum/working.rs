@@ -38,11 +38,7 @@ impl Quorum {
     }
 
     pub(super) fn take_chain(&mut self, chain: Option<&Chain>) {
-        if self.voter.learn(chain)
-            && let Some(chain) = self.voter.chain()
-        {
-            self.outputs.push_back(Output::Learned(chain.clone()));
-        }
+        self.voter.learn(chain);
     }
 
     pub(super) fn take_reply(&mut self, from: NodeId, reply: Reply, now: Time) {
@@ -142,6 +138,11 @@ impl Quorum {
             if !is_busy {
                 break;
             }
+        }
+        let rank = self.voter.chain().map(Chain::rank);
+        if let Some(chain) = self.voter.chain().filter(|_| rank != self.told_rank) {
+            self.outputs.push_back(Output::Learned(chain.clone()));
+            self.told_rank = rank;
         }
         if let Some((ticket, changes)) = self.voter.storing.next_write() {
             self.outputs.push_back(Output::Store { ticket, changes });

@@ -79,7 +79,6 @@ impl Fetching {
 
     /// Takes the number of recoveries that a voter remembers.
     pub(crate) fn remembered(&mut self, from: &Speaker<'_>, recoveries: u32) {
-        self.paces.remove(&from.node);
         if let Purpose::Remember { highest } = &mut self.purpose
             && !from.voice.is_lost
         {

@@ -61,6 +61,27 @@ pub enum Change {
 }
 
 impl Change {
+    /// The change as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        self.put(&mut writer);
+        writer.into_bytes()
+    }
+
+    /// Reads a change that is all of these bytes. One of a later version reads as [`Change::Unknown`].
+    ///
+    /// # Errors
+    /// The bytes are no change, or a part of it is out of range.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let change = Self::take(&mut reader)?;
+        match change.is_valid() && reader.is_empty() {
+            true => Ok(change),
+            false => Err(DecodeError::Invalid("a change of an image is out of range")),
+        }
+    }
+
     /// Whether the numbers and configurations are in range.
     pub(crate) fn is_valid(&self) -> bool {
         match self {

@@ -1,7 +1,10 @@
 //! The voter: what a node keeps for others, and how it answers them.
 
 pub(crate) mod image;
+mod standing;
 pub(crate) mod storing;
+
+pub use standing::{Provenance, QuorumCounters, Standing};
 
 use self::image::{Change, Image, MAX_RECOVERY_STEP, OwnSeat, VoterLife};
 use self::storing::Storing;
@@ -17,43 +20,6 @@ use crate::quorum::message::{
 
 /// A list of registers is left out if the reply has no room for so much. It is asked for again.
 const LEAST_LIST_BYTES: usize = 1_024;
-
-/// Whether a node votes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It is no voter of a configuration that counts.
-    NoSeat,
-    /// It votes.
-    Votes,
-    /// Its image may be an old one. It does not vote before it has recovered. Others may recover from it.
-    Doubtful,
-    /// It has lost what it acknowledged. It does not vote before it has recovered, and others do not recover from it.
-    Lost,
-}
-
-/// What is known of the image that a node found on its disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provenance {
-    /// The node id was drawn just now, so there was no image before.
-    New,
-    /// The image is the last one that this node wrote.
-    Proven,
-    /// There may have been a later image.
-    Unproven,
-}
-
-/// What the voter refused or left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuorumCounters {
-    /// Messages with questions that found no room, or that came after a write to disk had failed.
-    pub questions_dropped: u64,
-    /// Writes that were refused, because there is no room for their registers or origins.
-    pub writes_full: u64,
-    /// Numbers of rounds and recoveries that were too far ahead.
-    pub numbers_refused: u64,
-    /// Parts of images that hold what this version does not know.
-    pub pages_unknown: u64,
-}
 
 /// A node that keeps an image on disk.
 #[derive(Debug)]
