@@ -255,6 +255,23 @@ counters! {
     /// Requests, of this node and to it, that were refused because too many were under way, or because their sender is no living member
     /// here.
     requests_refused,
+    /// Questions of strong operations sent to other members.
+    voter_questions_sent,
+    /// Those of them that ended without an answer.
+    voter_questions_failed,
+    /// Questions of other members to this node as a voter.
+    voter_questions_received,
+    /// Questions, of this node and to it, that were refused because too many were under way, because their sender is no living member
+    /// here, or because this node takes no part in strong operations.
+    voter_questions_refused,
+    /// Questions that this node as a voter did not answer, because too many answers waited for its disk, or its disk failed.
+    voter_questions_dropped,
+    /// Writes that this node as a voter refused, because it has no room for their registers or origins.
+    voter_writes_full,
+    /// Numbers of rounds and recoveries of voters that were too far ahead to be believed.
+    voter_numbers_refused,
+    /// Parts of images of other voters that hold what only a later version knows.
+    voter_pages_unknown,
     /// Beats of other datacenters by which the round trip was measured.
     round_trips_measured,
     /// Round trips told to our own pool.

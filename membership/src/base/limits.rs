@@ -36,6 +36,10 @@ pub const MAX_REQUESTS_ASKED: usize = 16;
 pub const MAX_REQUESTS_SERVED: usize = 32;
 /// Those of one member among them.
 pub const MAX_REQUESTS_OF_MEMBER: usize = 8;
+/// Questions of a node to voters that are under way at once. Further ones are refused.
+pub const MAX_QUESTIONS_ASKED: usize = 64;
+/// Questions of others that a node is answering at once. Further ones are turned away.
+pub const MAX_QUESTIONS_SERVED: usize = 256;
 /// Bytes of one record, key and value, on the wire. A record that is larger than a datagram travels by stream only.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024;
 /// Bytes of a name: of a service, an instance id, a namespace, a tag, a metadata key, a node, a datacenter, a zone.

@@ -144,6 +144,8 @@ pub enum Mutant {
     VoterDropsTombstone,
     /// A voter with an old image of its disk votes at once.
     RolledBackVotes,
+    /// A node that cannot tell whether it accepted a first configuration accepts one.
+    ForgetfulFounder,
     /// Acknowledgements count that a voter gave before it lost its disk.
     OldLivesVote,
 }
@@ -232,6 +234,7 @@ mod switch {
             Self::FenceMissing,
             Self::VoterDropsTombstone,
             Self::RolledBackVotes,
+            Self::ForgetfulFounder,
         ];
 
         /// Switches one bug on for this thread, or all bugs off.

@@ -145,6 +145,7 @@ impl Node {
         counters.add(self.wan.counters());
         counters.add(self.requests.counters());
         counters.instances_hidden += self.view.times_hidden();
+        self.count_strong(&mut counters);
         if let Some(guard) = &self.guard {
             counters.add(&guard.counters());
         }

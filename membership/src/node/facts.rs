@@ -59,9 +59,11 @@ impl Node {
                 if self.liveness.members().get(node).is_none() {
                     self.spread.forget(node);
                 }
-                if self.liveness.members().active(node).is_none() {
+                let is_active = self.liveness.members().active(node).is_some();
+                if !is_active {
                     self.requests.member_lost(node);
                 }
+                self.note_strong_member(node, is_active);
                 self.review_home(node, now);
                 self.review_member(node, now);
             }

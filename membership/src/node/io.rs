@@ -13,6 +13,7 @@ use crate::catalog::record::Text;
 use crate::liveness::detector::{LinkEnd, Verdict};
 use crate::node::losses::MassLoss;
 use crate::node::view::{Change, MemberChange};
+use crate::quorum::{self, Chain, OpId, Outcome};
 use crate::requests::{RequestError, RequestId};
 use crate::spread::confirming::Confirmation;
 
@@ -326,6 +327,23 @@ pub enum Event {
         /// The answer of the owner of the other member, or why there is none.
         result: Result<Vec<u8>, RequestError>,
     },
+    /// Changes of what this node keeps as a voter, to be made durable. [`Node::strong_stored`](crate::Node::strong_stored) with this ticket
+    /// follows, or [`Node::strong_failed`](crate::Node::strong_failed). No further changes come before.
+    StrongStore {
+        /// The number of the write.
+        ticket: u64,
+        /// The changes, in their order.
+        changes: Vec<quorum::Change>,
+    },
+    /// A strong operation of this node is over.
+    StrongDone {
+        /// The operation.
+        op: OpId,
+        /// Its outcome.
+        outcome: Outcome,
+    },
+    /// Something new is known of the voters.
+    Voters(Chain),
     /// An [`Input::Leave`] is complete.
     Left,
 }

@@ -22,6 +22,7 @@ pub(crate) mod sealed;
 pub(crate) mod settled;
 #[cfg(feature = "testing")]
 pub(crate) mod sharing;
+mod strong;
 mod support;
 pub mod view;
 
@@ -60,6 +61,7 @@ use losses::Losses;
 use names::Namesakes;
 use peers::Pools;
 use questions::Questions;
+use strong::Strong;
 use view::{OriginStatus, View};
 
 /// Capacity that the queue of outputs keeps while it is empty.
@@ -81,6 +83,8 @@ pub struct Node {
     spread: Spread,
     wan: Wan,
     requests: Requests,
+    /// The room of strong reads and writes, if the owner began it.
+    strong: Option<Box<Strong>>,
     view: View,
     timers: Timers,
     leaving: Option<Leaving>,
@@ -132,6 +136,7 @@ impl Node {
             spread: Spread::new(envelope, identity, &protocol, streams, seeds.next_u64(), now),
             wan: Wan::new(envelope, identity, &datacenter, &protocol, seeds.next_u64(), now),
             requests: Requests::new(envelope, identity.node_id),
+            strong: None,
             view: View::default(),
             timers: Timers::default(),
             leaving: None,
@@ -338,6 +343,7 @@ impl Node {
             self.wan.handle_deadlines(now);
         }
         self.requests.handle_deadlines(now);
+        self.handle_strong_deadline(now);
         let peers = &mut Pools { liveness: &mut self.liveness, wan: &mut self.wan };
         self.spread.handle_deadlines(peers, now);
     }
@@ -360,7 +366,8 @@ impl Node {
         let wan = self.wan.next_deadline().filter(|_| !self.liveness.is_silent());
         let planes = [self.liveness.next_deadline(), self.spread.next_deadline(), wan];
         let guard = self.guard.as_ref().and_then(|guard| guard.next_deadline(now));
-        let own = [self.timers.next(), self.requests.next_deadline(), guard];
+        let strong = self.strong.as_ref().and_then(|strong| strong.next_deadline());
+        let own = [self.timers.next(), self.requests.next_deadline(), guard, strong];
         planes.into_iter().chain(own).flatten().min()
     }
 

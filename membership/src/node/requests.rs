@@ -8,7 +8,7 @@ use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
 use crate::base::time::Time;
 use crate::requests::facts::Fact;
-use crate::requests::{RequestError, RequestId};
+use crate::requests::{Purpose, RequestError, RequestId};
 use crate::trust::rights::Hidden;
 use crate::wire::HomeVerdict;
 
@@ -27,7 +27,7 @@ impl Node {
     ) -> Result<RequestId, RequestError> {
         let peer = self.in_reach(to).filter(|_| !self.liveness.is_silent());
         let peer = peer.ok_or(RequestError::OutOfReach)?;
-        let request = self.requests.ask(&peer, bytes, within, now);
+        let request = self.requests.ask(Purpose::Owner, &peer, bytes, within, now);
         self.settle(now);
         request
     }
@@ -65,7 +65,7 @@ impl Node {
     }
 
     /// A member that is alive and in reach, other than this node.
-    fn in_reach(&self, node: NodeId) -> Option<Identity> {
+    pub(super) fn in_reach(&self, node: NodeId) -> Option<Identity> {
         if node == self.identity().node_id {
             return None;
         }
@@ -90,15 +90,23 @@ impl Node {
     }
 
     pub(super) fn pass_on_requests(&mut self, now: Time) {
-        while let Some(output) = self.requests.poll_output() {
+        loop {
+            self.pass_on_strong(now);
+            let Some(output) = self.requests.poll_output() else { return };
             match output.split(|packed| self.close(&packed, now)) {
                 Ok(Some(work)) => self.put_out(work, now),
                 Ok(None) => {}
-                Err(Fact::Requested { request, from, bytes }) => {
+                Err(Fact::Requested { request, purpose: Purpose::Owner, from, bytes }) => {
                     self.emit(Event::Requested { request, from, bytes });
                 }
-                Err(Fact::Answered { request, result }) => {
+                Err(Fact::Answered { request, purpose: Purpose::Owner, result, .. }) => {
                     self.emit(Event::Answered { request, result });
+                }
+                Err(Fact::Requested { request, from, bytes, .. }) => {
+                    self.take_question(request, from, &bytes, now);
+                }
+                Err(Fact::Answered { request, from, result, .. }) => {
+                    self.take_voters_answer(request, from, result, now);
                 }
             }
         }

@@ -103,6 +103,12 @@ impl Chain {
         seats
     }
 
+    /// Whether a voter of one of the configurations has this token.
+    pub(crate) fn has_seat(&self, node: NodeId, token: u64) -> bool {
+        let mut configurations = Some(&self.installed).into_iter().chain(&self.next);
+        configurations.any(|it| it.token(node) == Some(token))
+    }
+
     /// The token of a voter, in the newest configuration that it is in.
     #[must_use]
     pub fn token(&self, node: NodeId) -> Option<u64> {
@@ -115,15 +121,6 @@ impl Chain {
         self.active().all(|configuration| configuration.has_majority(&votes))
     }
 
-    /// Whether majorities are there without a voter: enough others than `without`.
-    pub(crate) fn has_majorities_without(
-        &self,
-        without: NodeId,
-        votes: impl Fn(Seat) -> bool,
-    ) -> bool {
-        self.has_majorities(|seat| seat.node != without && votes(seat))
-    }
-
     /// Whether both configurations are in range and follow each other.
     pub(crate) fn is_valid(&self) -> bool {
         let follows = |next: &Configuration| {
@@ -132,6 +129,11 @@ impl Chain {
         self.installed.is_valid() && self.next.as_ref().is_none_or(follows)
     }
 }
+
+/// The rounds that one question moves a voter ahead, at most. An attempt far beyond asks several times.
+const MAX_ROUND_STEP: u64 = 1 << 24;
+/// The highest round. With the step, nobody reaches it.
+const MAX_ROUND: u64 = 1 << 62;
 
 /// The number of an attempt to decide a configuration. The salt is drawn for each attempt, so that no two are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +146,13 @@ pub struct Ballot {
     pub salt: u64,
 }
 block!(Ballot { round, node as Fixed, salt as Fixed });
+
+impl Ballot {
+    /// Whether the round is in range.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.round <= MAX_ROUND
+    }
+}
 
 /// What a voter promised and accepted for the successor with one number (Lamport, "Paxos Made Simple", 2001).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,7 +174,30 @@ pub struct Proposal {
 }
 block!(Proposal { ballot, configuration });
 
+impl Proposal {
+    /// Whether the round and the configuration are in range.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.ballot.is_valid() && self.configuration.is_valid()
+    }
+}
+
 impl Acceptor {
+    /// Whether this may be what a voter holds for the configuration with a number.
+    pub(crate) fn is_valid(&self, number: u64) -> bool {
+        let follows = |it: &Proposal| it.is_valid() && it.configuration.number == number;
+        self.promised.is_valid() && self.accepted.as_ref().is_none_or(follows)
+    }
+
+    /// Moves one step towards an attempt that is too far ahead. Returns where it is then. So one question with the highest round
+    /// does not end all further attempts.
+    pub(crate) fn approach(&mut self, ballot: Ballot) -> Option<Ballot> {
+        let reach = self.promised.round.saturating_add(MAX_ROUND_STEP);
+        (ballot.round > reach).then(|| {
+            self.promised = Ballot { round: reach, ..Ballot::default() };
+            self.promised
+        })
+    }
+
     /// Takes what another acceptor holds, as a voter does that lost its disk.
     pub(crate) fn join(&mut self, other: &Self) -> bool {
         let before = self.clone();

@@ -46,13 +46,13 @@ block!(Entry { place, stamp, value });
 
 /// The end of an origin, by an operator's word: all of its writes up to this stamp are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct End {
+pub struct OriginEnd {
     /// The origin.
     pub origin: NodeId,
     /// The last write that is over.
     pub stamp: Stamp,
 }
-block!(End { origin, stamp });
+block!(OriginEnd { origin, stamp });
 
 /// The life of an origin that a write belongs to. Voters refuse writes of earlier lives, and of another key under the same node id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

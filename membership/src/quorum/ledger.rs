@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::entry::{End, Entry, Place, Stamp};
+use super::entry::{Entry, OriginEnd, Place, Stamp};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::codec::encoded_len;
@@ -62,7 +62,7 @@ impl Ledger {
     }
 
     /// Takes the later of two ends of an origin. Returns whether that changed anything.
-    pub fn join_end(&mut self, end: End) -> bool {
+    pub fn join_end(&mut self, end: OriginEnd) -> bool {
         if self.end_of(end.origin) >= end.stamp {
             return false;
         }
@@ -139,7 +139,7 @@ impl Ledger {
         service: &SmolStr,
         after: Option<&Spot>,
         bytes: usize,
-    ) -> (Vec<Entry>, Vec<End>, Option<Spot>) {
+    ) -> (Vec<Entry>, Vec<OriginEnd>, Option<Spot>) {
         let (mut entries, mut ends, mut left) = (Vec::new(), Vec::new(), bytes);
         let Some(held) = self.services.get(service).map(|service| &service.held) else {
             return (entries, ends, None);
@@ -155,9 +155,9 @@ impl Ledger {
             }
             left = left.saturating_sub(len);
             if let Some(stamp) = self.ends.get(origin)
-                && ends.last().is_none_or(|end: &End| end.origin != *origin)
+                && ends.last().is_none_or(|end: &OriginEnd| end.origin != *origin)
             {
-                ends.push(End { origin: *origin, stamp: *stamp });
+                ends.push(OriginEnd { origin: *origin, stamp: *stamp });
             }
             entries.push(entry);
         }
@@ -200,9 +200,12 @@ impl Ledger {
         })
     }
 
-    /// The ends of all origins.
-    pub(crate) fn ends(&self) -> impl Iterator<Item = End> {
-        self.ends.iter().map(|(origin, stamp)| End { origin: *origin, stamp: *stamp })
+    /// The ends of all origins beyond one.
+    pub(crate) fn ends_after(&self, after: Option<NodeId>) -> impl Iterator<Item = OriginEnd> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.ends
+            .range((after.map_or(Unbounded, Excluded), Unbounded))
+            .map(|(origin, stamp)| OriginEnd { origin: *origin, stamp: *stamp })
     }
 
     /// The number of registers, deregistered ones included.

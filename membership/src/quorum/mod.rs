@@ -9,20 +9,14 @@
 //! The room does no IO. Messages come in and go out by node id; they may be lost, doubled and reordered. What a voter tells waits until
 //! it is on disk: the owner of the room writes what [`Output::Store`] says, and then calls [`Quorum::stored`].
 
-mod calls;
+mod asking;
 mod chain;
-mod changing;
 mod entry;
-mod image;
 mod ledger;
 mod message;
-mod reading;
-mod recovering;
-mod storing;
+mod operation;
 mod voter;
-mod votes;
 mod working;
-mod writing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,28 +25,30 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use smol_str::SmolStr;
 
-use crate::base::identity::{Epoch, NodeId};
+use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::codec::encoded_len;
 
 pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
-pub use entry::{End, Entry, Fence, MAX_VALUE_BYTES, Place, Stamp};
-pub use image::{Change, Cursor, Image, Life, OwnSeat};
+pub use entry::{Entry, Fence, MAX_VALUE_BYTES, OriginEnd, Place, Stamp};
 pub use ledger::{Ledger, MAX_ENTRIES, last_of};
 pub use message::{
     Answer, Ask, Deposit, Last, Look, Message, Page, Part, Recover, Reply, Seen, Voice,
 };
+pub use operation::{Failure, OpId, Outcome};
 pub use smol_str::SmolStr as Text;
-pub use voter::Standing;
+pub use voter::image::{Change, Cursor, Image, MAX_ORIGINS, OwnSeat, VoterLife};
+pub use voter::{Provenance, QuorumCounters, Standing};
 
-use calls::Calls;
-use changing::Changing;
-use reading::Reads;
-use recovering::Reading;
+use asking::calls::Calls;
+use asking::changing::Changing;
+use asking::fetching::Fetching;
+use asking::reading::Reads;
+use asking::votes::VoterLives;
+use asking::writing::Writes;
+use operation::Op;
 use voter::Voter;
-use votes::Lives;
-use working::{Errand, no_quorum};
-use writing::Writes;
+use working::Errand;
 
 /// Strong writes of one node under way at once. Further ones are refused.
 pub const MAX_WRITES: usize = 256;
@@ -62,68 +58,10 @@ pub const MAX_READS: usize = 16_384;
 pub const MAX_ENTRIES_OF_WRITE: usize = 16;
 /// Bytes of one write.
 pub const MAX_WRITE_BYTES: usize = message::PAGE_BYTES;
-/// Voters whose recoveries a node notes while it runs.
-pub(crate) const MAX_LIVES_KNOWN: usize = 256;
 /// A change that another node began, and does not finish, is finished by the voters after this long, and later by each further one.
 const FINISHED_AFTER: Duration = Duration::from_millis(800);
 /// The room is not called more often than this by its own deadline.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
-
-/// Names an operation of this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId(pub u64);
-
-/// An operation under way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Op {
-    id: OpId,
-    until: Time,
-}
-
-/// The reason why an operation was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No voters are known.
-    NoVoters,
-    /// No majority of the voters answered in time.
-    NoQuorum {
-        /// The voters that did.
-        answered: Vec<NodeId>,
-        /// The voters that did not.
-        silent: Vec<NodeId>,
-    },
-    /// A majority answered, and did not agree in time, since others wrote.
-    Contended,
-    /// A later life of the origin has written, or another key under its node id, or an operator ended it.
-    Fenced(Epoch),
-    /// The voters have no room for further registers.
-    Full,
-    /// Too many operations of this node are under way.
-    Busy,
-    /// The request is out of range.
-    Invalid(&'static str),
-    /// Another change was made first, to this configuration.
-    Superseded(Configuration),
-    /// One of the voters accepted another first configuration.
-    Taken(Option<Configuration>),
-}
-
-/// The outcome of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A majority has the write on disk.
-    Written,
-    /// The write, or the change of voters, was not confirmed. It may take effect.
-    Unknown(Failure),
-    /// The instances of the service that are registered.
-    Read(Vec<Entry>),
-    /// The read has no answer.
-    Unread(Failure),
-    /// The voters are those that were asked for.
-    Changed(Configuration),
-    /// The voters were not changed by this operation.
-    Unchanged(Failure),
-}
 
 /// What the room wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,39 +97,46 @@ pub struct Quorum {
     own: NodeId,
     rng: Xoshiro256PlusPlus,
     voter: Voter,
-    lives: Lives,
+    lives: VoterLives,
     calls: Calls<Errand>,
     reads: Reads,
     writes: Writes,
     changing: Option<Changing>,
-    reading: Option<Reading>,
+    fetching: Option<Fetching>,
     attempts: u64,
     ops: u64,
+    /// An operator says that the image is the last one.
+    is_vouched: bool,
     /// When this voter finishes a change that another node began.
     finishes_at: Option<(u64, Time)>,
     handled_at: Time,
+    /// What the owner was told of the configurations, or knew at the start.
+    told_rank: Option<(u64, bool)>,
     outputs: VecDeque<Output>,
 }
 
 impl Quorum {
-    /// A room with the image that was found on disk. `is_proven` says that the image is known to be the last one that this node wrote:
-    /// it then votes at once, else it first reads majorities of the others.
+    /// A room with the image that was found on disk. A voter whose image is [proven](Provenance::Proven) votes at once. Others first read
+    /// majorities of the other voters.
     #[must_use]
-    pub fn new(own: NodeId, image: Image, is_proven: bool, seed: u64, now: Time) -> Self {
+    pub fn new(own: NodeId, image: Image, provenance: Provenance, seed: u64, now: Time) -> Self {
+        let told_rank = image.chain().map(Chain::rank);
         let mut this = Self {
             own,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
-            voter: Voter::new(own, image, is_proven),
-            lives: Lives::default(),
+            voter: Voter::new(own, image, provenance),
+            lives: VoterLives::default(),
             calls: Calls::default(),
             reads: Reads::default(),
             writes: Writes::default(),
             changing: None,
-            reading: None,
+            fetching: None,
             attempts: 0,
             ops: 0,
+            is_vouched: false,
             finishes_at: None,
             handled_at: now,
+            told_rank,
             outputs: VecDeque::new(),
         };
         this.settle(now);
@@ -249,13 +194,15 @@ impl Quorum {
         Ok(op.id)
     }
 
-    /// Makes these nodes the voters. [`Output::Done`] follows, after `within` at the latest.
+    /// Makes these nodes the voters. [`Output::Done`] follows, after `within` at the latest. With `is_first` an operator vouches that
+    /// none of them was a voter before. Without it, nodes that cannot tell refuse to be among the first voters.
     ///
     /// # Errors
     /// Nothing was asked, and no output follows.
     pub fn set_voters(
         &mut self,
         voters: Vec<NodeId>,
+        is_first: bool,
         within: Duration,
         now: Time,
     ) -> Result<OpId, Failure> {
@@ -269,7 +216,7 @@ impl Quorum {
             return Err(Failure::Busy);
         }
         let op = self.next_op(within, now);
-        self.begin_change(Some(op.id), voters, op.until);
+        self.begin_change(Some(op.id), voters, is_first, op.until);
         self.settle(now);
         Ok(op.id)
     }
@@ -310,7 +257,11 @@ impl Quorum {
 
     /// Takes writes that came another way, if this node votes. They are not confirmed to anybody.
     pub fn absorb(&mut self, entries: Vec<Entry>, now: Time) {
-        if self.standing() == Standing::Votes && self.voter.image().ledger.has_room(&entries) {
+        if self.standing() == Standing::Votes {
+            if !self.voter.image().has_room(&entries, &[], None) {
+                self.voter.counters.writes_full += 1;
+                return;
+            }
             for entry in entries {
                 self.voter.apply(Change::Entry(entry));
             }
@@ -318,20 +269,18 @@ impl Quorum {
         }
     }
 
-    /// Takes an operator's word that the image on disk is the last one that this node wrote. Returns whether the node votes now.
+    /// Takes an operator's word that the image on disk is the last one that this node wrote. The voter then counts itself among those
+    /// that it has read from, and votes when the others have noted that. Returns whether there was something to vouch for.
     pub fn vouch(&mut self, now: Time) -> bool {
-        if self.standing() == Standing::Doubtful {
-            let seat = self.voter.image().seat;
-            let known = self.lives.recoveries(self.own, seat.token);
-            let tried = self.reading.as_ref().map_or(0, |reading| match reading.purpose {
-                recovering::Purpose::Recover { recoveries, .. } => recoveries,
-                _ => 0,
-            });
-            let recoveries = known.max(tried).max(seat.recoveries).saturating_add(1);
-            self.voter.recovered(seat.token, recoveries);
+        let is_doubtful = self.standing() == Standing::Doubtful;
+        let is_forgetful = self.voter.is_forgetful();
+        if is_doubtful {
+            self.is_vouched = true;
             self.settle(now);
+        } else if is_forgetful {
+            self.voter.set_unforgetful();
         }
-        self.standing() == Standing::Votes
+        is_doubtful || is_forgetful
     }
 
     /// Does what is due.
@@ -366,6 +315,12 @@ impl Quorum {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.voter.storing.is_settled()
+    }
+
+    /// What was refused or left out.
+    #[must_use]
+    pub fn counters(&self) -> QuorumCounters {
+        self.voter.counters
     }
 
     /// Questions, reads, writes and replies under way, in this order.

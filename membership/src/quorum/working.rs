@@ -2,16 +2,16 @@
 
 use rand::Rng;
 
+use super::asking::changing::Changing;
+use super::asking::fetching::{Fetching, Purpose};
+use super::asking::reading::MadeLook;
+use super::asking::votes::Speaker;
 use super::chain::Chain;
-use super::changing::Changing;
-use super::image::Change;
 use super::message::{Answer, Message, Part, Reply};
-use super::reading::MadeLook;
-use super::recovering::{Purpose, Reading};
 use super::voter::Standing;
-use super::votes::Speaker;
+use super::voter::image::{Change, MAX_RECOVERY_STEP};
 use super::{FINISHED_AFTER, LEAST_PAUSE};
-use super::{Failure, OpId, Outcome, Output, Quorum};
+use super::{OpId, Outcome, Output, Quorum};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 
@@ -25,24 +25,30 @@ pub(crate) enum Errand {
 }
 
 impl Quorum {
-    pub(super) fn begin_change(&mut self, op: Option<OpId>, voters: Vec<NodeId>, until: Time) {
+    pub(super) fn begin_change(
+        &mut self,
+        op: Option<OpId>,
+        voters: Vec<NodeId>,
+        is_first: bool,
+        until: Time,
+    ) {
         self.attempts += 1 << 20;
-        self.changing = Some(Changing::new(op, voters, self.voter.chain(), self.attempts, until));
+        let (chain, step) = (self.voter.chain(), self.attempts);
+        self.changing = Some(Changing::new(op, voters, chain, is_first, step, until));
     }
 
     pub(super) fn take_chain(&mut self, chain: Option<&Chain>) {
-        if self.voter.learn(chain)
-            && let Some(chain) = self.voter.chain()
-        {
-            self.outputs.push_back(Output::Learned(chain.clone()));
-        }
+        self.voter.learn(chain);
     }
 
     pub(super) fn take_reply(&mut self, from: NodeId, reply: Reply, now: Time) {
         let Reply { number, voice, chain, answers } = reply;
         let Some(errands) = self.calls.take(number, from) else { return };
         self.take_chain(chain.as_ref());
-        self.lives.note(from, &voice);
+        if let Some(chain) = self.voter.chain() {
+            let refused = self.lives.note(from, &voice, chain);
+            self.voter.counters.numbers_refused += refused;
+        }
         let rank = chain.as_ref().map_or((0, false), Chain::rank);
         let from = Speaker { node: from, voice: &voice, rank };
         for (errand, answer) in errands.into_iter().zip(answers) {
@@ -83,26 +89,37 @@ impl Quorum {
     }
 
     fn take_image(&mut self, from: &Speaker<'_>, attempt: u64, answer: Answer) {
-        let Some(reading) = self.reading.as_mut().filter(|it| it.attempt == attempt) else {
+        let Some(fetching) = self.fetching.as_mut().filter(|it| it.attempt == attempt) else {
             return;
         };
         match answer {
             Answer::Life(recoveries) => {
-                reading.remembered(from, recoveries);
-                if recoveries > self.voter.image().seat.recoveries && !from.voice.is_lost {
+                let token = self.voter.chain().and_then(|chain| chain.token(self.own));
+                let begun = self.voter.recoveries_begun(token.unwrap_or_default());
+                if recoveries > begun + MAX_RECOVERY_STEP / 2 {
+                    self.voter.counters.numbers_refused += 1;
+                    return fetching.remembered(from, 0);
+                }
+                fetching.remembered(from, recoveries);
+                if recoveries > begun && !from.voice.is_lost {
                     self.voter.set_outdated();
                 }
             }
             Answer::Page(page) => {
-                reading.took(from, page.next);
+                if page.changes.contains(&Change::Unknown) {
+                    self.voter.counters.pages_unknown += 1;
+                    return;
+                }
+                fetching.took(from, page.next);
                 for change in page.changes {
-                    // What a node is as a voter, it knows itself.
-                    if !matches!(change, Change::Seat(_) | Change::CaughtUp(_) | Change::Founded(_))
-                    {
-                        self.voter.apply(change);
+                    match change {
+                        // What a node is as a voter, it knows itself.
+                        Change::Seat(_) | Change::CaughtUp(_) | Change::Founded(_) => {}
+                        change => drop(self.voter.apply(change)),
                     }
                 }
             }
+            Answer::Later => fetching.put_off(from.node),
             _ => {}
         }
     }
@@ -121,6 +138,11 @@ impl Quorum {
             if !is_busy {
                 break;
             }
+        }
+        let rank = self.voter.chain().map(Chain::rank);
+        if let Some(chain) = self.voter.chain().filter(|_| rank != self.told_rank) {
+            self.outputs.push_back(Output::Learned(chain.clone()));
+            self.told_rank = rank;
         }
         if let Some((ticket, changes)) = self.voter.storing.next_write() {
             self.outputs.push_back(Output::Store { ticket, changes });
@@ -152,7 +174,7 @@ impl Quorum {
 
     /// Asks voters for all that is due.
     fn ask(&mut self, now: Time) {
-        let Self { calls, voter, lives, reads, writes, changing, reading, own, .. } = self;
+        let Self { calls, voter, lives, reads, writes, changing, fetching, own, .. } = self;
         let chain = voter.chain();
         if let Some(it) = changing {
             for to in it.targets(chain) {
@@ -164,7 +186,7 @@ impl Quorum {
             }
         }
         let Some(chain) = chain else { return };
-        if let Some(it) = reading {
+        if let Some(it) = fetching {
             for seat in it.seats(*own, chain) {
                 if calls.has_room(seat.node)
                     && let Some(part) = it.due(seat, lives, now)
@@ -205,7 +227,7 @@ impl Quorum {
                 });
                 if at <= now {
                     let wanted = next.map(|next| next.nodes().collect()).unwrap_or_default();
-                    self.begin_change(None, wanted, now + FINISHED_AFTER * 4);
+                    self.begin_change(None, wanted, false, now + FINISHED_AFTER * 4);
                 }
             }
             _ => self.finishes_at = None,
@@ -237,12 +259,12 @@ impl Quorum {
         let own = self.own;
         let next = chain.next.as_ref().filter(|next| next.token(own).is_some());
         let behind = next.filter(|next| caught_up < next.number).map(|next| next.number);
-        let wants = |reading: &Reading| match reading.purpose {
+        let wants = |fetching: &Fetching| match fetching.purpose {
             Purpose::CatchUp { number } => !must_recover && behind == Some(number),
             _ => must_recover,
         };
-        self.reading = self.reading.take().filter(|it| wants(it) && it.is_current(&chain));
-        if self.reading.is_none() {
+        self.fetching = self.fetching.take().filter(|it| wants(it) && it.is_current(&chain));
+        if self.fetching.is_none() {
             let purpose = match (standing, behind) {
                 (Standing::Doubtful | Standing::Lost, _) => Purpose::Remember { highest: 0 },
                 (Standing::Votes, Some(number)) => Purpose::CatchUp { number },
@@ -250,28 +272,32 @@ impl Quorum {
             };
             self.begin_reading(purpose, &chain);
         }
-        let Some(reading) = &self.reading else { return };
-        if !reading.is_done(own, &chain, &self.lives) {
+        let Some(fetching) = &self.fetching else { return };
+        let is_vouched = self.is_vouched && standing == Standing::Doubtful;
+        if !fetching.is_done(own, is_vouched, &chain, &self.lives) {
             return;
         }
-        match reading.purpose {
+        match fetching.purpose {
             Purpose::Remember { highest } => {
                 let token = chain.token(own).unwrap_or_default();
                 let known = self.lives.recoveries(own, token);
-                let seat = self.voter.image().seat;
-                let before = if seat.token == token { seat.recoveries } else { 0 };
-                let recoveries = highest.max(known).max(before).saturating_add(1);
+                let begun = self.voter.recoveries_begun(token);
+                let recoveries = highest.max(known).max(begun).saturating_add(1);
+                if self.voter.image().seat.token == token {
+                    self.voter.begin_recovery(recoveries);
+                }
                 self.begin_reading(Purpose::Recover { token, recoveries }, &chain);
             }
             Purpose::Recover { token, recoveries } => {
-                self.reading = None;
+                self.fetching = None;
                 if let Some(next) = &chain.next {
                     self.voter.apply(Change::CaughtUp(next.number));
                 }
+                self.is_vouched = false;
                 self.voter.recovered(token, recoveries);
             }
             Purpose::CatchUp { number } => {
-                self.reading = None;
+                self.fetching = None;
                 self.voter.apply(Change::CaughtUp(number));
             }
         }
@@ -279,7 +305,7 @@ impl Quorum {
 
     fn begin_reading(&mut self, purpose: Purpose, chain: &Chain) {
         self.attempts += 1;
-        self.reading = Some(Reading::new(purpose, chain, self.attempts));
+        self.fetching = Some(Fetching::new(purpose, chain, self.attempts));
     }
 
     /// When [`Quorum::handle_deadline`] is due.
@@ -290,23 +316,10 @@ impl Quorum {
             self.writes.next_deadline(),
             self.calls.next_deadline(),
             self.changing.as_ref().and_then(Changing::next_deadline),
-            self.reading.as_ref().and_then(Reading::next_deadline),
+            self.fetching.as_ref().and_then(Fetching::next_deadline),
             self.finishes_at.map(|(_, at)| at),
         ];
         // A time that has passed is one at which there was no room to ask.
         parts.into_iter().flatten().min().map(|at| at.max(self.handled_at + LEAST_PAUSE))
     }
-}
-
-/// The failure of an operation that too few voters answered.
-pub(super) fn no_quorum(
-    answered: Vec<super::chain::Seat>,
-    silent: Vec<super::chain::Seat>,
-) -> Failure {
-    let nodes = |seats: Vec<super::chain::Seat>| {
-        let mut nodes: Vec<NodeId> = seats.into_iter().map(|seat| seat.node).collect();
-        nodes.dedup();
-        nodes
-    };
-    Failure::NoQuorum { answered: nodes(answered), silent: nodes(silent) }
 }

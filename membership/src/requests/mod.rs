@@ -12,8 +12,8 @@ use crate::base::counters::Counters;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::{Output, StreamId, StreamNumbers};
 use crate::base::limits::{
-    MAX_REQUEST_BYTES, MAX_REQUEST_TIME, MAX_REQUESTS_ASKED, MAX_REQUESTS_OF_MEMBER,
-    MAX_REQUESTS_SERVED,
+    MAX_QUESTIONS_ASKED, MAX_QUESTIONS_SERVED, MAX_REQUEST_BYTES, MAX_REQUEST_TIME,
+    MAX_REQUESTS_ASKED, MAX_REQUESTS_OF_MEMBER, MAX_REQUESTS_SERVED,
 };
 use crate::base::time::Time;
 use crate::wire::{Answer, Envelope, Frame, Outbox, Packed, Request, Taken};
@@ -76,16 +76,27 @@ impl RequestError {
     }
 }
 
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The owner of the member.
+    Owner,
+    /// The member as a voter. Its answers wait for no owner but for its disk.
+    Voter,
+}
+
 /// A request that this node made.
 #[derive(Debug)]
 struct Asked {
+    purpose: Purpose,
     to: NodeId,
     due: Time,
 }
 
-/// A request that the owner of this node is answering.
+/// A request that this node, or its owner, is answering.
 #[derive(Debug)]
 struct Serving {
+    purpose: Purpose,
     from: NodeId,
     due: Time,
 }
@@ -97,6 +108,7 @@ pub(crate) struct Requests {
     streams: StreamNumbers,
     asked: BTreeMap<StreamId, Asked>,
     serving: BTreeMap<StreamId, Serving>,
+    takes_questions: bool,
     leaving: bool,
 }
 
@@ -108,6 +120,7 @@ impl Requests {
             streams: StreamNumbers::new(FIRST_STREAM, 1),
             asked: BTreeMap::new(),
             serving: BTreeMap::new(),
+            takes_questions: false,
             leaving: false,
         }
     }
@@ -125,12 +138,18 @@ impl Requests {
         self.asked.len() + self.serving.len()
     }
 
+    /// Takes questions to this node as a voter from now on.
+    pub(crate) fn take_questions(&mut self) {
+        self.takes_questions = true;
+    }
+
     /// Asks a member, and waits for the answer for so long.
     ///
     /// # Errors
     /// Nothing was sent.
     pub(crate) fn ask(
         &mut self,
+        purpose: Purpose,
         peer: &Identity,
         body: Vec<u8>,
         within: Duration,
@@ -139,8 +158,12 @@ impl Requests {
         if body.len() > MAX_REQUEST_BYTES {
             return Err(RequestError::TooLarge);
         }
-        if self.asked.len() >= MAX_REQUESTS_ASKED {
-            self.out.counters.requests_refused += 1;
+        let limit = match purpose {
+            Purpose::Owner => MAX_REQUESTS_ASKED,
+            Purpose::Voter => MAX_QUESTIONS_ASKED,
+        };
+        if self.asked.values().filter(|asked| asked.purpose == purpose).count() >= limit {
+            self.count_refused(purpose);
             return Err(RequestError::TooMany);
         }
         if self.leaving {
@@ -155,11 +178,27 @@ impl Requests {
             body,
         };
         let stream = self.streams.take();
-        self.out.counters.requests_sent += 1;
         self.out.open(stream, peer);
-        self.out.send_frame(stream, &Frame::Request(request));
-        self.asked.insert(stream, Asked { to: peer.node_id, due: now + within });
+        let frame = match purpose {
+            Purpose::Owner => {
+                self.out.counters.requests_sent += 1;
+                Frame::Request(request)
+            }
+            Purpose::Voter => {
+                self.out.counters.voter_questions_sent += 1;
+                Frame::Question(request)
+            }
+        };
+        self.out.send_frame(stream, &frame);
+        self.asked.insert(stream, Asked { purpose, to: peer.node_id, due: now + within });
         Ok(stream.into())
+    }
+
+    fn count_refused(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Owner => self.out.counters.requests_refused += 1,
+            Purpose::Voter => self.out.counters.voter_questions_refused += 1,
+        }
     }
 
     /// Whether a stream carries a request.
@@ -175,30 +214,45 @@ impl Requests {
         is_member: impl Fn(NodeId) -> bool,
         now: Time,
     ) {
-        let Ok(Frame::Request(request)) = Frame::decode(bytes) else {
-            self.out.counters.messages_invalid += 1;
-            return self.out.reset(stream);
+        let (purpose, request) = match Frame::decode(bytes) {
+            Ok(Frame::Request(request)) => (Purpose::Owner, request),
+            Ok(Frame::Question(request)) => (Purpose::Voter, request),
+            _ => {
+                self.out.counters.messages_invalid += 1;
+                return self.out.reset(stream);
+            }
         };
         let Request { cluster, sender, receiver, within_ms, body } = request;
         if cluster != self.out.mark() {
             self.out.counters.sessions_other_cluster += 1;
             return self.out.reset(stream);
         }
-        if self.leaving || receiver != self.own || sender == self.own || !is_member(sender) {
-            return self.turn_away(stream, Taken::Refused);
+        let is_asked = receiver == self.own && sender != self.own;
+        let takes = purpose == Purpose::Owner || self.takes_questions;
+        if self.leaving || !takes || !is_asked || !is_member(sender) {
+            return self.turn_away(stream, purpose, Taken::Refused);
         }
-        let of_sender = self.serving.values().filter(|serving| serving.from == sender).count();
-        if self.serving.len() >= MAX_REQUESTS_SERVED || of_sender >= MAX_REQUESTS_OF_MEMBER {
-            return self.turn_away(stream, Taken::Busy);
+        let served = self.serving.values().filter(|serving| serving.purpose == purpose);
+        let of_sender = served.clone().filter(|serving| serving.from == sender).count();
+        let limit = match purpose {
+            Purpose::Owner => MAX_REQUESTS_SERVED,
+            Purpose::Voter => MAX_QUESTIONS_SERVED,
+        };
+        if served.count() >= limit || of_sender >= MAX_REQUESTS_OF_MEMBER {
+            return self.turn_away(stream, purpose, Taken::Busy);
         }
         let within = Duration::from_millis(within_ms.into()).min(MAX_REQUEST_TIME);
-        self.out.counters.requests_received += 1;
-        self.serving.insert(stream, Serving { from: sender, due: now + within });
-        self.out.tell(Fact::Requested { request: stream.into(), from: sender, bytes: body });
+        match purpose {
+            Purpose::Owner => self.out.counters.requests_received += 1,
+            Purpose::Voter => self.out.counters.voter_questions_received += 1,
+        }
+        self.serving.insert(stream, Serving { purpose, from: sender, due: now + within });
+        let request = stream.into();
+        self.out.tell(Fact::Requested { request, purpose, from: sender, bytes: body });
     }
 
-    fn turn_away(&mut self, stream: StreamId, taken: Taken) {
-        self.out.counters.requests_refused += 1;
+    fn turn_away(&mut self, stream: StreamId, purpose: Purpose, taken: Taken) {
+        self.count_refused(purpose);
         self.out.send_frame(stream, &Frame::Answer(Answer { taken, body: Vec::new() }));
         self.out.finish(stream);
     }
@@ -206,15 +260,15 @@ impl Requests {
     /// Answers a request, if its sender still waits. Returns whether it does.
     pub(crate) fn answer(&mut self, request: RequestId, body: Vec<u8>) -> bool {
         let stream = request.stream();
-        if self.serving.remove(&stream).is_none() {
-            return false;
-        }
+        let Some(serving) = self.serving.remove(&stream) else { return false };
         if body.len() > MAX_REQUEST_BYTES {
             self.out.counters.encoding_errors += 1;
             self.out.reset(stream);
             return false;
         }
-        self.out.counters.requests_answered += 1;
+        if serving.purpose == Purpose::Owner {
+            self.out.counters.requests_answered += 1;
+        }
         self.out.send_frame(stream, &Frame::Answer(Answer { taken: Taken::Yes, body }));
         self.out.finish(stream);
         true
@@ -232,9 +286,7 @@ impl Requests {
             self.out.counters.messages_invalid += 1;
             return self.out.reset(stream);
         }
-        if self.asked.remove(&stream).is_none() {
-            return;
-        }
+        let Some(asked) = self.asked.remove(&stream) else { return };
         let result = match Frame::decode(bytes) {
             Ok(Frame::Answer(Answer { taken: Taken::Yes, body })) => Ok(body),
             Ok(Frame::Answer(Answer { taken: Taken::Busy, .. })) => Err(RequestError::Busy),
@@ -242,23 +294,28 @@ impl Requests {
             _ => {
                 self.out.counters.messages_invalid += 1;
                 self.out.reset(stream);
-                return self.conclude(stream, Err(RequestError::Lost));
+                return self.conclude(stream, &asked, Err(RequestError::Lost));
             }
         };
         self.out.finish(stream);
-        self.conclude(stream, result);
+        self.conclude(stream, &asked, result);
     }
 
-    fn conclude(&mut self, stream: StreamId, result: Result<Vec<u8>, RequestError>) {
-        self.out.counters.requests_failed += u64::from(result.is_err());
-        self.out.tell(Fact::Answered { request: stream.into(), result });
+    fn conclude(&mut self, stream: StreamId, asked: &Asked, result: Result<Vec<u8>, RequestError>) {
+        let failed = u64::from(result.is_err());
+        match asked.purpose {
+            Purpose::Owner => self.out.counters.requests_failed += failed,
+            Purpose::Voter => self.out.counters.voter_questions_failed += failed,
+        }
+        let (purpose, from) = (asked.purpose, asked.to);
+        self.out.tell(Fact::Answered { request: stream.into(), purpose, from, result });
     }
 
     /// Notes that a stream is over.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         self.serving.remove(&stream);
-        if self.asked.remove(&stream).is_some() {
-            self.conclude(stream, Err(RequestError::Lost));
+        if let Some(asked) = self.asked.remove(&stream) {
+            self.conclude(stream, &asked, Err(RequestError::Lost));
         }
     }
 
@@ -284,14 +341,18 @@ impl Requests {
     /// Gives up requests whose time is over.
     pub(crate) fn handle_deadlines(&mut self, now: Time) {
         let over = self.asked.extract_if(.., |_, asked| asked.due <= now);
-        for stream in over.map(|(stream, _)| stream).collect::<Vec<_>>() {
-            self.out.counters.requests_timed_out += 1;
+        for (stream, asked) in over.collect::<Vec<_>>() {
+            if asked.purpose == Purpose::Owner {
+                self.out.counters.requests_timed_out += 1;
+            }
             self.out.reset(stream);
-            self.conclude(stream, Err(RequestError::TimedOut));
+            self.conclude(stream, &asked, Err(RequestError::TimedOut));
         }
         let unanswered = self.serving.extract_if(.., |_, serving| serving.due <= now);
-        for stream in unanswered.map(|(stream, _)| stream).collect::<Vec<_>>() {
-            self.out.counters.requests_unanswered += 1;
+        for (stream, serving) in unanswered.collect::<Vec<_>>() {
+            if serving.purpose == Purpose::Owner {
+                self.out.counters.requests_unanswered += 1;
+            }
             self.out.reset(stream);
         }
     }

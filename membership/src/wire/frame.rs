@@ -27,6 +27,7 @@ const PONG: u8 = 11;
 const TABLES: u8 = 12;
 const REQUEST: u8 = 13;
 const ANSWER: u8 = 14;
+const QUESTION: u8 = 15;
 const CREDENTIALS: u8 = 20;
 const GENERATIONS: u8 = 21;
 const REVOCATIONS: u8 = 22;
@@ -215,8 +216,10 @@ pub enum Frame {
     Pong(Pong),
     /// A request to a member: the only frame of its side of the stream.
     Request(Request),
-    /// The answer to a request.
+    /// The answer to a request, or to a question.
     Answer(Answer),
+    /// A question to a voter, or its like: the only frame of its side of the stream.
+    Question(Request),
     /// The first frame of each side in a sealed cluster.
     Credentials(Credentials),
     /// Generations that the receiver lacks.
@@ -244,6 +247,7 @@ impl Frame {
             Self::Pong(_) => PONG,
             Self::Request(_) => REQUEST,
             Self::Answer(_) => ANSWER,
+            Self::Question(_) => QUESTION,
             Self::Credentials(_) => CREDENTIALS,
             Self::Generations(_) => GENERATIONS,
             Self::Revocations(_) => REVOCATIONS,
@@ -267,7 +271,7 @@ impl Frame {
                 ping.put_fields(writer);
             }
             Self::Pong(pong) => pong.put_fields(writer),
-            Self::Request(request) => request.put_fields(writer),
+            Self::Request(request) | Self::Question(request) => request.put_fields(writer),
             Self::Answer(answer) => answer.put_fields(writer),
             Self::Credentials(credentials) => credentials.put_fields(writer),
             Self::Generations(handed) => handed.put(writer),
@@ -306,6 +310,11 @@ impl Frame {
                 check_body(&request.body)?;
                 Ok(Self::Request(request))
             }
+            QUESTION => {
+                let request = Request::take_fields(reader)?;
+                check_body(&request.body)?;
+                Ok(Self::Question(request))
+            }
             ANSWER => {
                 let answer = Answer::take_fields(reader)?;
                 check_body(&answer.body)?;
@@ -322,7 +331,7 @@ impl Frame {
     /// The byte that follows the kind of a frame which may begin a stream: the version and the form of all that follows.
     fn first_byte(kind: u8) -> Option<u8> {
         match kind {
-            OPENING | DATACENTER | PING | REQUEST => Some(CLEAR),
+            OPENING | DATACENTER | PING | REQUEST | QUESTION => Some(CLEAR),
             CREDENTIALS => Some(SEALED),
             _ => None,
         }
@@ -338,9 +347,9 @@ impl Frame {
         matches!(bytes, [DATACENTER, ..])
     }
 
-    /// Whether these bytes claim to be a request.
+    /// Whether these bytes claim to be a request or a question.
     pub(crate) fn is_request(bytes: &[u8]) -> bool {
-        matches!(bytes, [REQUEST, ..])
+        matches!(bytes, [REQUEST | QUESTION, ..])
     }
 
     /// Whether these bytes are an end.
@@ -354,7 +363,7 @@ impl Frame {
             Ok(Self::Opening(opening)) => Some(opening.identity.node_id),
             Ok(Self::Datacenter(introduction)) => Some(introduction.identity.node_id),
             Ok(Self::Ping(_, ping)) => Some(ping.sender),
-            Ok(Self::Request(request)) => Some(request.sender),
+            Ok(Self::Request(request) | Self::Question(request)) => Some(request.sender),
             _ => None,
         }
     }

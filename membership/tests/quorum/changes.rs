@@ -21,8 +21,10 @@ fn the_first_voters_all_have_to_agree() {
 fn of_two_first_sets_at_most_one_is_made() {
     let mut net = Network::new(5);
     let now = net.now;
-    let one = net.node(4).set_voters([1, 2, 3].map(n).into(), WITHIN, now).expect("it begins");
-    let two = net.node(5).set_voters([3, 4, 5].map(n).into(), WITHIN, now).expect("it begins");
+    let one =
+        net.node(4).set_voters([1, 2, 3].map(n).into(), false, WITHIN, now).expect("it begins");
+    let two =
+        net.node(5).set_voters([3, 4, 5].map(n).into(), false, WITHIN, now).expect("it begins");
     let outcomes = [net.outcome(4, one), net.outcome(5, two)];
     let made = outcomes.iter().filter(|it| matches!(it, Outcome::Changed(_))).count();
     assert!(made <= 1, "{outcomes:?}");
@@ -62,10 +64,12 @@ fn of_two_changes_at_once_at_most_one_is_made() {
     for pause in 0..12 {
         let mut net = Network::with_voters(7);
         let now = net.now;
-        let one = net.node(6).set_voters([2, 3, 4].map(n).into(), WITHIN, now).expect("it begins");
+        let one =
+            net.node(6).set_voters([2, 3, 4].map(n).into(), false, WITHIN, now).expect("it begins");
         net.run(Duration::from_millis(pause));
         let now = net.now;
-        let two = net.node(7).set_voters([3, 4, 5].map(n).into(), WITHIN, now).expect("it begins");
+        let two =
+            net.node(7).set_voters([3, 4, 5].map(n).into(), false, WITHIN, now).expect("it begins");
         let outcomes = [net.outcome(6, one), net.outcome(7, two)];
         let made = outcomes.iter().filter(|it| matches!(it, Outcome::Changed(_))).count();
         let displaced = |it: &&Outcome| matches!(it, Outcome::Unchanged(Failure::Superseded(_)));
@@ -78,7 +82,7 @@ fn a_change_that_is_left_half_way_is_finished_by_the_voters() {
     for stops_after in 2..14 {
         let mut net = Network::with_voters(7);
         let now = net.now;
-        net.node(7).set_voters([3, 4, 5].map(n).into(), WITHIN, now).expect("it begins");
+        net.node(7).set_voters([3, 4, 5].map(n).into(), false, WITHIN, now).expect("it begins");
         net.run(Duration::from_millis(stops_after));
         net.nodes.remove(&n(7));
         net.run(Duration::from_secs(4));

@@ -1,6 +1,7 @@
 //! Strong reads and writes: the room itself on a small network, what it writes on the wire, and a model of the algorithm that is
 //! checked in every state that it can reach.
 
+mod bounds;
 mod changes;
 mod messages;
 mod model;

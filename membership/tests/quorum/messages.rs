@@ -3,7 +3,7 @@
 use hobnob_membership::quorum::{Ask, Chain, Message, Part};
 use proptest::prelude::*;
 
-use super::recorded::RECORDED;
+use super::recorded::{EARLIER, RECORDED};
 use super::samples::{configuration, samples};
 
 #[test]
@@ -19,6 +19,18 @@ fn recorded_bytes_are_read_and_written_again() {
     for (message, recorded) in samples().into_iter().zip(RECORDED) {
         let hex: String = message.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, recorded, "{message:?}");
+    }
+}
+
+#[test]
+fn recorded_bytes_of_an_earlier_version_are_read() {
+    for recorded in EARLIER {
+        let bytes = (0..recorded.len()).step_by(2);
+        let bytes = bytes.map(|at| u8::from_str_radix(&recorded[at..at + 2], 16).expect("hex"));
+        let message = Message::decode(&bytes.collect::<Vec<_>>()).expect("it is read");
+        if let Message::Ask(ask) = message {
+            assert_eq!(ask.parts[2], Part::Enlist(2, false));
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hobnob_membership::quorum::{
-    Change, Deposit, Entry, Failure, Fence, Image, Message, OpId, Outcome, Output, Place, Quorum,
-    Stamp,
+    Change, Deposit, Entry, Failure, Fence, Image, Message, OpId, Outcome, Output, Place,
+    Provenance, Quorum, Stamp,
 };
 use hobnob_membership::{Epoch, NodeId, Time};
 
@@ -59,11 +59,17 @@ impl Network {
 
     /// Starts a node with what is on its disk.
     pub(crate) fn start(&mut self, node: NodeId, is_proven: bool) {
+        let unproven = if is_proven { Provenance::Proven } else { Provenance::Unproven };
+        let is_new = self.now == Time::from_millis(1);
+        self.start_as(node, if is_new { Provenance::New } else { unproven });
+    }
+
+    pub(crate) fn start_as(&mut self, node: NodeId, provenance: Provenance) {
         let mut image = Image::default();
         for change in self.disks.entry(node).or_default() {
             image.apply(change);
         }
-        let quorum = Quorum::new(node, image, is_proven, node.0 + self.now.as_micros(), self.now);
+        let quorum = Quorum::new(node, image, provenance, node.0 + self.now.as_micros(), self.now);
         self.nodes.insert(node, quorum);
     }
 
@@ -124,7 +130,7 @@ impl Network {
     pub(crate) fn set_voters(&mut self, node: u64, voters: &[u64]) -> Outcome {
         let voters = voters.iter().copied().map(n).collect();
         let now = self.now;
-        let op = self.node(node).set_voters(voters, WITHIN, now).expect("it begins");
+        let op = self.node(node).set_voters(voters, false, WITHIN, now).expect("it begins");
         self.outcome(node, op)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hobnob_membership::Epoch;
-use hobnob_membership::quorum::{End, Failure, Outcome, last_of};
+use hobnob_membership::quorum::{Failure, OriginEnd, Outcome, last_of};
 
 use super::network::{Network, WITHIN, deposit, is_no_quorum, n};
 
@@ -75,7 +75,7 @@ fn an_end_removes_all_of_an_origin_until_its_next_life() {
     assert_eq!(net.write(5, deposit(5, 20, 1, "b", true)), Outcome::Written);
     let mut end = deposit(4, 20, 1, "a", true);
     (end.entries, end.fence) = (Vec::new(), None);
-    end.ends = vec![End { origin: n(4), stamp: last_of(Epoch(20)) }];
+    end.ends = vec![OriginEnd { origin: n(4), stamp: last_of(Epoch(20)) }];
     assert_eq!(net.write(5, end), Outcome::Written);
     assert_eq!(net.ids(1, "s"), ["b"]);
     let late = net.write(4, deposit(4, 20, 2, "a", true));
@@ -133,7 +133,7 @@ fn a_write_beyond_its_limits_is_refused() {
         let refused = net.node(1).write(large.clone(), WITHIN, now);
         assert!(matches!(refused, Err(Failure::Invalid(_))), "{bytes} bytes");
     }
-    let pair = net.node(1).set_voters(vec![n(1), n(2)], WITHIN, now);
+    let pair = net.node(1).set_voters(vec![n(1), n(2)], false, WITHIN, now);
     assert!(matches!(pair, Err(Failure::Invalid(_))));
 }
 

@@ -2,8 +2,8 @@
 
 use hobnob_membership::Epoch;
 use hobnob_membership::quorum::{
-    Answer, Ask, Ballot, Chain, Configuration, Cursor, Life, Look, Message, Page, Part, Proposal,
-    Recover, Reply, Seat, Seen, Voice,
+    Answer, Ask, Ballot, Chain, Configuration, Cursor, Look, Message, Page, Part, Proposal,
+    Recover, Reply, Seat, Seen, Voice, VoterLife,
 };
 
 use super::network::{deposit, n};
@@ -32,7 +32,7 @@ pub(crate) fn samples() -> Vec<Message> {
     let parts = vec![
         Part::Look(look),
         Part::Write(write),
-        Part::Enlist(2),
+        Part::Enlist(2, false),
         Part::Found(configuration(1)),
         Part::Prepare(2, ballot),
         Part::Accept(proposal.clone()),
@@ -41,7 +41,7 @@ pub(crate) fn samples() -> Vec<Message> {
         Part::Recover(recover),
         Part::Image(None),
     ];
-    let lives = vec![Life { node: n(2), token: 5, recoveries: 1 }];
+    let lives = vec![VoterLife { node: n(2), token: 5, recoveries: 1 }];
     let voice = Voice { token: 4, recoveries: 2, is_lost: false, lives };
     let seen = Seen { digest: 8, entries, ends: Vec::new(), next: None, is_listed: true };
     let answers = vec![
@@ -58,6 +58,8 @@ pub(crate) fn samples() -> Vec<Message> {
         Answer::Life(2),
         Answer::Page(Page { changes: Vec::new(), next: after }),
         Answer::Unknown,
+        Answer::Later,
+        Answer::Forgetful,
     ];
     let ask = Ask { number: 1, chain: chain.clone(), parts };
     vec![Message::Ask(ask), Message::Reply(Reply { number: 1, voice, chain, answers })]

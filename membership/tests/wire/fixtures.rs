@@ -344,6 +344,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("datacenter", Frame::Datacenter(introduction())),
         ("tables", Frame::Tables(tables())),
         ("request", Frame::Request(request())),
+        ("question", Frame::Question(request())),
         ("answer", Frame::Answer(Answer { taken: Taken::Yes, body: b"done".to_vec() })),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::quorum::{
-    Deposit, End, Entry, Failure, Fence, Outcome, Place, Stamp, Text, last_of,
+    Deposit, Entry, Failure, Fence, OriginEnd, Outcome, Place, Stamp, Text, last_of,
 };
 use hobnob_membership::{Epoch, Time};
 
@@ -113,7 +113,7 @@ impl World {
         let numbers: Vec<usize> = (0..SERVICES)
             .map(|it| self.histories[it].invoke(Asked::End(id(origin), stamp), self.now))
             .collect();
-        let ends = vec![End { origin: id(origin), stamp }];
+        let ends = vec![OriginEnd { origin: id(origin), stamp }];
         let deposit = Deposit { entries: Vec::new(), ends, fence: None };
         self.deposit(node, service, numbers[service], deposit, within);
     }

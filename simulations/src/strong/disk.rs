@@ -1,6 +1,6 @@
 //! The disk of one node: the writes in their order, and what a crash leaves of them.
 
-use hobnob_membership::quorum::{Change, Image};
+use hobnob_membership::quorum::{Change, Image, Provenance};
 
 /// What a crash leaves of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub(super) enum Loss {
 pub(super) struct Disk {
     written: Vec<Vec<Change>>,
     under_way: Option<(u64, Vec<Change>)>,
-    /// Whether the present process has had a write acknowledged: only then can it prove to the next one that the disk is the last.
+    /// Whether the present process has had a write acknowledged, or began with no disk before it: only then can it prove to the next
+    /// one that the disk is the last.
     is_proof: bool,
 }
 
@@ -54,14 +55,19 @@ impl Disk {
         self.is_proof = false;
     }
 
-    /// What a process finds that starts now, and whether it knows that this is the last image.
-    pub(super) fn start(&mut self, same_boot: bool) -> (Image, bool) {
+    /// What a process finds that starts now, and what it knows of that. `is_new`: no process ran before.
+    pub(super) fn start(&mut self, is_new: bool, same_boot: bool) -> (Image, Provenance) {
         let mut image = Image::default();
         for change in self.written.iter().flatten() {
             image.apply(change);
         }
         let is_proven = same_boot && self.is_proof;
-        self.is_proof = is_proven;
-        (image, is_proven)
+        self.is_proof = is_proven || is_new;
+        let provenance = match (is_new, is_proven) {
+            (true, _) => Provenance::New,
+            (_, true) => Provenance::Proven,
+            _ => Provenance::Unproven,
+        };
+        (image, provenance)
     }
 }

@@ -114,7 +114,7 @@ impl World {
         let host = &mut self.hosts[node];
         let process = host.process;
         let Some(quorum) = &mut host.quorum else { return };
-        if let Ok(op) = quorum.set_voters(voters, Duration::from_secs(2), now) {
+        if let Ok(op) = quorum.set_voters(voters, false, Duration::from_secs(2), now) {
             self.ops.insert((node, process, op), Noted::Change);
         }
         self.drain(node);

@@ -9,6 +9,7 @@ mod clients;
 mod dice;
 mod disk;
 mod faults;
+mod founding;
 pub mod history;
 mod world;
 
@@ -33,6 +34,10 @@ pub struct Outcome {
     pub fenced: usize,
     /// Reads that a majority answered, and that did not settle in time.
     pub contended: usize,
+    /// Whether two configurations had one number.
+    pub is_forked: bool,
+    /// Whether the first voters were never made.
+    pub unfounded: bool,
     /// Messages between nodes.
     pub messages: usize,
     /// A hash of all messages.
@@ -40,11 +45,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The services whose histories are not linearizable, or were too long to judge.
+    /// The services whose histories are not linearizable, or were too long to judge; all of them if two configurations had one number.
     #[must_use]
     pub fn broken(&self) -> Vec<usize> {
         let judged = self.histories.iter().enumerate();
-        judged.filter(|(_, it)| it.is_linearizable() != Some(true)).map(|(at, _)| at).collect()
+        let is_broken = |it: &History| self.is_forked || it.is_linearizable() != Some(true);
+        judged.filter(|(_, it)| is_broken(it)).map(|(at, _)| at).collect()
     }
 }
 
@@ -71,6 +77,8 @@ pub struct Totals {
     pub crashes: usize,
     /// Disks that were lost or rolled back.
     pub losses: usize,
+    /// Runs in which the first voters were never made.
+    pub unfounded: usize,
 }
 
 impl Totals {
@@ -85,6 +93,7 @@ impl Totals {
         self.changes += outcome.changes;
         self.crashes += outcome.crashes;
         self.losses += outcome.losses;
+        self.unfounded += usize::from(outcome.unfounded);
     }
 
     /// The share of the operations that were done, in per cent.

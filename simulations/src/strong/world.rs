@@ -3,18 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use hobnob_membership::quorum::{Chain, Entry, Image, Message, OpId, Output, Quorum, Standing};
+use hobnob_membership::quorum::{
+    Chain, Configuration, Entry, Message, OpId, Output, Quorum, Standing,
+};
 use hobnob_membership::{Epoch, NodeId, Time};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::dice::Dice;
 use super::disk::{Disk, Loss};
+use super::founding::Founding;
 use super::history::History;
 use super::{Outcome, SERVICES};
 
 pub(super) const MS: u64 = 1_000;
 /// How long clients work and faults happen, after the first voters are there.
-const DURATION: u64 = 5_000 * MS;
+pub(super) const DURATION: u64 = 5_000 * MS;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -24,6 +27,9 @@ pub(super) enum Event {
     Start { node: usize },
     Setback { absent: usize },
     Absorb { node: usize, entry: Entry },
+    Part { side: Vec<usize> },
+    Lose { node: usize },
+    Propose { voters: Vec<usize> },
     Client,
     Fault,
     Heal,
@@ -77,7 +83,9 @@ pub(super) struct World {
     pub(super) without_memory: Option<usize>,
     pub(super) busy: u64,
     slow_disks: u64,
-    first: Vec<usize>,
+    pub(super) founding: Founding,
+    /// The configuration of each number, as the first host that knew it told.
+    pub(super) configurations: BTreeMap<u64, Configuration>,
     pub(super) ends_at: u64,
 }
 
@@ -123,7 +131,8 @@ impl World {
             without_memory: None,
             busy,
             slow_disks,
-            first: Vec::new(),
+            founding: Founding::default(),
+            configurations: BTreeMap::new(),
             ends_at: 0,
             dice,
         };
@@ -187,6 +196,9 @@ impl World {
                 }
             }
             Event::Founded => self.found(),
+            Event::Part { side } => side.into_iter().for_each(|node| self.sides[node] = 1),
+            Event::Lose { node } => self.lose(node),
+            Event::Propose { voters } => self.change(voters[0], &voters),
             Event::Client => {
                 self.client();
                 if now < self.ends_at {
@@ -207,26 +219,6 @@ impl World {
                 self.schedule(now + 250 * MS, Event::Gossip);
             }
         }
-    }
-
-    /// Makes the first voters, then lets clients and faults begin.
-    fn found(&mut self) {
-        if self.chain.is_some() {
-            self.ends_at = self.now + DURATION;
-            self.schedule(self.now + 1, Event::Client);
-            self.schedule(self.now + 300 * MS, Event::Fault);
-            self.schedule(self.now + 2, Event::Gossip);
-            return;
-        }
-        // A first set that was accepted by some has to be the one of the next attempt.
-        if self.first.is_empty() {
-            let all: Vec<usize> = (0..self.hosts.len()).collect();
-            let count = self.voters();
-            self.first = self.dice.some_of(&all, count);
-        }
-        let voters = self.first.clone();
-        self.change(0, &voters);
-        self.schedule(self.now + 2_500 * MS, Event::Founded);
     }
 
     pub(super) fn voters(&mut self) -> usize {
@@ -250,11 +242,11 @@ impl World {
     fn start(&mut self, node: usize) {
         let seed = self.dice.any();
         let host = &mut self.hosts[node];
-        let (image, is_proven): (Image, bool) = host.disk.start(host.same_boot);
+        let (image, provenance) = host.disk.start(host.process == 0, host.same_boot);
         host.process += 1;
         host.due = None;
         let time = Time::from_micros(self.now);
-        host.quorum = Some(Quorum::new(id(node), image, is_proven, seed, time));
+        host.quorum = Some(Quorum::new(id(node), image, provenance, seed, time));
         self.new_life(node, Epoch(0));
         self.drain(node);
     }
@@ -318,11 +310,7 @@ impl World {
                         self.note(node, noted, outcome);
                     }
                 }
-                Output::Learned(chain) => {
-                    if self.chain.as_ref().is_none_or(|known| known.rank() < chain.rank()) {
-                        self.chain = Some(chain);
-                    }
-                }
+                Output::Learned(chain) => self.learned(chain),
             }
         }
         let host = &mut self.hosts[node];

@@ -258,6 +258,7 @@ impl Session {
             | Frame::Tables(_)
             | Frame::Request(_)
             | Frame::Answer(_)
+            | Frame::Question(_)
             | Frame::Ping(..)
             | Frame::Pong(_)
             | Frame::Credentials(_)

@@ -7,19 +7,21 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::calls::Pace;
-use super::chain::{Chain, Seat};
-use super::entry::{Entry, Stamp};
-use super::ledger::{Ledger, Spot};
-use super::message::{Last, Look, PAGE_BYTES, Seen};
-use super::votes::{Lives, Speaker, Vote};
-use super::{Failure, Op, OpId, Outcome};
+use super::votes::{Speaker, Vote, VoterLives};
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::codec::encoded_len;
+use crate::quorum::chain::{Chain, Seat};
+use crate::quorum::entry::{Entry, Stamp};
+use crate::quorum::ledger::{Ledger, Spot};
+use crate::quorum::message::{Last, Look, PAGE_BYTES, Seen};
+use crate::quorum::{Failure, Op, OpId, Outcome};
 
 /// What was read of a service is kept for this long after its last read, so that voters need not list it again.
 const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Ends of origins that one look brings to a voter.
+const MAX_ENDS_OF_LOOK: usize = 256;
 /// Services of which something is kept.
 pub(crate) const MAX_SERVICES: usize = 1_024;
 
@@ -32,18 +34,20 @@ pub(crate) struct MadeLook {
     seq: u64,
     sent: Vec<(Spot, Stamp)>,
     lists: bool,
+    /// Whether there are more ends of origins to bring.
+    has_more_ends: bool,
 }
 
 /// The reads under way, by service.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    services: BTreeMap<SmolStr, Reading>,
+    services: BTreeMap<SmolStr, ServiceRead>,
     rounds: u64,
     ops: usize,
 }
 
 #[derive(Debug, Default)]
-struct Reading {
+struct ServiceRead {
     /// The join of all that voters told of the service.
     joined: Ledger,
     /// Grows with each change of `joined`; each register has the number of its last change.
@@ -73,6 +77,8 @@ struct Peer {
     /// Whether all that the voter held has been told.
     is_complete: bool,
     next: Option<Last>,
+    /// The last end of an origin that was brought, if there are more.
+    ends_after: Option<NodeId>,
 }
 
 impl Reads {
@@ -112,7 +118,7 @@ impl Reads {
         &mut self,
         seat: Seat,
         chain: &Chain,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
         mut has_room: impl FnMut() -> bool,
         mut ask: impl FnMut(Look, MadeLook),
@@ -148,7 +154,7 @@ impl Reads {
     pub(crate) fn take_over(
         &mut self,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
     ) -> Vec<(OpId, Outcome)> {
         let mut over = Vec::new();
@@ -161,7 +167,7 @@ impl Reads {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let due = |reading: &Reading| {
+        let due = |reading: &ServiceRead| {
             let idle = reading.is_idle().then_some(reading.last_read + KEPT_FOR);
             let waiting = reading.waiting.iter().map(|op| op.until);
             let round = reading.round.iter();
@@ -174,7 +180,7 @@ impl Reads {
     }
 }
 
-impl Reading {
+impl ServiceRead {
     fn is_idle(&self) -> bool {
         self.round.is_none() && self.waiting.is_empty()
     }
@@ -191,7 +197,7 @@ impl Reading {
         service: &SmolStr,
         seat: Seat,
         chain: &Chain,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
     ) -> Option<(Look, MadeLook)> {
         let Self { joined, seq, seqs, round, .. } = self;
@@ -223,9 +229,16 @@ impl Reading {
             seq: *seq,
             sent: Vec::new(),
             lists: true,
+            has_more_ends: false,
         };
         if peer.is_complete {
-            look.ends = joined.ends().collect();
+            let mut ends = joined.ends_after(peer.ends_after);
+            look.ends = ends.by_ref().take(MAX_ENDS_OF_LOOK).collect();
+            made.has_more_ends = ends.next().is_some();
+            let last = look.ends.last().map(|end| end.origin);
+            peer.ends_after = last.filter(|_| made.has_more_ends);
+            look.lists = !made.has_more_ends;
+            made.lists = look.lists;
             let mut left = PAGE_BYTES;
             for (spot, stamp) in joined.spots(service) {
                 let is_held = seqs.get(spot).is_some_and(|at| *at <= peer.has_to)
@@ -263,7 +276,8 @@ impl Reading {
         let has_grown = self.seq > before;
         let Some(round) = self.round.as_mut() else { return };
         let peer = round.peers.entry(from.node).or_default();
-        if digest == look.known || has_grown || !look.sent.is_empty() || next.is_some() {
+        let has_more = look.has_more_ends || next.is_some();
+        if digest == look.known || has_grown || !look.sent.is_empty() || has_more {
             peer.pace.answered();
         } else {
             // The voter does not hold what it is believed to hold. It is asked anew, and not at once.
@@ -294,7 +308,7 @@ impl Reading {
         &mut self,
         service: &SmolStr,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
         over: &mut Vec<(OpId, Outcome)>,
     ) {
@@ -329,7 +343,7 @@ impl Reading {
     }
 
     /// Why a read that ends now without an answer has none.
-    fn failure(&self, chain: Option<&Chain>, lives: &Lives) -> Failure {
+    fn failure(&self, chain: Option<&Chain>, lives: &VoterLives) -> Failure {
         let Some(chain) = chain else { return Failure::NoVoters };
         let told = |seat| {
             self.round.as_ref().is_some_and(|round| round.has_told(seat, chain, lives, |_| true))
@@ -338,7 +352,7 @@ impl Reading {
             return Failure::Contended;
         }
         let (answered, silent) = chain.seats().iter().partition(|seat| told(**seat));
-        super::no_quorum(answered, silent)
+        Failure::no_quorum(answered, silent)
     }
 }
 
@@ -348,7 +362,7 @@ impl Round {
         &self,
         seat: Seat,
         chain: &Chain,
-        lives: &Lives,
+        lives: &VoterLives,
         is_right: impl Fn(&Peer) -> bool,
     ) -> bool {
         let counts = |vote: Vote| lives.counts(seat, vote) && vote.knew(chain);

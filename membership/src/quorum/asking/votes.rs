@@ -2,28 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::{Chain, Seat};
-use super::message::Voice;
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
+use crate::quorum::chain::{Chain, Seat};
+use crate::quorum::message::Voice;
+use crate::quorum::voter::image::MAX_RECOVERY_STEP;
 
 /// The highest number of recoveries that anybody told of each voter. A vote that a voter gave before its last recovery does not
 /// count: it may have lost what it voted for (Michael et al., "Recovering Shared Objects Without Stable Storage", 2017).
 #[derive(Debug, Default)]
-pub(crate) struct Lives(BTreeMap<(NodeId, u64), u32>);
+pub(crate) struct VoterLives(BTreeMap<(NodeId, u64), u32>);
 
-impl Lives {
-    /// Takes what a voter tells of itself and of others.
-    pub(crate) fn note(&mut self, from: NodeId, voice: &Voice) {
+impl VoterLives {
+    /// Takes what a voter tells of itself and of other voters. Returns how many numbers were not believed.
+    pub(crate) fn note(&mut self, from: NodeId, voice: &Voice, chain: &Chain) -> u64 {
+        self.0.retain(|(node, token), _| chain.has_seat(*node, *token));
+        if !chain.has_seat(from, voice.token) {
+            return 0;
+        }
+        let mut refused = 0;
         let own = ((from, voice.token), voice.recoveries);
         let others = voice.lives.iter().map(|life| ((life.node, life.token), life.recoveries));
         for (seat, recoveries) in others.chain([own]) {
+            if !chain.has_seat(seat.0, seat.1) {
+                continue;
+            }
             let known = self.0.entry(seat).or_default();
-            *known = recoveries.max(*known);
+            if recoveries > *known + MAX_RECOVERY_STEP {
+                refused += 1;
+            } else {
+                *known = recoveries.max(*known);
+            }
         }
-        while self.0.len() > super::MAX_LIVES_KNOWN {
-            self.0.pop_first();
-        }
+        refused
     }
 
     /// The recoveries of a voter, as far as is known.
@@ -78,12 +89,12 @@ impl Votes {
     }
 
     /// Whether a voter that knew the configurations has given a vote that counts.
-    pub(crate) fn has_at(&self, seat: Seat, chain: &Chain, lives: &Lives) -> bool {
+    pub(crate) fn has_at(&self, seat: Seat, chain: &Chain, lives: &VoterLives) -> bool {
         self.has(seat, lives) && self.0.get(&seat.node).is_some_and(|vote| vote.knew(chain))
     }
 
     /// Whether a voter has given a vote that counts.
-    pub(crate) fn has(&self, seat: Seat, lives: &Lives) -> bool {
+    pub(crate) fn has(&self, seat: Seat, lives: &VoterLives) -> bool {
         self.0.get(&seat.node).is_some_and(|vote| lives.counts(seat, *vote))
     }
 

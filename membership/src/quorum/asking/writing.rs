@@ -1,20 +1,22 @@
 //! Strong writes: done when a majority of the voters has them on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Pace;
-use super::chain::{Chain, Seat};
-use super::message::{Answer, Deposit};
-use super::votes::{Lives, Speaker, Votes};
-use super::{Failure, Op, OpId, Outcome};
+use super::votes::{Speaker, VoterLives, Votes};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
+use crate::quorum::chain::{Chain, Seat};
+use crate::quorum::message::{Answer, Deposit};
+use crate::quorum::{Failure, Op, OpId, Outcome};
 
 /// A write under way.
 #[derive(Debug)]
 struct Write {
     deposit: Deposit,
     acks: Votes,
+    /// The voters that have no room.
+    full: BTreeSet<NodeId>,
     paces: BTreeMap<NodeId, Pace>,
     until: Time,
 }
@@ -29,8 +31,8 @@ impl Writes {
     }
 
     pub(crate) fn begin(&mut self, op: Op, deposit: Deposit) {
-        let (acks, paces) = (Votes::default(), BTreeMap::new());
-        self.0.insert(op.id, Write { deposit, acks, paces, until: op.until });
+        let (acks, full, paces) = Default::default();
+        self.0.insert(op.id, Write { deposit, acks, full, paces, until: op.until });
     }
 
     /// The writes to send to a voter now.
@@ -38,7 +40,7 @@ impl Writes {
         &mut self,
         seat: Seat,
         chain: &Chain,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
         mut has_room: impl FnMut() -> bool,
         mut ask: impl FnMut(OpId, Deposit),
@@ -65,11 +67,15 @@ impl Writes {
         let failure = match answer {
             Answer::Done => {
                 write.acks.add(from);
+                write.full.remove(&from.node);
                 write.paces.remove(&from.node);
                 return None;
             }
+            Answer::Full => {
+                write.full.insert(from.node);
+                return None;
+            }
             Answer::Fenced(epoch) => Failure::Fenced(*epoch),
-            Answer::Full => Failure::Full,
             _ => return None,
         };
         self.0.remove(&id);
@@ -80,7 +86,7 @@ impl Writes {
     pub(crate) fn take_over(
         &mut self,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
     ) -> Vec<(OpId, Outcome)> {
         let is_done = |write: &Write| {
@@ -88,15 +94,26 @@ impl Writes {
                 chain.has_majorities(|seat| write.acks.has_at(seat, chain, lives))
             })
         };
-        let over = self.0.extract_if(.., |_, write| is_done(write) || write.until <= now);
+        // The others cannot decide without the voters that have no room.
+        let is_full = |write: &Write| {
+            !write.full.is_empty()
+                && chain.is_some_and(|chain| {
+                    !chain.has_majorities(|seat| !write.full.contains(&seat.node))
+                })
+        };
+        let is_over =
+            |_: &OpId, write: &mut Write| is_done(write) || is_full(write) || write.until <= now;
+        let over = self.0.extract_if(.., is_over);
         let outcome = |(id, write): (OpId, Write)| {
             let outcome = if is_done(&write) {
                 Outcome::Written
+            } else if is_full(&write) {
+                Outcome::Unknown(Failure::Full)
             } else {
                 let seats = chain.map(Chain::seats).unwrap_or_default();
                 let (answered, silent) =
                     seats.iter().partition(|seat| write.acks.has(**seat, lives));
-                Outcome::Unknown(super::no_quorum(answered, silent))
+                Outcome::Unknown(Failure::no_quorum(answered, silent))
             };
             (id, outcome)
         };

@@ -1,20 +1,24 @@
 //! The image: all that a node keeps on disk for the quorum. It is the join of the changes that were written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::chain::{Acceptor, Chain, Configuration};
-use super::entry::{End, Entry, Fence, Place, Stamp};
-use super::ledger::Ledger;
 use crate::base::identity::{Epoch, NodeId};
 use crate::codec::{DecodeError, Field, Fixed, Reader, Writer, block, encoded_len};
+use crate::quorum::chain::{Acceptor, Chain, Configuration};
+use crate::quorum::entry::{Entry, Fence, OriginEnd, Place, Stamp};
+use crate::quorum::ledger::Ledger;
 
-/// Voters whose recoveries a node remembers. Those with the lowest counts beyond are forgotten.
-const MAX_LIVES: usize = 256;
+/// Origins that an image holds. Writes and ends of further ones are refused.
+pub const MAX_ORIGINS: usize = 65_536;
+/// The highest number of recoveries. A voter that was told of it is replaced, and begins at zero with its next token.
+pub(crate) const MAX_RECOVERIES: u32 = 1 << 31;
+/// A number of recoveries that is farther than this above the known one is not believed.
+pub(crate) const MAX_RECOVERY_STEP: u32 = 1 << 20;
 
 /// How often a voter has recovered, under one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Life {
+pub struct VoterLife {
     /// The voter.
     pub node: NodeId,
     /// Its token.
@@ -22,7 +26,14 @@ pub struct Life {
     /// The number of its recoveries.
     pub recoveries: u32,
 }
-block!(Life { node, token as Fixed, recoveries });
+block!(VoterLife { node, token as Fixed, recoveries });
+
+impl VoterLife {
+    /// Whether the number is in range.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.recoveries <= MAX_RECOVERIES
+    }
+}
 
 /// One change of an image, as it is written to disk and told to voters that recover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +41,11 @@ pub enum Change {
     /// A write of a register.
     Entry(Entry),
     /// The end of an origin.
-    End(End),
+    End(OriginEnd),
     /// The life and the key of an origin.
     Fence(Fence),
     /// The recoveries of another voter.
-    Life(Life),
+    Life(VoterLife),
     /// What was promised and accepted for the configuration with a number.
     Acceptor(u64, Acceptor),
     /// What is known of the configurations.
@@ -45,6 +56,42 @@ pub enum Change {
     CaughtUp(u64),
     /// The token of this node, drawn for the configuration with a number, and how often it has recovered since.
     Seat(OwnSeat),
+    /// A change of a later version. An image that holds one is not whole.
+    Unknown,
+}
+
+impl Change {
+    /// The change as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        self.put(&mut writer);
+        writer.into_bytes()
+    }
+
+    /// Reads a change that is all of these bytes. One of a later version reads as [`Change::Unknown`].
+    ///
+    /// # Errors
+    /// The bytes are no change, or a part of it is out of range.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let change = Self::take(&mut reader)?;
+        match change.is_valid() && reader.is_empty() {
+            true => Ok(change),
+            false => Err(DecodeError::Invalid("a change of an image is out of range")),
+        }
+    }
+
+    /// Whether the numbers and configurations are in range.
+    pub(crate) fn is_valid(&self) -> bool {
+        match self {
+            Self::Life(it) => it.is_valid(),
+            Self::Acceptor(number, it) => it.is_valid(*number),
+            Self::Chain(it) => it.is_valid(),
+            Self::Founded(it) => it.is_valid(),
+            _ => true,
+        }
+    }
 }
 
 /// A node as a voter.
@@ -58,8 +105,10 @@ pub struct OwnSeat {
     pub recoveries: u32,
     /// Whether the image may be an old one, so that the node does not vote before it has recovered.
     pub is_doubtful: bool,
+    /// The highest number of a recovery that was begun, done or not.
+    pub begun: u32,
 }
-block!(OwnSeat { number, token as Fixed, recoveries, is_doubtful });
+block!(OwnSeat { number, token as Fixed, recoveries, is_doubtful } later { begun: 0 });
 
 /// Where a part of an image ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +154,7 @@ impl Field for Change {
             Self::Founded(_) => 7,
             Self::CaughtUp(_) => 8,
             Self::Seat(_) => 9,
+            Self::Unknown => 0,
         };
         writer.byte(kind);
         writer.block(|writer| match self {
@@ -120,6 +170,7 @@ impl Field for Change {
             Self::Founded(it) => it.put(writer),
             Self::CaughtUp(number) => number.put(writer),
             Self::Seat(it) => it.put(writer),
+            Self::Unknown => {}
         });
     }
 
@@ -136,7 +187,7 @@ impl Field for Change {
                 7 => Self::Founded(Field::take(reader)?),
                 8 => Self::CaughtUp(Field::take(reader)?),
                 9 => Self::Seat(Field::take(reader)?),
-                kind => return Err(DecodeError::Unknown(kind)),
+                _ => Self::Unknown,
             })
         })
     }
@@ -181,13 +232,16 @@ impl Image {
             }
             Change::Life(life) => self.note_life(*life),
             Change::Acceptor(number, acceptor) => {
-                self.acceptors.entry(*number).or_default().join(acceptor)
+                let is_due = |chain: &Chain| *number == chain.installed.number + 1;
+                self.chain.as_ref().is_some_and(is_due)
+                    && self.acceptors.entry(*number).or_default().join(acceptor)
             }
             Change::Chain(chain) => {
                 let is_news = self.chain.as_ref().is_none_or(|known| known.rank() < chain.rank());
                 if is_news {
-                    // Nobody decides about earlier successors any more.
+                    // Nobody decides about earlier successors any more, and no vote of earlier voters counts.
                     self.acceptors = self.acceptors.split_off(&(chain.installed.number + 1));
+                    self.lives.retain(|(node, token), _| chain.has_seat(*node, *token));
                     self.chain = Some(chain.clone());
                 }
                 is_news
@@ -207,18 +261,32 @@ impl Image {
                 self.seat = *seat;
                 is_news
             }
+            Change::Unknown => false,
         }
     }
 
-    fn note_life(&mut self, life: Life) -> bool {
+    /// Whether there is room for these writes: for their registers, and for their origins.
+    pub(crate) fn has_room(
+        &self,
+        entries: &[Entry],
+        ends: &[OriginEnd],
+        fence: Option<&Fence>,
+    ) -> bool {
+        let origins = entries.iter().map(|it| it.place.origin);
+        let origins = origins.chain(ends.iter().map(|it| it.origin));
+        let origins = origins.chain(fence.map(|it| it.origin));
+        let new: BTreeSet<NodeId> = origins.filter(|it| !self.fences.contains_key(it)).collect();
+        self.ledger.has_room(entries) && self.fences.len() + new.len() <= MAX_ORIGINS
+    }
+
+    fn note_life(&mut self, life: VoterLife) -> bool {
+        let is_voter = |chain: &Chain| chain.has_seat(life.node, life.token);
+        if !self.chain.as_ref().is_some_and(is_voter) {
+            return false;
+        }
         let held = self.lives.entry((life.node, life.token)).or_default();
         let is_news = *held < life.recoveries;
         *held = life.recoveries.max(*held);
-        if self.lives.len() > MAX_LIVES
-            && let Some(least) = self.lives.iter().min_by_key(|it| *it.1).map(|it| *it.0)
-        {
-            self.lives.remove(&least);
-        }
         is_news
     }
 
@@ -237,7 +305,7 @@ impl Image {
     /// What a voter that recovers needs beside the registers.
     pub(crate) fn head(&self) -> Vec<Change> {
         let lives = self.lives.iter().map(|((node, token), recoveries)| {
-            Change::Life(Life { node: *node, token: *token, recoveries: *recoveries })
+            Change::Life(VoterLife { node: *node, token: *token, recoveries: *recoveries })
         });
         let acceptors = self.acceptors.iter();
         let acceptors = acceptors.map(|(number, it)| Change::Acceptor(*number, it.clone()));
@@ -253,20 +321,21 @@ impl Image {
             let stamp = self.ledger.end_of(origin);
             let mut changes = vec![Change::Fence(Fence { origin, epoch: *epoch, key: *key })];
             if stamp != Stamp::default() {
-                changes.push(Change::End(End { origin, stamp }));
+                changes.push(Change::End(OriginEnd { origin, stamp }));
             }
             (origin, changes)
         })
     }
 
-    /// A part of what a voter that recovers needs, of some `bytes`, and where the next part begins.
+    /// A part of what a voter that recovers needs, of some `bytes` and one register at least, and where the next part begins.
     pub(crate) fn page(
         &self,
         after: Option<&Cursor>,
         bytes: usize,
     ) -> (Vec<Change>, Option<Cursor>) {
         let mut changes = if after.is_none() { self.head() } else { Vec::new() };
-        let mut left = bytes;
+        let mut left = bytes.saturating_sub(changes.iter().map(encoded_len).sum());
+        let mut is_first = true;
         let mut next = after.cloned();
         let (origin, place) = match after {
             None => (None, None),
@@ -278,10 +347,11 @@ impl Image {
         let entries = entries.map(|it| (Cursor::Place(it.place.clone()), vec![Change::Entry(it)]));
         for (cursor, more) in origins.chain(entries) {
             let len: usize = more.iter().map(encoded_len).sum();
-            if len > left {
+            if len > left && !is_first {
                 return (changes, next);
             }
-            left -= len;
+            is_first = false;
+            left = left.saturating_sub(len);
             changes.extend(more);
             next = Some(cursor);
         }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::image::Change;
-use super::message::Reply;
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
+use crate::quorum::message::Reply;
 
 /// Replies that wait for the disk. Further questions are not answered; their nodes ask again.
 pub(crate) const MAX_REPLIES_WAITING: usize = 1_024;

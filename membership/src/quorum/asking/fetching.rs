@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use super::calls::Pace;
-use super::chain::{Chain, Seat};
-use super::image::Cursor;
-use super::message::{Part, Recover};
-use super::votes::{Lives, Speaker, Votes};
+use super::votes::{Speaker, VoterLives, Votes};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
+use crate::quorum::chain::{Chain, Seat};
+use crate::quorum::message::{Part, Recover};
+use crate::quorum::voter::image::Cursor;
 
 /// What is read of others, and why.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Fetching {
     pub(crate) purpose: Purpose,
     /// What was known of the configurations when it began. It begins anew when there is more.
     rank: (u64, bool),
@@ -34,7 +34,7 @@ pub(crate) enum Purpose {
     CatchUp { number: u64 },
 }
 
-impl Reading {
+impl Fetching {
     pub(crate) fn new(purpose: Purpose, chain: &Chain, attempt: u64) -> Self {
         let (paces, votes, next) = Default::default();
         Self { purpose, rank: chain.rank(), attempt, paces, votes, next }
@@ -55,7 +55,7 @@ impl Reading {
     }
 
     /// What to ask a voter now.
-    pub(crate) fn due(&mut self, seat: Seat, lives: &Lives, now: Time) -> Option<Part> {
+    pub(crate) fn due(&mut self, seat: Seat, lives: &VoterLives, now: Time) -> Option<Part> {
         if self.has_told(seat, lives) || !self.paces.entry(seat.node).or_default().is_due(now) {
             return None;
         }
@@ -70,7 +70,7 @@ impl Reading {
     }
 
     /// Whether a voter has told all. Voters that recover at the same time count for each other, although others have noted that they do.
-    fn has_told(&self, seat: Seat, lives: &Lives) -> bool {
+    fn has_told(&self, seat: Seat, lives: &VoterLives) -> bool {
         match self.purpose {
             Purpose::CatchUp { .. } => self.votes.has(seat, lives),
             _ => self.votes.has_token(seat),
@@ -87,6 +87,11 @@ impl Reading {
         }
     }
 
+    /// Asks a voter again at once. Its reply had no room.
+    pub(crate) fn put_off(&mut self, node: NodeId) {
+        self.paces.remove(&node);
+    }
+
     /// Notes that a part of the image of a voter was taken.
     pub(crate) fn took(&mut self, from: &Speaker<'_>, next: Option<Cursor>) {
         self.paces.remove(&from.node);
@@ -96,15 +101,23 @@ impl Reading {
         }
     }
 
-    /// Whether enough voters have told all.
-    pub(crate) fn is_done(&self, own: NodeId, chain: &Chain, lives: &Lives) -> bool {
+    /// Whether enough voters have told all. An operator may vouch for what this one holds itself.
+    pub(crate) fn is_done(
+        &self,
+        own: NodeId,
+        is_vouched: bool,
+        chain: &Chain,
+        lives: &VoterLives,
+    ) -> bool {
         let told = |seat: Seat| self.has_told(seat, lives);
         match self.purpose {
             // A voter that votes knows what it holds itself.
             Purpose::CatchUp { .. } => {
                 chain.installed.has_majority(|seat| seat.node == own || told(seat))
             }
-            _ => chain.has_majorities_without(own, told),
+            _ => {
+                chain.has_majorities(|seat| if seat.node == own { is_vouched } else { told(seat) })
+            }
         }
     }
 

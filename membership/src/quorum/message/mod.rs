@@ -1,12 +1,15 @@
 //! What nodes ask voters, and what voters answer.
 
+mod checks;
+mod encoding;
+
 use smol_str::SmolStr;
 
 use super::chain::{Ballot, Chain, Configuration, Proposal};
-use super::entry::{End, Entry, Fence};
-use super::image::{Change, Cursor, Life};
+use super::entry::{Entry, Fence, OriginEnd};
+use super::voter::image::{Change, Cursor, VoterLife};
 use crate::base::identity::{Epoch, NodeId};
-use crate::codec::{DecodeError, Field, Fixed, Reader, Writer, block};
+use crate::codec::{DecodeError, Field, Reader, Writer, block};
 
 /// Bytes of registers in one part of a message.
 pub(crate) const PAGE_BYTES: usize = 16 * 1024;
@@ -51,7 +54,7 @@ pub struct Voice {
     /// Whether its image of what it acknowledged is lost.
     pub is_lost: bool,
     /// What it remembers of the recoveries of others.
-    pub lives: Vec<Life>,
+    pub lives: Vec<VoterLife>,
 }
 block!(Voice { token as Fixed, recoveries, is_lost, lives });
 
@@ -63,7 +66,7 @@ pub struct Look {
     /// Registers that the voter joins, and keeps, before it answers.
     pub entries: Vec<Entry>,
     /// Ends of origins that it joins.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The digest at which the voter needs not list its registers.
     pub known: u128,
     /// Whether the voter lists its registers if it has another digest.
@@ -89,7 +92,7 @@ pub struct Deposit {
     /// The registers.
     pub entries: Vec<Entry>,
     /// Ends of origins, by an operator's word.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The life of the origin; none for an operator.
     pub fence: Option<Fence>,
 }
@@ -102,8 +105,8 @@ pub enum Part {
     Look(Look),
     /// Keep a write.
     Write(Deposit),
-    /// Draw a token for the configuration with this number.
-    Enlist(u64),
+    /// Draw a token for the configuration with this number. An operator may vouch that there was no first configuration before.
+    Enlist(u64, bool),
     /// Accept the first configuration.
     Found(Configuration),
     /// Promise to refuse lower attempts to decide the configuration with this number.
@@ -142,7 +145,7 @@ pub struct Seen {
     /// Registers, if the digest is not the known one.
     pub entries: Vec<Entry>,
     /// Ends of their origins.
-    pub ends: Vec<End>,
+    pub ends: Vec<OriginEnd>,
     /// The last register, if there are more.
     pub next: Option<Last>,
     /// Whether all registers beyond the start of the list, or beyond `next`, are in it.
@@ -189,112 +192,10 @@ pub enum Answer {
     Page(Page),
     /// The voter does not know the question.
     Unknown,
-}
-
-impl Field for Part {
-    fn put(&self, writer: &mut Writer) {
-        writer.byte(match self {
-            Self::Look(_) => 1,
-            Self::Write(_) => 2,
-            Self::Enlist(_) => 3,
-            Self::Found(_) => 4,
-            Self::Prepare(..) => 5,
-            Self::Accept(_) => 6,
-            Self::CaughtUp(_) => 7,
-            Self::Lives => 8,
-            Self::Recover(_) => 9,
-            Self::Image(_) => 10,
-            Self::Unknown => 0,
-        });
-        writer.block(|writer| match self {
-            Self::Look(it) => it.put(writer),
-            Self::Write(it) => it.put(writer),
-            Self::Enlist(number) | Self::CaughtUp(number) => number.put(writer),
-            Self::Found(it) => it.put(writer),
-            Self::Prepare(number, ballot) => {
-                number.put(writer);
-                ballot.put(writer);
-            }
-            Self::Accept(it) => it.put(writer),
-            Self::Lives | Self::Unknown => {}
-            Self::Recover(it) => it.put(writer),
-            Self::Image(it) => it.put(writer),
-        });
-    }
-
-    /// A question of a later version reads as [`Part::Unknown`], so that the answers keep its place.
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let kind = reader.byte()?;
-        reader.block(|reader| {
-            Ok(match kind {
-                1 => Self::Look(Field::take(reader)?),
-                2 => Self::Write(Field::take(reader)?),
-                3 => Self::Enlist(Field::take(reader)?),
-                4 => Self::Found(Field::take(reader)?),
-                5 => Self::Prepare(Field::take(reader)?, Field::take(reader)?),
-                6 => Self::Accept(Field::take(reader)?),
-                7 => Self::CaughtUp(Field::take(reader)?),
-                8 => Self::Lives,
-                9 => Self::Recover(Field::take(reader)?),
-                10 => Self::Image(Field::take(reader)?),
-                _ => Self::Unknown,
-            })
-        })
-    }
-}
-
-impl Field for Answer {
-    fn put(&self, writer: &mut Writer) {
-        writer.byte(match self {
-            Self::Done => 1,
-            Self::NotVoting => 2,
-            Self::Seen(_) => 3,
-            Self::Fenced(_) => 4,
-            Self::Full => 5,
-            Self::Enlisted(_) => 6,
-            Self::Taken(_) => 7,
-            Self::Promised(_) => 8,
-            Self::Refused(_) => 9,
-            Self::CaughtUp(_) => 10,
-            Self::Life(_) => 11,
-            Self::Page(_) => 12,
-            Self::Unknown => 13,
-        });
-        writer.block(|writer| match self {
-            Self::Done | Self::NotVoting | Self::Full | Self::Unknown => {}
-            Self::Seen(it) => it.put(writer),
-            Self::Fenced(epoch) => epoch.put(writer),
-            Self::Enlisted(token) => Fixed(*token).put(writer),
-            Self::Taken(it) => it.put(writer),
-            Self::Promised(it) => it.put(writer),
-            Self::Refused(ballot) => ballot.put(writer),
-            Self::CaughtUp(is_so) => is_so.put(writer),
-            Self::Life(recoveries) => recoveries.put(writer),
-            Self::Page(it) => it.put(writer),
-        });
-    }
-
-    /// An answer of a later version reads as [`Answer::Unknown`], so that the answers keep their order.
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let kind = reader.byte()?;
-        reader.block(|reader| {
-            Ok(match kind {
-                1 => Self::Done,
-                2 => Self::NotVoting,
-                3 => Self::Seen(Field::take(reader)?),
-                4 => Self::Fenced(Field::take(reader)?),
-                5 => Self::Full,
-                6 => Self::Enlisted(Fixed::take(reader)?.0),
-                7 => Self::Taken(Field::take(reader)?),
-                8 => Self::Promised(Field::take(reader)?),
-                9 => Self::Refused(Field::take(reader)?),
-                10 => Self::CaughtUp(Field::take(reader)?),
-                11 => Self::Life(Field::take(reader)?),
-                12 => Self::Page(Field::take(reader)?),
-                _ => Self::Unknown,
-            })
-        })
-    }
+    /// The reply has no room for this answer. The question is asked again.
+    Later,
+    /// The voter cannot tell whether it accepted a first configuration before.
+    Forgetful,
 }
 
 /// A message between two nodes.
@@ -340,10 +241,17 @@ impl Message {
     }
 
     fn check(&self) -> Result<(), DecodeError> {
-        let (chain, parts) = match self {
-            Self::Ask(ask) => (&ask.chain, ask.parts.len()),
-            Self::Reply(reply) => (&reply.chain, reply.answers.len()),
+        let (chain, parts, are_valid) = match self {
+            Self::Ask(ask) => (&ask.chain, ask.parts.len(), ask.parts.iter().all(Part::is_valid)),
+            Self::Reply(reply) => {
+                let are_valid =
+                    reply.voice.is_valid() && reply.answers.iter().all(Answer::is_valid);
+                (&reply.chain, reply.answers.len(), are_valid)
+            }
         };
+        if !are_valid {
+            return Err(DecodeError::Invalid("a part of a message is out of range"));
+        }
         if chain.as_ref().is_some_and(|chain| !chain.is_valid()) {
             return Err(DecodeError::Invalid("a configuration of voters is out of range"));
         }

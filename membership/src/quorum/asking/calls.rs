@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chain::Chain;
-use super::message::{Ask, MAX_PARTS, MESSAGE_BYTES, Part};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
 use crate::codec::encoded_len;
+use crate::quorum::chain::Chain;
+use crate::quorum::message::{Ask, MAX_PARTS, MESSAGE_BYTES, Part};
 
 /// Questions to one voter that are under way at once.
 const MAX_CALLS_TO_VOTER: usize = 4;

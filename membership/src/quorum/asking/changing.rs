@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::calls::Pace;
-use super::chain::{Ballot, Chain, Configuration, Proposal, Seat};
-use super::message::{Answer, Part};
-use super::votes::{Lives, Speaker, Votes};
-use super::{Failure, OpId, Outcome};
+use super::votes::{Speaker, VoterLives, Votes};
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
+use crate::quorum::chain::{Ballot, Chain, Configuration, Proposal, Seat};
+use crate::quorum::message::{Answer, Part};
+use crate::quorum::{Failure, OpId, Outcome};
 
 /// An attempt that a higher one displaced is repeated after this long, and up to twice as much.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -23,6 +23,8 @@ pub(crate) struct Changing {
     wanted: Vec<NodeId>,
     /// The configuration that the change began with.
     base: u64,
+    /// An operator vouches that there was no first configuration.
+    is_first: bool,
     until: Time,
     round: u64,
     phase: Phase,
@@ -49,6 +51,7 @@ impl Changing {
         op: Option<OpId>,
         mut wanted: Vec<NodeId>,
         chain: Option<&Chain>,
+        is_first: bool,
         step: u64,
         until: Time,
     ) -> Self {
@@ -59,7 +62,7 @@ impl Changing {
         };
         let base = chain.map_or(0, |chain| chain.installed.number);
         let (votes, paces) = (Votes::default(), BTreeMap::new());
-        Self { op, wanted, base, until, round: 0, phase, step, votes, paces }
+        Self { op, wanted, base, is_first, until, round: 0, phase, step, votes, paces }
     }
 
     pub(crate) fn op(&self) -> Option<OpId> {
@@ -97,7 +100,7 @@ impl Changing {
         &mut self,
         node: NodeId,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
     ) -> Option<Part> {
         let token = match &self.phase {
@@ -113,7 +116,7 @@ impl Changing {
         }
         let number = self.base + 1;
         Some(match &self.phase {
-            Phase::Enlist { .. } => Part::Enlist(number),
+            Phase::Enlist { .. } => Part::Enlist(number, self.is_first),
             Phase::Found(configuration) => Part::Found(configuration.clone()),
             Phase::Prepare { ballot, .. } => Part::Prepare(number, *ballot),
             Phase::Accept(proposal) => Part::Accept(proposal.clone()),
@@ -152,8 +155,19 @@ impl Changing {
             (Phase::Found(_) | Phase::Accept(_), Answer::Done)
             | (Phase::Install, Answer::CaughtUp(true))
             | (Phase::Tell, Answer::CaughtUp(_)) => self.votes.add(from),
-            (Phase::Prepare { .. } | Phase::Accept(_), Answer::Refused(ballot)) => {
-                self.displaced(ballot, now, draw);
+            (Phase::Enlist { .. }, Answer::Forgetful) => {
+                return Some(Outcome::Unchanged(Failure::Forgetful(from.node)));
+            }
+            (
+                Phase::Prepare { ballot: own, .. } | Phase::Accept(Proposal { ballot: own, .. }),
+                Answer::Refused(ballot),
+            ) => {
+                if ballot < *own {
+                    // The voter is on its way to this round, and needs more steps.
+                    self.paces.remove(&from.node);
+                } else {
+                    self.displaced(ballot, now, draw);
+                }
             }
             _ => {}
         }
@@ -176,7 +190,7 @@ impl Changing {
         &mut self,
         own: NodeId,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
         draw: impl FnMut() -> u64,
     ) -> Option<Chain> {
@@ -249,7 +263,7 @@ impl Changing {
     pub(crate) fn outcome(
         &self,
         chain: Option<&Chain>,
-        lives: &Lives,
+        lives: &VoterLives,
         now: Time,
     ) -> Option<Outcome> {
         let installed = chain.map(|chain| &chain.installed);
