@@ -61,7 +61,10 @@ fn what_would_change_something_is_refused_and_the_rest_is_warned_of() {
         (json!({"services": {}}), "services: expected a list"),
         (json!({"service": {"port": 1}}), "service: `name` is missing"),
         (json!({"service": {"name": "w"}}), "service: `port` is missing"),
-        (json!({"service": {"name": "w", "port": 70_000}}), "service.port: invalid value"),
+        (
+            json!({"service": {"name": "w", "port": 70_000}}),
+            "service.port: `port` takes a whole number",
+        ),
         (json!({"service": {"name": "w", "port": 1, "adress": "h"}}), "did you mean `address`?"),
         (
             service("Connect", json!({"SidecarService": {"Port": 1}})),

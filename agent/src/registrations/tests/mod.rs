@@ -367,8 +367,8 @@ async fn an_instance_whose_check_only_a_later_version_can_run_is_unknown() {
     let this = TestRegistrar::start(disk).await;
     assert_eq!(this.driver.health("web-1").await, Some(Health::Unknown));
     assert_eq!(
-        this.handle.register(web(80), CALLER).await,
-        Ok((RegisterOutcome::Replaced, None)),
+        this.handle.register(web(80), CALLER).await.map(|(outcome, _)| outcome),
+        Ok(RegisterOutcome::Replaced),
         "without a check"
     );
     assert_eq!(this.driver.health("web-1").await, Some(Health::Passing));
