@@ -101,6 +101,10 @@ impl Log {
             let message = format!("the filter is longer than {MAX_FILTER_BYTES} bytes");
             return Err(ApiError::new(ErrorCode::LogFilterInvalid, message));
         }
+        if filter.trim().is_empty() {
+            let message = "the filter is empty: name a level, such as `info`";
+            return Err(ApiError::new(ErrorCode::LogFilterInvalid, message));
+        }
         let invalid = |error| {
             let message =
                 format!("`{}` is no log filter: {error}", hobnob_api::names::printable(filter));

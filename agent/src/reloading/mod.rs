@@ -4,6 +4,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+use hobnob_api::names::printable;
 use hobnob_api::{ApiError, EventKind, Reloaded};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -17,6 +18,8 @@ use watch::Watch;
 
 /// Reloads that wait for one another; further ones wait with whoever asks.
 const MAX_WAITING: usize = 16;
+/// The characters of a problem that are told.
+const MAX_PROBLEM_CHARS: usize = 500;
 
 /// Asks an agent to read its configuration again. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -156,8 +159,17 @@ impl Reloading {
     }
 }
 
+/// Problems as they are told. A file may have any bytes in its name and its values, and as many.
 fn texts(problems: &[Problem]) -> Vec<String> {
-    problems.iter().map(ToString::to_string).collect()
+    let text = |problem: &Problem| {
+        let whole = problem.to_string();
+        let printable = printable(&whole);
+        match printable.char_indices().nth(MAX_PROBLEM_CHARS) {
+            Some((end, _)) => format!("{}...", &printable[..end]),
+            None => printable.into_owned(),
+        }
+    };
+    problems.iter().map(text).collect()
 }
 
 /// Logs what came of a reload. One that nobody asked for and that changes nothing is not worth a line.
@@ -181,5 +193,22 @@ pub(crate) fn tell(cause: &str, reloaded: &Reloaded, was_asked: bool) {
     }
     if !restart_for.is_empty() {
         tracing::warn!(keys = ?restart_for, "settings of the configuration file changed: they count from the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn problems_are_told_in_one_line_of_some_length() {
+        let file = Path::new("ev\nil.toml");
+        let short = Problem::of(file, Some(1), "there is no key `x`");
+        let long = Problem::new("9".repeat(300_000));
+        let told = texts(&[short, long]);
+        assert_eq!(told[0], "ev\\nil.toml:1: there is no key `x`");
+        assert_eq!(told[1].len(), MAX_PROBLEM_CHARS + "...".len());
     }
 }

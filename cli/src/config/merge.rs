@@ -75,12 +75,10 @@ pub(crate) fn merge(command: &Command, line: &[OsString]) -> Result<Merged, Brok
     let options = options(command);
     let no_config: bool = agent.get_one("no_config").copied().unwrap_or_default();
     let is_flag = |id| agent.value_source(id) == Some(ValueSource::CommandLine);
-    if no_config
-        && is_flag("no_config")
-        && let Some(id) = ["config", "config_dir"].into_iter().find(|id| is_flag(id))
-    {
+    if no_config && let Some(id) = ["config", "config_dir"].into_iter().find(|id| is_flag(id)) {
+        let none = if is_flag("no_config") { "--no-config" } else { "HOBNOB_NO_CONFIG" };
         let message = format!(
-            "--no-config and --{} contradict each other: leave out one of them\n",
+            "{none} and --{} contradict each other: leave out one of them\n",
             id.replace('_', "-")
         );
         return Err(command.clone().error(ErrorKind::ArgumentConflict, message).into());

@@ -174,6 +174,7 @@ fn no_configuration_and_a_place_of_one_contradict_each_other() {
         let line = ["hobnob", "agent", "--no-config", place, "/x"].map(OsString::from);
         let Err(Broken::Usage(error)) = merge(&Cli::command(), &line) else { panic!("{place}") };
         assert!(error.to_string().contains(place), "{error}");
+        assert!(error.to_string().starts_with("error: --no-config"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, picture: &Picture<'_>) {
         .collect();
     lines.push(Line::raw(""));
     for text in [
-        " Times count from just before the signal until the watches of all agents have",
-        " told it, and until the last pick went to what was lost.",
+        " Times count from just before the signal until the watches of all agents",
+        " have told it, and until the last pick went to what was lost.",
         "",
         " In another terminal:",
     ] {
