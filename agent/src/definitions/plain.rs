@@ -8,7 +8,7 @@ pub(super) fn plain(path: &str, message: &str) -> String {
     let wrong = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))
-        .and_then(|rest| rest.split_once(", expected "));
+        .and_then(|rest| rest.rsplit_once(", expected "));
     let Some((given, expected)) = wrong else { return message.to_owned() };
     let key = path.rsplit('.').next().filter(|key| !key.is_empty());
     let subject = key.map_or_else(|| "this".to_owned(), |key| format!("`{key}`"));

@@ -106,20 +106,29 @@ impl Reloading {
         let (dir, started_with) = (self.dir.clone(), self.started_with.clone());
         let script_checks = self.script_checks;
         let read = spawn_blocking(move || {
-            let restart_for = if whole { started_with.changed() } else { Ok(Vec::new()) };
+            // Problems of the configuration file stand while only the definitions are read anew.
+            let (restart_for, standing) = match started_with.changed() {
+                changed if whole => (changed, Vec::new()),
+                changed => (Ok(Vec::new()), changed.err().unwrap_or_default()),
+            };
             let definitions = dir.map_or_else(
                 || Ok(Definitions::default()),
                 |dir| Definitions::read(&dir, script_checks),
             );
-            match (restart_for, definitions) {
+            let read = match (restart_for, definitions) {
                 (Ok(restart_for), Ok(definitions)) => Ok((restart_for, definitions)),
                 (restart_for, definitions) => {
                     let problems = restart_for.err().into_iter().chain(definitions.err());
                     Err(problems.flatten().collect::<Vec<_>>())
                 }
-            }
+            };
+            (read, texts(&standing))
         });
-        let reloaded = match read.await {
+        let (read, standing) = match read.await {
+            Ok((read, standing)) => (Ok(read), standing),
+            Err(ended) => (Err(ended), Vec::new()),
+        };
+        let reloaded = match read {
             Ok(Ok((restart_for, Definitions { definitions, warnings, .. }))) => {
                 let warnings = texts(&warnings);
                 match self.registrations.define(definitions).await {
@@ -130,7 +139,7 @@ impl Reloading {
             Ok(Err(problems)) => self.broken(texts(&problems)),
             Err(ended) => self.broken(vec![format!("the files could not be read: {ended}")]),
         };
-        self.registrations.set_file_problems(&reloaded.problems);
+        self.registrations.set_file_problems(&[&reloaded.problems[..], &standing].concat());
         tell(cause, &reloaded, whole);
         self.record(cause, &reloaded, whole);
         Ok(reloaded)

@@ -36,7 +36,7 @@ pub(crate) struct TopArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::interval)]
     pub(crate) interval: Duration,
 
-    /// Print one look as a JSON object, and end
+    /// Print one look as a JSON object, and end; it takes --interval, one second at most
     #[arg(long, conflicts_with = "once")]
     pub(crate) json: bool,
 

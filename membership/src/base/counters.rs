@@ -257,7 +257,7 @@ counters! {
     requests_refused,
     /// Questions of strong operations sent to other members.
     voter_questions_sent,
-    /// Those of them that ended without an answer.
+    /// Questions of strong operations to other members that were refused, or ended without an answer.
     voter_questions_failed,
     /// Questions of other members to this node as a voter.
     voter_questions_received,

@@ -3,6 +3,7 @@
 //! Voters tell all members of the pool what they know of the configurations: after each change, and a member that becomes active.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -24,13 +25,15 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A question to a voter waits for so long. The room asks again before.
 const QUESTION_LASTS: Duration = Duration::from_secs(2);
 
-/// The room, and what its messages are on the way with.
+/// The room, and the requests that carry its messages.
 pub(super) struct Strong {
     quorum: Quorum,
     /// Questions of others that wait for the disk, by their senders and numbers.
     serving: BTreeMap<(NodeId, u64), RequestId>,
     /// Members that may not know of the configurations.
     untold: BTreeSet<NodeId>,
+    /// The member whose turn it was last. Members take turns, so that those that do not answer hold up no other.
+    told_last: NodeId,
     tells: BTreeMap<RequestId, NodeId>,
     tells_at: Option<Time>,
 }
@@ -38,6 +41,15 @@ pub(super) struct Strong {
 impl Strong {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.quorum.next_deadline().into_iter().chain(self.tells_at).min()
+    }
+
+    /// Takes the next member that may not know of the configurations.
+    fn take_turn(&mut self) -> Option<NodeId> {
+        let later = self.untold.range((Bound::Excluded(self.told_last), Bound::Unbounded)).next();
+        let next = later.or(self.untold.first()).copied()?;
+        self.untold.remove(&next);
+        self.told_last = next;
+        Some(next)
     }
 
     /// What this node tells others, if it has a seat.
@@ -53,7 +65,8 @@ impl Node {
         let own = self.identity().node_id;
         let quorum = Quorum::new(own, image, provenance, seed, now);
         let (serving, untold, tells) = Default::default();
-        let mut strong = Strong { quorum, serving, untold, tells, tells_at: None };
+        let told_last = NodeId(0);
+        let mut strong = Strong { quorum, serving, untold, told_last, tells, tells_at: None };
         if strong.told(own).is_some() {
             strong.untold = self.members_to_tell();
         }
@@ -257,7 +270,7 @@ impl Node {
             if strong.tells.len() >= MAX_TELLS {
                 return;
             }
-            let Some(node) = strong.untold.pop_first() else { return };
+            let Some(node) = strong.take_turn() else { return };
             let Some(chain) = strong.told(own) else { continue };
             let ask = Ask { number: 0, chain: Some(chain), parts: Vec::new() };
             let Some(peer) = self.in_reach(node) else { continue };
@@ -290,6 +303,25 @@ impl Node {
             counters.voter_writes_full += counted.writes_full;
             counters.voter_numbers_refused += counted.numbers_refused;
             counters.voter_pages_unknown += counted.pages_unknown;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_take_turns_in_being_told() {
+        let quorum = Quorum::new(NodeId(1), Image::default(), Provenance::New, 0, Time::ZERO);
+        let untold = [2, 3, 4].map(NodeId).into();
+        let (serving, tells) = Default::default();
+        let told_last = NodeId(0);
+        let mut strong = Strong { quorum, serving, untold, told_last, tells, tells_at: None };
+        for turn in [2, 3, 4, 2, 3] {
+            assert_eq!(strong.take_turn(), Some(NodeId(turn)));
+            // It does not answer.
+            strong.untold.insert(NodeId(turn));
         }
     }
 }

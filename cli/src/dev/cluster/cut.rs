@@ -51,7 +51,7 @@ impl Cut {
         CutChange::Sides([own.collect(), beyond])
     }
 
-    /// The agents on the other side than this one.
+    /// The agents on the other side.
     fn beyond(&self, name: &str, all: &BTreeSet<String>) -> Vec<String> {
         if self.away.is_empty() {
             return Vec::new();
@@ -74,7 +74,7 @@ impl Cluster<'_> {
         );
         if let Err(error) = filtered {
             self.cut.away.clear();
-            // Ignore the error: what refuses a filter has none.
+            // The first error was told already.
             let _ = self.filter();
             return Err(error);
         }
@@ -96,22 +96,24 @@ impl Cluster<'_> {
         self.cut.away.contains(name)
     }
 
-    /// Lets each agent drop the packets from the other side.
+    /// Lets each agent drop the packets from the other side. Goes on with the others when one of them cannot, and returns the first error.
     fn filter(&mut self) -> io::Result<()> {
         self.cut.renewed = Some(Instant::now());
         let all = self.agents.iter().map(|agent| agent.name.clone()).collect();
+        let mut done = Ok(());
         for agent in &self.agents {
             let beyond = self.cut.beyond(&agent.name, &all);
             let of = |name: &String| self.agents.iter().find(|agent| agent.name == *name);
             let addresses: Vec<Ipv4Addr> =
                 beyond.iter().filter_map(of).map(DevAgent::address).collect();
-            match agent.process.sockets() {
-                Some(sockets) => sockets.drop_packets_from(&addresses)?,
-                None if !agent.is_running() => {}
-                None => return Err(io::ErrorKind::Unsupported.into()),
-            }
+            let filtered = match agent.process.sockets() {
+                Some(sockets) => sockets.drop_packets_from(&addresses),
+                None if !agent.is_running() => Ok(()),
+                None => Err(io::ErrorKind::Unsupported.into()),
+            };
+            done = done.and(filtered);
         }
-        Ok(())
+        done
     }
 }
 

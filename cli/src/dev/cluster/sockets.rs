@@ -76,8 +76,9 @@ fn filter(socket: &Socket, program: &[SockFilter]) -> io::Result<()> {
     }
 }
 
-/// A filter that lets all packets pass but those from these addresses. None of at most 254 addresses is out of reach of a jump.
+/// A filter that lets all packets pass but those from these addresses. At most 254 addresses: a jump is one byte.
 fn program(addresses: &[Ipv4Addr]) -> Vec<SockFilter> {
+    debug_assert!(addresses.len() < 255, "a demonstration has few agents");
     if addresses.is_empty() {
         return Vec::new();
     }
