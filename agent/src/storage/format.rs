@@ -35,11 +35,6 @@ impl Head {
         Self { format: format.into(), written_by: SOFTWARE.to_owned() }
     }
 
-    /// Whether the file has this format.
-    pub(super) fn is(&self, format: u32) -> bool {
-        self.format == u64::from(format)
-    }
-
     /// Refuses a file of any other format than the known one.
     pub(super) fn check(&self, path: &Path, known: u32) -> Result<(), OpenError> {
         if self.format == u64::from(known) {

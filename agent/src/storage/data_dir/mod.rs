@@ -131,7 +131,7 @@ impl DataDir {
     /// before the epoch of the new life is minted: a directory without an epoch is that of a new node.
     ///
     /// # Errors
-    /// The system refuses an operation.
+    /// The system refuses an operation, or the log is of a later version. The agent may run without a voter then.
     pub fn voter_log(&self) -> Result<(VoterLog, FoundVoter), OpenError> {
         let instance = xxh3_64(&self.identity.instance_key.to_le_bytes());
         let mark = MemoryMark::of(&self.identity.node_id.to_string(), instance);

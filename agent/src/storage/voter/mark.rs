@@ -9,6 +9,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, statfs};
+use tracing::warn;
+
+use super::super::disk::FileError;
 
 /// What `statfs` tells of a file system in memory.
 const TMPFS_MAGIC: i128 = 0x0102_1994;
@@ -18,33 +21,49 @@ const DIRS: [&str; 2] = ["/dev/shm", "/run"];
 const MAX_BYTES: u64 = 1_024;
 /// A symbolic link in the place of the file would lead writes elsewhere.
 const NO_LINKS: i32 = OFlags::NOFOLLOW.bits() as i32;
+/// A pipe in the place of the file would make its reader wait for a writer.
+const NO_WAITING: i32 = OFlags::NONBLOCK.bits() as i32;
 
 /// Where a mark is kept.
 pub(crate) trait Mark: Send {
     /// The mark; `None` if there is none, or if it is not ours.
     fn read(&self) -> Option<Vec<u8>>;
 
-    /// Replaces the mark. After an error there is none, or the error says that there may be.
-    fn write(&mut self, mark: &[u8]) -> io::Result<()>;
+    /// Replaces the mark, or removes it where that fails. After an error an earlier mark may be there, which proves an earlier log.
+    fn write(&mut self, mark: &[u8]) -> Result<(), FileError>;
 }
 
 /// A file in memory. Without such a file system, there is never a mark.
 #[derive(Debug)]
 pub(crate) struct MemoryMark {
     path: Option<PathBuf>,
+    /// Whether the last write failed, which is logged once.
+    is_failing: bool,
 }
 
 impl MemoryMark {
     /// The mark of the node with this id and this hash of its instance key.
     pub(crate) fn of(node_id: &str, instance: u64) -> Self {
+        let name = format!("hobnob-{node_id}-{instance:016x}.mark");
         let dir = DIRS.iter().map(Path::new).find(|dir| is_usable(dir));
-        Self { path: dir.map(|dir| dir.join(format!("hobnob-{node_id}-{instance:016x}.mark"))) }
+        // One that was left elsewhere would prove an earlier log.
+        for other in DIRS.iter().map(Path::new).filter(|other| Some(*other) != dir) {
+            let _ = fs::remove_file(other.join(&name));
+        }
+        if dir.is_none() {
+            warn!(
+                "neither {} is a file system in memory that this agent may write to: after each start it has no proof of what it \
+                keeps as a voter",
+                DIRS.join(" nor ")
+            );
+        }
+        Self { path: dir.map(|dir| dir.join(name)), is_failing: false }
     }
 
     /// A mark in a directory, which need not be in memory.
     #[cfg(test)]
     pub(crate) fn in_dir(dir: &Path) -> Self {
-        Self { path: Some(dir.join("hobnob.mark")) }
+        Self { path: Some(dir.join("hobnob.mark")), is_failing: false }
     }
 }
 
@@ -61,14 +80,25 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).custom_flags(NO_LINKS);
-    options.open(&new)?.write_all(content)?;
-    fs::rename(&new, path)
+    let written = options.open(&new).and_then(|mut file| file.write_all(content));
+    let replaced = written.and_then(|()| fs::rename(&new, path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    replaced
+}
+
+/// Whether this is a file of another user, which [`Mark::read`] does not take for a mark.
+fn is_foreign(path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path).is_ok_and(|found| found.uid() != own)
 }
 
 impl Mark for MemoryMark {
     fn read(&self) -> Option<Vec<u8>> {
         let path = self.path.as_ref()?;
-        let file = OpenOptions::new().read(true).custom_flags(NO_LINKS).open(path).ok()?;
+        let file =
+            OpenOptions::new().read(true).custom_flags(NO_LINKS | NO_WAITING).open(path).ok()?;
         let found = file.metadata().ok()?;
         // Another user might leave one to make an old disk count.
         if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
@@ -79,12 +109,22 @@ impl Mark for MemoryMark {
         Some(bytes)
     }
 
-    fn write(&mut self, mark: &[u8]) -> io::Result<()> {
+    fn write(&mut self, mark: &[u8]) -> Result<(), FileError> {
         let Some(path) = &self.path else { return Ok(()) };
-        // The earlier mark would prove an earlier log.
-        replace(path, mark).or_else(|_| match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        let Err(error) = replace(path, mark) else {
+            self.is_failing = false;
+            return Ok(());
+        };
+        if !self.is_failing {
+            warn!(path = %path.display(), %error,
+                "the mark of the voter log cannot be written: after its next start this agent has no proof of what it keeps as a voter");
+        }
+        self.is_failing = true;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound && !is_foreign(path) => {
+                Err(FileError::of("replace or remove", path)(error))
+            }
             _ => Ok(()),
-        })
+        }
     }
 }
