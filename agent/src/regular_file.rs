@@ -1,7 +1,7 @@
 //! Reading regular files that a person or another program named. A pipe or a device may have no end, and a file of another
 //! program no bounds.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -16,11 +16,8 @@ const NO_WAITING: i32 = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits() as i32;
 /// # Errors
 /// It is not there, is no regular file, or is longer, which is [`ErrorKind::FileTooLarge`].
 pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    // Before it is opened, since opening alone may wind a tape, or end the wait of a writer.
-    check_kind(&fs::metadata(path)?)?;
-    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
+    let file = open(path)?;
     let found = file.metadata()?;
-    check_kind(&found)?;
     let too_long = |len| {
         let message = format!("it has {len} bytes, and such a file has {max} at most");
         io::Error::new(ErrorKind::FileTooLarge, message)
@@ -32,6 +29,18 @@ pub(crate) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 32);
     file.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// Opens a file to read it. It waits for nothing but its file system.
+///
+/// # Errors
+/// It is not there, or is no regular file.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // Before it is opened, since opening alone may wind a tape, or end the wait of a writer.
+    check_kind(&fs::metadata(path)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(NO_WAITING).open(path)?;
+    check_kind(&file.metadata()?)?;
+    Ok(file)
 }
 
 fn check_kind(found: &fs::Metadata) -> io::Result<()> {

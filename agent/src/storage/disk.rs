@@ -1,7 +1,7 @@
 //! The few operations that a data directory needs from a file system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,9 +42,19 @@ pub(crate) trait Disk: Send + Sync {
     /// The content of a file of at most `max` bytes; `None` when there is none.
     fn read(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, FileError>;
 
+    /// The content of a file of any length, to be read piece by piece; `None` when there is none.
+    fn reader(&self, file: &str) -> Result<Option<Box<dyn BufRead>>, FileError>;
+
     /// Replaces a file, or creates it. A crash leaves the old content or the new one; the new one survives a power
     /// failure once this returns.
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError>;
+
+    /// Like [`Disk::replace`], with a content that need not fit into memory.
+    fn replace_by(
+        &mut self,
+        file: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FileError>;
 
     /// Like [`Disk::replace`], without waiting for the device. After a power failure the old content, the new one or
     /// something else may be there.
@@ -151,14 +161,30 @@ impl Disk for OsDisk {
         }
     }
 
+    fn reader(&self, file: &str) -> Result<Option<Box<dyn BufRead>>, FileError> {
+        let path = self.path(file);
+        match regular_file::open(&path) {
+            Ok(file) => Ok(Some(Box::new(BufReader::new(file)))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::of("read", &path)(error)),
+        }
+    }
+
     fn replace(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
-        let flush = |file: &File| file.sync_all();
-        replace(&self.path(file), content, flush)?;
+        self.replace_by(file, &mut |file| file.write_all(content))
+    }
+
+    fn replace_by(
+        &mut self,
+        file: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FileError> {
+        replace(&self.path(file), write, File::sync_all)?;
         sync_dir(&self.dir)
     }
 
     fn replace_unflushed(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
-        replace(&self.path(file), content, |_| Ok(()))
+        replace(&self.path(file), &mut |file| file.write_all(content), |_| Ok(()))
     }
 
     fn replace_in_reserve(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {
@@ -268,11 +294,11 @@ fn lock(path: &Path) -> Result<File, LockError> {
 
 fn replace(
     path: &Path,
-    content: &[u8],
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     flush: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let scratch = path.with_extension("tmp");
-    let written = write_scratch(&scratch, content, flush)
+    let written = write_scratch(&scratch, write, flush)
         .and_then(|()| fs::rename(&scratch, path).map_err(FileError::of("replace", path)));
     if written.is_err() {
         // The next replacement removes the scratch file anyway. Removing it now frees space on a full disk.
@@ -283,14 +309,16 @@ fn replace(
 
 fn write_scratch(
     scratch: &Path,
-    content: &[u8],
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     flush: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<(), FileError> {
     remove_if_there(scratch)?;
     // A new file, so that no link leads the content elsewhere.
     let created = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(scratch);
-    let mut file = created.map_err(FileError::of("create", scratch))?;
-    file.write_all(content).map_err(FileError::of("write", scratch))?;
+    let file = created.map_err(FileError::of("create", scratch))?;
+    let mut buffered = BufWriter::new(&file);
+    let written = write(&mut buffered).and_then(|()| buffered.flush());
+    written.map_err(FileError::of("write", scratch))?;
     flush(&file).map_err(FileError::of("flush", scratch))
 }
 

@@ -98,6 +98,18 @@ pub enum OpenError {
         /// The fault.
         reason: String,
     },
+    /// A line of the voter log holds what only a later version knows.
+    #[error(
+        "line {line} of {} holds a change that this version, {own}, does not know: start the version that wrote it, or a later one",
+        path.display(),
+        own = env!("CARGO_PKG_VERSION")
+    )]
+    LaterChange {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// A file has another format than this version of Hobnob reads.
     #[error(
         "{} has format {format}, written by {}, and this is hobnob {own}, which reads format {known}",

@@ -1,7 +1,7 @@
 //! A disk in memory that hangs or fails on demand, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::io::{self, BufRead, Cursor, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -147,6 +147,21 @@ impl Disk for FakeDisk {
             files.insert(file.to_owned(), content.to_owned());
         };
         self.write(Kind::Replace, file, |_| {}, replace)
+    }
+
+    fn reader(&self, file: &str) -> Result<Option<Box<dyn BufRead>>, FileError> {
+        let content = self.state().files.get(file).cloned();
+        Ok(content.map(|content| Box::new(Cursor::new(content)) as Box<dyn BufRead>))
+    }
+
+    fn replace_by(
+        &mut self,
+        file: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), FileError> {
+        let mut content = Vec::new();
+        write(&mut content).expect("memory takes all");
+        self.replace(file, &content)
     }
 
     fn replace_unflushed(&mut self, file: &str, content: &[u8]) -> Result<(), FileError> {

@@ -347,6 +347,6 @@ impl RegistrationLog {
 
 /// Whether the write of a last line never finished: the line has no end, or some of its blocks never reached the disk.
 /// Such blocks read as zeros, which JSON text never contains.
-fn is_torn(line: &[u8]) -> bool {
+pub(super) fn is_torn(line: &[u8]) -> bool {
     !line.ends_with(b"\n") || line.contains(&0)
 }

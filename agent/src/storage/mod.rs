@@ -14,6 +14,7 @@
 //! | `history-*.log` | what this agent saw and did, see `history/` | soon after each event; not flushed |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
 //! | `upkeep.json` | maintenance and drains | at every change of them |
+//! | `voter.log` | what the agent keeps as a voter of strong operations, see `voter/`; no agent has one yet | before each answer as a voter |
 //! | `verdicts.json` | the latest verdicts of checks, to start with after a restart | some time after a verdict changes; not flushed |
 //!
 //! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`. Fields of
@@ -41,6 +42,7 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 mod verdicts;
+mod voter;
 
 pub(crate) use data_dir::holds_membership;
 pub use data_dir::{DataDir, LockedDir};
@@ -56,3 +58,4 @@ pub use registration::{
 };
 pub use sealed::{KeptKeys, KeptMembership};
 pub use verdicts::KeptVerdict;
+pub use voter::{FoundVoter, VoterError, VoterLog};

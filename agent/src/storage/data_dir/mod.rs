@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hobnob_membership::{Epoch, NodeId};
 use tracing::warn;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::disk::Disk;
 use super::epoch;
@@ -19,6 +20,7 @@ use super::peers::{self, Peers};
 use super::registration::{StoredRegistrant, StoredRegistration, StoredUpkeep, upkeep};
 use super::sealed::{KeptKeys, Written};
 use super::verdicts::{self, KeptVerdict};
+use super::voter::{FoundVoter, MemoryMark, VoterLog};
 
 pub use locked::LockedDir;
 pub(crate) use locked::holds_membership;
@@ -123,6 +125,17 @@ impl DataDir {
         epoch::save(self.disk.as_mut(), epoch)?;
         self.epoch = epoch;
         Ok(())
+    }
+
+    /// Opens the log of this node as a voter of strong operations, or creates an empty one, and tells what was found. It has to be opened
+    /// before the epoch of the new life is minted: a directory without an epoch is that of a new node.
+    ///
+    /// # Errors
+    /// The system refuses an operation, or the log is of a later version. The agent may run without a voter then.
+    pub fn voter_log(&self) -> Result<(VoterLog, FoundVoter), OpenError> {
+        let instance = xxh3_64(&self.identity.instance_key.to_le_bytes());
+        let mark = MemoryMark::of(&self.identity.node_id.to_string(), instance);
+        VoterLog::open(self.disk.again(), Box::new(mark), self.epoch == Epoch::default())
     }
 
     /// The registrations, by id.
