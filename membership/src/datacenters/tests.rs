@@ -262,18 +262,20 @@ fn a_member_that_two_gateways_do_not_list_or_one_for_long_is_taken_for_down() {
     wan.review_unlisted(us(), NodeId(2), |_| true, Time::ZERO);
     wan.review_unlisted(us(), NodeId(2), listed, Time::ZERO);
     assert_eq!(told(&mut wan), [], "somebody listed it meanwhile");
-    wan.review_unlisted(us(), NodeId(1), listed, Time::ZERO);
+    wan.review_unlisted(us(), NodeId(1), listed, MS(4_900));
+    assert_eq!(told(&mut wan), [], "both may have heard of one verdict, which the member refutes");
+    wan.review_unlisted(us(), NodeId(1), listed, MS(5_000));
     assert_eq!(told(&mut wan), [Update::Remote(down(3))]);
 
     let listed = |node: NodeId| node != NodeId(2);
-    wan.review_unlisted(us(), NodeId(1), listed, Time::ZERO);
-    wan.review_unlisted(us(), NodeId(1), listed, MS(9_900));
-    assert_eq!(told(&mut wan), []);
     wan.review_unlisted(us(), NodeId(1), listed, MS(10_000));
+    wan.review_unlisted(us(), NodeId(1), listed, MS(19_900));
+    assert_eq!(told(&mut wan), []);
+    wan.review_unlisted(us(), NodeId(1), listed, MS(20_000));
     assert_eq!(told(&mut wan), [Update::Remote(down(2))], "the others may be gone");
 
-    wan.review_unlisted(us(), NodeId(2), |_| false, MS(20_000));
-    wan.review_unlisted(us(), NodeId(3), |_| false, MS(50_000));
+    wan.review_unlisted(us(), NodeId(2), |_| false, MS(30_000));
+    wan.review_unlisted(us(), NodeId(3), |_| false, MS(60_000));
     assert_eq!(told(&mut wan), [], "the first time was long ago");
 }
 
