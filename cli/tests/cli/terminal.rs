@@ -148,10 +148,9 @@ fn a_key_cuts_an_agent_off_and_brings_it_back() {
     let mut api = ask(folder.path(), "a3", &["resolve", "api"]);
     let is_old = |api: &serde_json::Value| {
         let instances = api["instances"].as_array().unwrap();
-        assert_eq!(instances.len(), 2, "{api}");
-        instances.iter().all(|one| one["basis"] == "last_known")
+        instances.len() == 2 && instances.iter().all(|one| one["basis"] == "last_known")
     };
-    // It shows them as lost from the first suspicion on, and answers so from its verdict on.
+    // Its verdicts on the two others come one after the other.
     while !is_old(&api) {
         let revision = api["revision"].to_string();
         api = ask(folder.path(), "a3", &["resolve", "api", "--wait", &revision]);
