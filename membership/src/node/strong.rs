@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// Makes these members the voters. [`Event::StrongDone`] follows, after `within` at the latest. With `is_first` an operator vouches
-    /// that there were no voters before.
+    /// that there was no first configuration before.
     ///
     /// # Errors
     /// Nothing was asked, and no event follows.

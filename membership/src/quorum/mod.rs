@@ -195,7 +195,7 @@ impl Quorum {
     }
 
     /// Makes these nodes the voters. [`Output::Done`] follows, after `within` at the latest. With `is_first` an operator vouches that
-    /// none of them was a voter before. Without it, nodes that cannot tell refuse to be among the first voters.
+    /// there was no first configuration before. Without it, nodes that cannot tell refuse to be among the first voters.
     ///
     /// # Errors
     /// Nothing was asked, and no output follows.

@@ -43,7 +43,7 @@ pub enum Failure {
     Superseded(Configuration),
     /// One of the voters accepted another first configuration.
     Taken(Option<Configuration>),
-    /// This node cannot tell whether it accepted a first configuration before, and no operator vouched that there was none.
+    /// The named node cannot tell whether it accepted a first configuration before, and no operator vouched that there was none.
     Forgetful(NodeId),
 }
 

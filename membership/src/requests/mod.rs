@@ -76,12 +76,12 @@ impl RequestError {
     }
 }
 
-/// Whom a request is for.
+/// The part of a member that a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The owner of the member.
     Owner,
-    /// The member as a voter. Its answers wait for no owner but for its disk.
+    /// The member as a voter. The node answers when its disk has the changes.
     Voter,
 }
 
