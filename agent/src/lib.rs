@@ -16,6 +16,7 @@ mod caller;
 pub mod checks;
 mod clock;
 mod config;
+mod consistency;
 pub mod definitions;
 mod descriptors;
 mod doors;

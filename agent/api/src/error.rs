@@ -174,6 +174,23 @@ error_codes! {
     StorageFailed => Failed,
     /// The log of the agent has no filter that could be changed while it runs.
     LogFixed => Failed,
+    /// No voters are known, so nothing can be strong.
+    NoVoters => Failed,
+    /// No majority of the voters answered in time.
+    NoQuorum => Failed,
+    /// A majority of the voters answered, and others wrote so much that the read did not settle in time.
+    Contended => Failed,
+    /// A strong write was not confirmed by a majority of the voters in time. The change stands at its agent, and may take effect for
+    /// strong reads.
+    Unconfirmed => Failed,
+    /// A request of this kind is never strong.
+    NeverStrong => Invalid,
+    /// The voters cannot be changed so.
+    VotersInvalid => Invalid,
+    /// The voters were not changed: another change was made first, or a voter cannot tell whether there were voters before.
+    VotersUnchanged => Failed,
+    /// As many strong requests are under way as may be.
+    TooManyStrong => Failed,
     /// The agent is stopping.
     AgentStopping => Failed,
 }

@@ -19,6 +19,7 @@ use crate::budget::{Budget, MAX_CLIENT_BYTES};
 use crate::checks::{ListenerWatch, Prober};
 use crate::clock::{Clock, wall_clock_ms};
 use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost, ValidConfig};
+use crate::consistency::VoterWriter;
 use crate::definitions::Definitions;
 use crate::descriptors;
 use crate::doors::http::{HttpCounters, HttpDoor};
@@ -84,6 +85,7 @@ struct Http {
 struct Ready {
     bound: Bound,
     restored: Restored,
+    voter: Result<VoterWriter, String>,
     epoch: Epoch,
 }
 
@@ -287,13 +289,15 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
     let prober = Prober { neighbours: None, script_checks: config.script_checks };
     let restored = registrations::restore(data_dir, &address, sealing, &prober).await;
     let restored = restored.defining(std::mem::take(defined));
+    // Before the epoch, whose file tells whether this is the first start.
+    let voter = VoterWriter::open(data_dir);
     let epoch = data_dir.mint_epoch(wall_clock_ms(), rand::random())?;
-    Ok(Ready { bound, restored, epoch })
+    Ok(Ready { bound, restored, voter, epoch })
 }
 
 impl Ready {
     fn spawn(self) -> Result<Agent, StartError> {
-        let Self { bound, restored, epoch } = self;
+        let Self { bound, restored, voter, epoch } = self;
         let Bound { opened, doors, socket, query_socket, http, progress, network, info } = bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
         let Opened { config, data_dir, node, secrets, history, keeper, file_problems, .. } = opened;
@@ -315,7 +319,7 @@ impl Ready {
             Driver::new(node, clock, network, own_checks, writer, persist, joining);
         let (asked, requests) = mpsc::channel(MAX_WAITING_REQUESTS);
         let driving = driving.remembering(former_peers.clone()).handing_requests_to(asked);
-        let driving = driving.showing(progress.clone()).recording(history.clone());
+        let driving = driving.showing(progress.clone()).recording(history.clone()).voting(voter);
         let driving = if is_sealed { driving.entering(Entering::sealed(founder)) } else { driving };
         let default_address = config.advertise.to_string();
         let listeners = ListenerWatch::new(config.listener_watch);

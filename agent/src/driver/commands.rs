@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::own_checks::OwnChange;
 use super::requesting::Answered;
+use super::strong::{Beginning, Done};
 use super::{Driver, words};
 use crate::actor::{Reply, Stopping};
 use crate::checks::{Followed, void_probes};
@@ -96,6 +97,13 @@ pub(super) enum Command {
         request: RequestId,
         bytes: Vec<u8>,
     },
+    Strong {
+        begin: Beginning,
+        reply: Reply<Result<Done, ApiError>>,
+    },
+    Vouch {
+        reply: Reply<bool>,
+    },
     Survey {
         reply: Reply<()>,
     },
@@ -138,6 +146,8 @@ pub(crate) struct Report {
     /// Whether this agent listens for TCP probes, so that its host completes their handshakes.
     pub(crate) takes_tcp_probes: bool,
     pub(crate) counters: BTreeMap<String, u64>,
+    /// Why this agent takes no part in strong reads and writes, or votes no more.
+    pub(crate) voter_problem: Option<String>,
     /// The reason for which a member did not let this agent in lately.
     pub(crate) refusal: Option<String>,
 }
@@ -219,6 +229,8 @@ impl Driver {
             Command::Answer { request, bytes } => {
                 self.node.handle(Input::Answer { request, bytes }, now);
             }
+            Command::Strong { begin, reply } => self.begin_strongly(begin, reply),
+            Command::Vouch { reply } => reply.send(self.node.vouch(now)),
             Command::Survey { reply } => {
                 self.node.handle(Input::Survey, now);
                 self.drain();
@@ -264,6 +276,8 @@ impl Driver {
             ("record_bytes", load.record_bytes as u64),
             ("unvouched_origins", load.unvouched_origins as u64),
             ("gaps_now", load.gaps as u64),
+            ("voter_registers", self.voter_registers()),
+            ("voter_silent", u64::from(self.is_silent_voter())),
             ("gaps_closed", gaps.count()),
             ("gaps_closed_ms", millis(gaps.sum())),
             ("convergence", convergence.count()),
@@ -278,6 +292,7 @@ impl Driver {
         Report {
             takes_tcp_probes: self.network.holds.is_listening(),
             counters: counters.map(|(name, count)| (name.to_owned(), count)).collect(),
+            voter_problem: self.voter_problem(),
             refusal: self.entering.refusal(Instant::now()).map(str::to_owned),
         }
     }

@@ -143,6 +143,9 @@ impl Driver {
                 self.note_requested(Requested { request, from, bytes });
             }
             Event::Answered { request, result } => self.note_answered(request, result),
+            Event::StrongStore { ticket, changes } => self.store_strongly(ticket, changes),
+            Event::StrongDone { op, outcome } => self.note_strong_done(op, outcome),
+            Event::Voters(chain) => self.note_voters(&chain),
             Event::KeysChanged => self.note_changed_keys(),
             Event::Refused { reason } => self.note_refusal(reason),
             Event::Revoked => self.note_revoked(),

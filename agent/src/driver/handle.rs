@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hobnob_api::{Alias, ApiError, CheckExplained};
 use hobnob_keys::SignedCommand;
+use hobnob_membership::quorum::{Failure, OpId};
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Confirmers, Node, NodeId, RequestId, Time};
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use super::commands::{Command, Confirmed, Ordered, Refused, Report};
 use super::kept::KeysKept;
 use super::own_checks::OwnChange;
 use super::requesting::Answered;
+use super::strong::Done;
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::{CheckReport, Followed};
 
@@ -212,6 +214,24 @@ impl DriverHandle {
     /// Answers the request of another agent, if that still waits.
     pub(crate) async fn answer(&self, request: RequestId, bytes: Vec<u8>) -> Result<(), Stopping> {
         tell(&self.commands, Command::Answer { request, bytes }).await
+    }
+
+    /// Begins a strong operation, and waits for its end. The operation has a time limit of its own.
+    ///
+    /// # Errors
+    /// The operation was not begun, or did not end as it should; or this agent is stopping.
+    pub(crate) async fn strongly(
+        &self,
+        begin: impl FnOnce(&mut Node, Time) -> Result<OpId, Failure> + Send + 'static,
+    ) -> Result<Done, ApiError> {
+        let begin = Box::new(begin);
+        ask(&self.commands, |reply| Command::Strong { begin, reply }).await?
+    }
+
+    /// Takes an operator's word that what this agent keeps as a voter is all that it wrote. Returns whether there was something to
+    /// vouch for.
+    pub(crate) async fn vouch(&self) -> Result<bool, Stopping> {
+        ask(&self.commands, |reply| Command::Vouch { reply }).await
     }
 
     /// Begins to ask the members of a sealed cluster which keys they hold.

@@ -20,6 +20,7 @@ mod own_checks;
 mod peers;
 mod recording;
 mod requesting;
+mod strong;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
@@ -54,6 +55,8 @@ pub(crate) use own_checks::{
 };
 use peers::KeptPeers;
 use requesting::Requesting;
+use strong::Strong;
+pub(crate) use strong::{Done, show};
 pub(crate) use words::name_of;
 
 /// The most datagrams that are taken before any other kind of input.
@@ -108,6 +111,7 @@ pub(crate) struct Driver {
     joining: Joining,
     confirming: Confirming,
     requesting: Requesting,
+    strong: Strong,
     entering: Entering,
     losses: HeldLosses,
     peers: KeptPeers,
@@ -155,6 +159,7 @@ impl Driver {
             joining,
             confirming: Confirming::default(),
             requesting: Requesting::default(),
+            strong: Strong::default(),
             entering: Entering::default(),
             losses: HeldLosses::default(),
             peers: KeptPeers::default(),
@@ -220,6 +225,7 @@ impl Driver {
                 Some(event) = self.network.stream_events.recv() => self.take_stream_event(&event),
                 Some(probe) = self.network.tcp_probe_answered.recv() => self.take_tcp_probe(probe),
                 Some(event) = self.network.hold_events.recv() => self.take_hold_event(event),
+                stored = self.strong.stored() => self.take_stored(stored),
                 Some(report) = self.inbox.reports.recv() => self.take_report(&report),
                 command = self.inbox.commands.recv() => match command {
                     Some(command) => self.take_command(command),

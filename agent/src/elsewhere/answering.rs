@@ -2,15 +2,17 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hobnob_api::{ApiError, ErrorCode, InstanceScope};
+use hobnob_api::{ApiError, Consistency, ErrorCode, InstanceScope};
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Hidden, Node, NodeId};
 use tokio::sync::mpsc;
 
 use super::echoing::echo;
 use super::message::{Asked, Change, Outcome};
+use super::reading::read;
 use super::{MAX_WAITING_REQUESTS, Requested};
 use crate::caller::Caller;
+use crate::consistency::{Write, asked_wait, confirm};
 use crate::driver::DriverHandle;
 use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers};
 use crate::queries::asked::check;
@@ -60,6 +62,8 @@ impl Answering {
         match change {
             Change::Register(mut registration) => {
                 let (ack, scope) = (registration.ack.take(), registration.scope);
+                let strong =
+                    asked_wait(registration.consistency, registration.consistency_timeout_ms)?;
                 check_ack(ack.as_ref())?;
                 check_ackers(&self.driver, ack.as_ref()).await?;
                 let id = registration.instance_id().to_owned();
@@ -67,20 +71,31 @@ impl Answering {
                 if held == Held::There {
                     return Ok(Outcome::RegisteredThere {});
                 }
+                let write = Write::prepare(&self.driver, &id, strong).await?;
                 let (outcome, _) = self.registrations.register(*registration, caller).await?;
+                confirm(write, &self.driver).await?;
                 let ack = acknowledged(&self.driver, ack, scope).await?;
                 Ok(Outcome::Registered { outcome, ack })
             }
-            Change::Deregister { id, ack } => {
+            Change::Deregister { id, ack, strong_ms } => {
+                let strong = match strong_ms {
+                    Some(_) => asked_wait(Consistency::Strong, strong_ms)?,
+                    None => None,
+                };
                 check("instance id", &id)?;
                 check_ack(ack.as_ref())?;
                 check_ackers(&self.driver, ack.as_ref()).await?;
                 if self.review(from, &id, None).await? == Held::There {
                     return Ok(Outcome::RegisteredThere {});
                 }
+                let write = Write::prepare(&self.driver, &id, strong).await?;
                 self.registrations.deregister(id, caller).await?;
+                confirm(write, &self.driver).await?;
                 let ack = acknowledged(&self.driver, ack, InstanceScope::Global).await?;
                 Ok(Outcome::Deregistered { ack })
+            }
+            Change::Read { namespace, service, timeout_ms } => {
+                Ok(read(&self.driver, namespace, service, timeout_ms).await?)
             }
             Change::Echo { back } => Ok(Outcome::Echoed(echo(&self.driver, from, back).await?)),
         }

@@ -12,6 +12,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::message::{Asked, Change, Outcome, Process};
 use crate::caller::Caller;
+use crate::clock::millis;
+use crate::consistency::asked_wait;
 use crate::driver::{DriverHandle, name_of};
 use crate::queries::datacenters::check_known;
 
@@ -65,7 +67,8 @@ pub(crate) async fn register(
     let service = registration.service.clone();
     let Candidates { mut holders, first, away } =
         find(driver, datacenter, &id, Some(service)).await?;
-    let waits = registration.ack.as_ref().map_or(0, |ack| ack.timeout_ms);
+    let strong = asked_wait(registration.consistency, registration.consistency_timeout_ms)?;
+    let waits = waits_ms(registration.ack.as_ref(), strong);
     let change = Change::Register(Box::new(registration));
     let unasked = holders.split_off(holders.len().min(MAX_HOLDERS_ASKED));
     if holders.is_empty() {
@@ -75,7 +78,7 @@ pub(crate) async fn register(
     while let Some(agent) = asked.next() {
         match ask(driver, datacenter, &agent, change.clone(), waits, caller).await? {
             Outcome::Registered { outcome, ack } => {
-                let change = Change::Deregister { id, ack: None };
+                let change = Change::Deregister { id, ack: None, strong_ms: None };
                 let others = asked.collect();
                 let removed = remove(driver, datacenter, others, &change, 0, caller).await;
                 for (agent, error) in &removed.failed {
@@ -105,6 +108,7 @@ pub(crate) async fn deregister(
     datacenter: &str,
     id: &str,
     ack: Option<Ack>,
+    strong: Option<Duration>,
     caller: Caller,
 ) -> Result<Done<()>, ApiError> {
     let Candidates { mut holders, away, .. } = find(driver, datacenter, id, None).await?;
@@ -114,10 +118,15 @@ pub(crate) async fn deregister(
         return Err(ApiError::new(ErrorCode::InstanceNotFound, message + &offers_again(&away)));
     }
     let unasked = holders.split_off(holders.len().min(MAX_HOLDERS_ASKED));
-    let waits = ack.as_ref().map_or(0, |ack| ack.timeout_ms);
-    let change = Change::Deregister { id: id.to_owned(), ack };
+    let waits = waits_ms(ack.as_ref(), strong);
+    let change = Change::Deregister { id: id.to_owned(), ack, strong_ms: strong.map(millis) };
     let removed = remove(driver, datacenter, holders, &change, waits, caller).await;
     removed.judge(datacenter, id, names(unasked).chain(away).collect())
+}
+
+/// The time for which an agent waits for others, in milliseconds.
+fn waits_ms(ack: Option<&Ack>, strong: Option<Duration>) -> u64 {
+    ack.map_or(0, |ack| ack.timeout_ms).saturating_add(strong.map_or(0, millis))
 }
 
 /// What became of an instance at those of its agents that were asked to remove it.
@@ -237,29 +246,10 @@ fn candidates(
         return Err(ApiError::new(ErrorCode::ServiceNotAllowed, message));
     }
     let home = DatacenterId::named(datacenter);
-    check_known(node, datacenter, now)?;
-    let known = node.datacenters(now);
-    let there = known.iter().find(|known| known.id == home);
-    if there.is_some_and(|there| there.isolated_since.is_some()) {
-        let message = format!(
-            "the datacenter `{datacenter}` is isolated, which `hobnob datacenters rejoin {datacenter}` ends: nothing was changed"
-        );
-        return Err(ApiError::new(ErrorCode::DatacenterUnreachable, message));
-    }
-    if there.is_some_and(|there| there.out_of_reach_since.is_some()) {
-        let message = format!("the datacenter `{datacenter}` is out of reach: nothing was changed");
-        return Err(ApiError::new(ErrorCode::DatacenterUnreachable, message));
-    }
-    let members = node.members().into_iter();
-    let living = members.filter(|member| member.status == MemberStatus::Alive);
-    let living = living.map(|member| member.identity.node_id);
-    let mut living: Vec<NodeId> =
-        living.filter(|member| node.datacenter_of(*member) == Some(home)).collect();
-    living.sort_by_key(|member| (Reverse(xxh3_64_with_seed(id.as_bytes(), member.0)), *member));
+    let living = living(node, datacenter, id, now).map_err(unchanged)?;
     let candidate = |of: &NodeId| Candidate { node: *of, name: name_of(node, *of) };
     let Some(first) = living.first().map(candidate) else {
-        let message = format!("no agent of `{datacenter}` is alive: nothing was changed");
-        return Err(ApiError::new(ErrorCode::DatacenterUnreachable, message));
+        return Err(unchanged(nobody(datacenter)));
     };
     let key = Key::Service(id.into());
     let holds = |of: NodeId| {
@@ -279,6 +269,54 @@ fn candidates(
     away.sort();
     let holders = living.iter().filter(|of| holds(**of)).map(candidate).collect();
     Ok(Candidates { holders, first, away })
+}
+
+/// The living agents of a datacenter, in the order in which they are asked about something of this name.
+///
+/// # Errors
+/// The datacenter is unknown or out of reach, or none of its agents is alive.
+pub(super) fn living(
+    node: &Node,
+    datacenter: &str,
+    about: &str,
+    now: Time,
+) -> Result<Vec<NodeId>, ApiError> {
+    let home = DatacenterId::named(datacenter);
+    check_known(node, datacenter, now)?;
+    let known = node.datacenters(now);
+    let there = known.iter().find(|known| known.id == home);
+    if there.is_some_and(|there| there.isolated_since.is_some()) {
+        let message = format!(
+            "the datacenter `{datacenter}` is isolated, which `hobnob datacenters rejoin {datacenter}` ends"
+        );
+        return Err(ApiError::new(ErrorCode::DatacenterUnreachable, message));
+    }
+    if there.is_some_and(|there| there.out_of_reach_since.is_some()) {
+        let message = format!("the datacenter `{datacenter}` is out of reach");
+        return Err(ApiError::new(ErrorCode::DatacenterUnreachable, message));
+    }
+    let members = node.members().into_iter();
+    let living = members.filter(|member| member.status == MemberStatus::Alive);
+    let living = living.map(|member| member.identity.node_id);
+    let mut living: Vec<NodeId> =
+        living.filter(|member| node.datacenter_of(*member) == Some(home)).collect();
+    living.sort_by_key(|member| (Reverse(xxh3_64_with_seed(about.as_bytes(), member.0)), *member));
+    if living.is_empty() { Err(nobody(datacenter)) } else { Ok(living) }
+}
+
+/// The refusal of a change for which nobody was asked.
+fn unchanged(refused: ApiError) -> ApiError {
+    match refused.code {
+        ErrorCode::DatacenterUnreachable => {
+            ApiError { message: refused.message + ": nothing was changed", ..refused }
+        }
+        _ => refused,
+    }
+}
+
+fn nobody(datacenter: &str) -> ApiError {
+    let message = format!("no agent of `{datacenter}` is alive");
+    ApiError::new(ErrorCode::DatacenterUnreachable, message)
 }
 
 async fn ask(

@@ -36,7 +36,12 @@ pub(super) enum Change {
         id: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ack: Option<Ack>,
+        /// The longest wait for voters, in milliseconds, if the removal is to be strong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strong_ms: Option<u64>,
     },
+    /// Change nothing: read by the voters of the agent's datacenter which instances of a service are registered.
+    Read { namespace: String, service: String, timeout_ms: u64 },
     /// Change nothing: say that this was heard, and try the way back if that is asked for.
     Echo { back: bool },
 }
@@ -51,6 +56,8 @@ pub(super) enum Outcome {
     Deregistered { ack: Option<Acknowledged> },
     /// A process of the agent's own host registered an instance with this id. Nothing was changed.
     RegisteredThere {},
+    /// The registers of the instances, as voters keep them, each in base64url.
+    Read { registers: Vec<String> },
     /// The echo.
     Echoed(Echoed),
     /// The change was refused, or is not acknowledged.
@@ -129,8 +136,12 @@ mod tests {
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"register":{"service":"web","port":80}}}"#,
             ),
             (
-                Change::Deregister { id: "web".to_owned(), ack: None },
+                Change::Deregister { id: "web".to_owned(), ack: None, strong_ms: None },
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"deregister":{"id":"web"}}}"#,
+            ),
+            (
+                Change::Read { namespace: "default".to_owned(), service: "web".to_owned(), timeout_ms: 2_000 },
+                r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"read":{"namespace":"default","service":"web","timeout_ms":2000}}}"#,
             ),
             (
                 Change::Echo { back: true },
@@ -151,6 +162,10 @@ mod tests {
             (
                 Outcome::Echoed(Echoed { wall_ms: 7, udp_back: Some(true), quic_back: None }),
                 r#"{"echoed":{"wall_ms":7,"udp_back":true}}"#,
+            ),
+            (
+                Outcome::Read { registers: vec!["AP8".to_owned()] },
+                r#"{"read":{"registers":["AP8"]}}"#,
             ),
             (Outcome::RegisteredThere {}, r#"{"registered_there":{}}"#),
             (

@@ -1,4 +1,4 @@
-//! The durations of calls, picks and acknowledgements.
+//! The durations of calls, picks, acknowledgements, and strong reads and writes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const CALL_BOUNDS_US: &[u64] = &[
 ];
 /// Bounds for picks.
 const PICK_BOUNDS_US: &[u64] = &[1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000, 100_000];
-/// Bounds for acknowledgements.
+/// Bounds for acknowledgements, and for strong reads and writes.
 const ACK_BOUNDS_US: &[u64] = &[
     1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000,
@@ -28,6 +28,8 @@ pub(crate) struct CallMetrics {
     /// The instances that were picked in those calls.
     picked: AtomicU64,
     acks: Histogram,
+    strong_reads: Histogram,
+    strong_writes: Histogram,
 }
 
 impl Default for CallMetrics {
@@ -37,6 +39,8 @@ impl Default for CallMetrics {
             picks: Histogram::new(PICK_BOUNDS_US),
             picked: AtomicU64::new(0),
             acks: Histogram::new(ACK_BOUNDS_US),
+            strong_reads: Histogram::new(ACK_BOUNDS_US),
+            strong_writes: Histogram::new(ACK_BOUNDS_US),
         }
     }
 }
@@ -66,6 +70,16 @@ impl CallMetrics {
         self.acks.observe(took);
     }
 
+    /// Counts a strong read, whatever came of it.
+    pub(crate) fn count_strong_read(&self, took: Duration) {
+        self.strong_reads.observe(took);
+    }
+
+    /// Counts the wait of a strong write for the voters.
+    pub(crate) fn count_strong_write(&self, took: Duration) {
+        self.strong_writes.observe(took);
+    }
+
     /// The calls that were made at least once, by name.
     pub(crate) fn calls(&self) -> Vec<(&'static str, Distribution)> {
         let all = Request::NAMES.iter().zip(&self.calls);
@@ -80,5 +94,13 @@ impl CallMetrics {
 
     pub(crate) fn acks(&self) -> Distribution {
         self.acks.distribution()
+    }
+
+    pub(crate) fn strong_reads(&self) -> Distribution {
+        self.strong_reads.distribution()
+    }
+
+    pub(crate) fn strong_writes(&self) -> Distribution {
+        self.strong_writes.distribution()
     }
 }

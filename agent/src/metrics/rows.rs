@@ -103,6 +103,17 @@ pub(super) const OWN: &[Row] = rows! {
     Histogram hobnob_ack_duration_seconds []
         "Convergence: time until as many agents had applied a change as `--ack` asked for. A change that was not acknowledged in time counts with its timeout."
         alert "The 99th percentile above 1 inside a datacenter";
+    Histogram hobnob_strong_read_duration_seconds []
+        "Time that a strong read took, whatever came of it."
+        alert "The 99th percentile above 0.5: voters do not answer, or others write to the service all the time";
+    Histogram hobnob_strong_write_duration_seconds []
+        "Time that a strong write waited until a majority of the voters had it on disk, or gave up."
+        alert "The 99th percentile above 0.5: voters do not answer, or their disks are slow";
+    Gauge hobnob_voter_registers []
+        "Registers that this agent keeps as a voter: one for each instance of its datacenter, deregistered ones among them. 262,144 are the most.";
+    Gauge hobnob_voter_silent []
+        "1 while this agent is a voter and does not vote: it lost its disk, has no proof of it, or cannot write its log."
+        alert "1 for minutes: see `hobnob voters` on that agent";
     Counter hobnob_api_connections_accepted_total []
         "Connections that the unix socket accepted.";
     Counter hobnob_api_connections_refused_total []

@@ -40,6 +40,9 @@ pub(crate) async fn readings(
     readings.set("hobnob_convergence_seconds", convergence);
     readings.set("hobnob_pick_duration_seconds", Value::Durations(calls.picks()));
     readings.set("hobnob_ack_duration_seconds", Value::Durations(calls.acks()));
+    let (reads, writes) = (calls.strong_reads(), calls.strong_writes());
+    readings.set("hobnob_strong_read_duration_seconds", Value::Durations(reads));
+    readings.set("hobnob_strong_write_duration_seconds", Value::Durations(writes));
     readings.set("hobnob_check_duration_seconds", Value::Durations(probe_durations()));
     show_counters(&mut readings, &info.counters);
     process::show(&mut readings);

@@ -13,6 +13,7 @@ pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod offer;
+mod only;
 pub(crate) mod parameters;
 pub(crate) mod pick;
 pub(crate) mod prune;

@@ -11,6 +11,7 @@ use hobnob_api::{ApiError, ErrorCode, PickQuery, Picked};
 use hobnob_balancer::{Pick, Selector, Strategy};
 
 use super::asked::{Length, check_scope, service_key, too_long};
+use super::only::Only;
 use super::resolve::{bad_selector, too_old};
 use crate::budget::{Budget, Exhausted, Held};
 use crate::clock::millis;
@@ -59,7 +60,8 @@ impl Picks {
         &self.allowance
     }
 
-    /// Picks as often as the query says, as far as there is an instance to pick.
+    /// Picks as often as the query says, as far as there is an instance to pick. With `registered`, only those instances are picked, and
+    /// as they are defined there.
     ///
     /// # Errors
     /// The query breaks a rule, the answer would be too long, too many unreported calls are in flight, or the caller makes
@@ -68,6 +70,7 @@ impl Picks {
         &mut self,
         registry: &Registry,
         query: PickQuery,
+        registered: Option<&[Arc<Entry>]>,
     ) -> Result<Picked<Shown>, ApiError> {
         if !(1..=MAX_PICKS).contains(&query.count) {
             let message = format!("the count {} is not from 1 to {MAX_PICKS}", query.count);
@@ -82,6 +85,7 @@ impl Picks {
         let mut picked = Picked {
             revision: registry.revision(),
             isolated: registry.is_isolated(),
+            consistency: query.consistency,
             picks: Vec::new(),
         };
         let service = service_key(query.namespace, query.service)?;
@@ -90,8 +94,16 @@ impl Picks {
             Scope { selector: query.selector, datacenter: query.datacenter, prefer: query.prefer };
         check_scope(&scope)?;
         let Self { allowance, pickers, in_flight, in_flight_held } = self;
+        let only = registered.map(|entries| Only::new(entries, &scope, strict)).transpose()?;
         let known = known(pickers, registry, allowance, (service, scope))?;
-        let Some(known) = known else { return Ok(picked) };
+        let Some(known) = known else {
+            // Its instances may be registered, and not known here yet.
+            let stand_in = only.as_ref().and_then(Only::stand_in);
+            let shown = stand_in.map(|entry| registry.show_picked(entry));
+            let pick = |instance| hobnob_api::Pick { token: 0, instance };
+            picked.picks.extend(std::iter::repeat_n(shown.map(pick), count).flatten());
+            return Ok(picked);
+        };
 
         let strategy = strategy.unwrap_or_else(|| known.service.strategy());
         need_key(strategy, key)?;
@@ -109,21 +121,31 @@ impl Picks {
         let (mut picks, mut length) = (Vec::new(), Length::new());
         // All targets of a scope have one grade, so the first unhealthy pick ends a strict call.
         let is_enough = |pick: &Pick<Arc<Entry>>| !strict || pick.item().is_healthy();
+        let registered = |pick: &Pick<Arc<Entry>>| match &only {
+            Some(only) => only.get(pick.item()).cloned(),
+            None => Some(pick.item().clone()),
+        };
         let mut youngest_old: Option<u64> = None;
         let mut next = || {
             for _ in 0..MAX_DRAWS {
-                let pick = known.picker.pick(strategy, key).filter(is_enough)?;
-                let age_ms = query.max_age_ms.map_or(0, |_| millis(registry.age(pick.item())));
+                let Some(pick) = known.picker.pick(strategy, key).filter(is_enough) else { break };
+                let Some(entry) = registered(&pick) else {
+                    pick.end_unreported();
+                    continue;
+                };
+                let age_ms = query.max_age_ms.map_or(0, |_| millis(registry.age(&entry)));
                 if query.max_age_ms.is_none_or(|most| age_ms <= most) {
-                    return Some(pick);
+                    return Some((Some(pick), entry));
                 }
                 youngest_old = Some(youngest_old.map_or(age_ms, |age| age.min(age_ms)));
                 pick.end_unreported();
             }
-            None
+            // An instance may be registered, and not known here yet.
+            let stand_in = only.as_ref().filter(|_| query.max_age_ms.is_none());
+            stand_in.and_then(Only::stand_in).map(|entry| (None, entry.clone()))
         };
-        for pick in (0..count).map_while(|_| next()) {
-            let instance = registry.show_picked(pick.item());
+        for (pick, entry) in (0..count).map_while(|_| next()) {
+            let instance = registry.show_picked(&entry);
             if !length.add(&instance) {
                 let remedy = format!("ask for a smaller count, such as {}", picks.len().max(1));
                 return Err(too_long(&format!("the answer with {count} picks"), &remedy));
@@ -140,6 +162,10 @@ impl Picks {
         }
         for (pick, instance) in picks {
             let mut token = 0;
+            let Some(pick) = pick else {
+                picked.picks.push(hobnob_api::Pick { token, instance });
+                continue;
+            };
             if is_reported {
                 token = registry.open_call(&known.service, pick);
             } else if is_kept {
@@ -236,17 +262,17 @@ mod tests {
         let (registry, mut writer) = registry();
         let mut picks = picks();
         let web = || query(json!({ "service": "web" }));
-        let empty = picks.pick(&registry, web()).expect("no error");
+        let empty = picks.pick(&registry, web(), None).expect("no error");
         assert_eq!(ids(&empty), Vec::<&str>::new());
         for id in ["a", "b"] {
             writer.apply(instance(OWN, id, InstanceStatus::Healthy));
             writer.publish();
-            let picked = picks.pick(&registry, web()).expect("no error");
+            let picked = picks.pick(&registry, web(), None).expect("no error");
             assert_eq!(ids(&picked), [id]);
             assert_eq!(picked.revision, registry.revision());
             writer.apply(instance(OWN, id, InstanceStatus::Gone));
             writer.publish();
-            assert_eq!(ids(&picks.pick(&registry, web()).expect("no error")), Vec::<&str>::new());
+            assert_eq!(ids(&picks.pick(&registry, web(), None).expect("no error")), Vec::<&str>::new());
         }
     }
 
@@ -255,24 +281,24 @@ mod tests {
         let (registry, mut writer) = registry();
         let mut picks = picks();
         let wrong = || query(json!({ "service": "web", "selector": "tier in (" }));
-        let missing = picks.pick(&registry, wrong()).expect_err("refused");
+        let missing = picks.pick(&registry, wrong(), None).expect_err("refused");
         writer.apply(placed("a", "dc1", "z1", InstanceStatus::Healthy));
         writer.apply(placed("b", "dc1", "z2", InstanceStatus::Healthy));
         writer.publish();
-        let existing = picks.pick(&registry, wrong()).expect_err("refused");
+        let existing = picks.pick(&registry, wrong(), None).expect_err("refused");
         assert_eq!(
             (missing.code, existing.code),
             (ErrorCode::SelectorInvalid, ErrorCode::SelectorInvalid)
         );
         let scoped = query(json!({ "service": "web", "selector": "tier=z2", "count": 3 }));
-        assert_eq!(ids(&picks.pick(&registry, scoped).expect("no error")), ["b", "b", "b"]);
+        assert_eq!(ids(&picks.pick(&registry, scoped, None).expect("no error")), ["b", "b", "b"]);
     }
 
     #[tokio::test]
     async fn a_strategy_that_needs_a_key_is_refused_without_one() {
         let (registry, _writer) = registry();
         let keyless = query(json!({ "service": "web", "strategy": "consistent-hash" }));
-        let error = picks().pick(&registry, keyless).expect_err("refused");
+        let error = picks().pick(&registry, keyless, None).expect_err("refused");
         assert_eq!(error.code, ErrorCode::KeyMissing);
     }
 
@@ -287,7 +313,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         let young =
             || query(json!({ "service": "web", "count": 3, "max_age_ms": 2_000, "report": true }));
-        let picked = picks.pick(&registry, young()).expect("no error");
+        let picked = picks.pick(&registry, young(), None).expect("no error");
         assert_eq!(ids(&picked), ["near", "near", "near"]);
         let service = registry.services().values().next().cloned().expect("one");
         let in_flight = || -> u32 {
@@ -296,11 +322,11 @@ mod tests {
         assert_eq!(in_flight(), 3, "the draws that were refused are no calls");
         writer.apply(instance(OWN, "near", InstanceStatus::Gone));
         writer.publish();
-        let refused = picks.pick(&registry, young()).expect_err("too old");
+        let refused = picks.pick(&registry, young(), None).expect_err("too old");
         assert_eq!(refused.code, ErrorCode::AnswerTooOld);
         writer.apply(instance(OWN, "near", InstanceStatus::Unknown));
         writer.publish();
-        let refused = picks.pick(&registry, young()).expect_err("the offered one is too old");
+        let refused = picks.pick(&registry, young(), None).expect_err("the offered one is too old");
         assert_eq!(refused.code, ErrorCode::AnswerTooOld);
     }
 
@@ -316,7 +342,7 @@ mod tests {
                 let asked = json!({
                     "service": "web", "count": 3, "key": "k", "strategy": strategy, "strict": strict
                 });
-                ids(&picks.pick(&registry, query(asked)).expect("no error")).len()
+                ids(&picks.pick(&registry, query(asked), None).expect("no error")).len()
             };
             assert_eq!((pick(true), pick(false)), (0, 3), "{strategy}");
         }
@@ -325,7 +351,7 @@ mod tests {
         writer.apply(instance(OWN, "a", InstanceStatus::Healthy));
         writer.publish();
         let strict = query(json!({ "service": "web", "count": 2, "strict": true }));
-        let picked = self::picks().pick(&registry, strict).expect("no error");
+        let picked = self::picks().pick(&registry, strict, None).expect("no error");
         assert_eq!(ids(&picked), ["a", "a"]);
 
         assert_eq!(writer.set_unanswered([OTHER].into()), [OTHER]);
@@ -334,7 +360,7 @@ mod tests {
             writer.apply(instance(OWN, "a", status));
             writer.publish();
             let strict = query(json!({ "service": "web", "count": 2, "strict": true }));
-            let picked = self::picks().pick(&registry, strict).expect("no error");
+            let picked = self::picks().pick(&registry, strict, None).expect("no error");
             assert_eq!(ids(&picked), [left, left]);
         }
     }
@@ -348,8 +374,8 @@ mod tests {
         let in_flight = || service.whole().report().targets[0].in_flight;
         let mut picks = picks();
         let least = query(json!({ "service": "web", "strategy": "least-connections", "count": 2 }));
-        picks.pick(&registry, least).expect("no error");
-        picks.pick(&registry, query(json!({ "service": "web", "count": 2 }))).expect("no error");
+        picks.pick(&registry, least, None).expect("no error");
+        picks.pick(&registry, query(json!({ "service": "web", "count": 2 })), None).expect("no error");
         assert_eq!(in_flight(), 2, "round robin does not count calls");
         drop(picks);
         assert_eq!(in_flight(), 0);
@@ -367,7 +393,7 @@ mod tests {
         let mut picks = picks();
         let mut pick = |report| {
             let asked = query(json!({ "service": "web", "count": 5, "report": report }));
-            picks.pick(&registry, asked).expect("no error").picks
+            picks.pick(&registry, asked, None).expect("no error").picks
         };
         let reports: Vec<_> = pick(true)
             .iter()
@@ -412,12 +438,12 @@ mod tests {
             json!({ "service": "web", "count": 10_000, "report": true }),
             json!({ "service": "web", "count": 10_000, "strategy": "least-connections" }),
         ] {
-            let refused = picks.pick(&registry, query(unanswerable)).expect_err("too long");
+            let refused = picks.pick(&registry, query(unanswerable), None).expect_err("too long");
             assert_eq!((refused.code, in_flight()), (ErrorCode::AnswerTooLarge, 0));
             assert!(refused.message.contains("a smaller count, such as "), "{refused}");
         }
         let fits = query(json!({ "service": "web", "count": 1_000, "report": true }));
-        assert_eq!(picks.pick(&registry, fits).expect("no error").picks.len(), 1_000);
+        assert_eq!(picks.pick(&registry, fits, None).expect("no error").picks.len(), 1_000);
         assert_eq!(in_flight(), 1_000);
     }
 
@@ -429,10 +455,10 @@ mod tests {
         let allowance = Budget::new(64 << 10);
         let mut picks = Picks::new(allowance.clone());
         let scoped = |n: usize| query(json!({ "service": "web", "selector": format!("a{n}=b") }));
-        let refused = (0..100).find_map(|n| picks.pick(&registry, scoped(n)).err());
+        let refused = (0..100).find_map(|n| picks.pick(&registry, scoped(n), None).err());
         assert_eq!(refused.expect("refused").code, ErrorCode::TooMuchHeld);
         let many = json!({ "service": "web", "strategy": "least-connections", "count": 2_000 });
-        let refused = picks.pick(&registry, query(many)).expect_err("refused");
+        let refused = picks.pick(&registry, query(many), None).expect_err("refused");
         assert_eq!(refused.code, ErrorCode::TooMuchHeld);
         drop(picks);
         assert_eq!(allowance.held(), 0);

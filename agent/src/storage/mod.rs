@@ -14,7 +14,7 @@
 //! | `history-*.log` | what this agent saw and did, see `history/` | soon after each event; not flushed |
 //! | `peers.json` | gossip addresses of peers, to say hello to after a restart | some time after members change |
 //! | `upkeep.json` | maintenance and drains | at every change of them |
-//! | `voter.log` | what the agent keeps as a voter of strong operations, see `voter/`; no agent has one yet | before each answer as a voter |
+//! | `voter.log` | what the agent keeps as a voter of strong operations, see `voter/` | before each answer as a voter |
 //! | `verdicts.json` | the latest verdicts of checks, to start with after a restart | some time after a verdict changes; not flushed |
 //!
 //! Every file but the lock begins with its format and the version of Hobnob that wrote it, see `format.rs`. Fields of

@@ -37,6 +37,20 @@ impl Node {
         self.view.instances_of(origin)
     }
 
+    /// An instance that is not gone.
+    #[must_use]
+    pub fn instance(&self, origin: NodeId, id: &Text) -> Option<&Arc<Instance>> {
+        self.view.instance(origin, id)
+    }
+
+    /// The stamp of the definition that the catalog has of an instance.
+    #[must_use]
+    pub fn stamp_of(&self, origin: NodeId, id: &Text) -> Option<Stamp> {
+        let replica = self.catalog().origin(origin)?.current()?;
+        let version = replica.slot(&Key::Service(id.clone()))?.version();
+        Some(Stamp { epoch: replica.epoch(), version })
+    }
+
     /// Every member that we know, ourselves first, then those of our pool, then those of other datacenters.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {

@@ -173,6 +173,10 @@ impl View {
         self.instances.values()
     }
 
+    pub(crate) fn instance(&self, origin: NodeId, id: &Text) -> Option<&Arc<Instance>> {
+        self.instances.get(&(origin, id.clone()))
+    }
+
     /// Replaces the parts that are equal to those of other nodes by theirs.
     #[cfg(feature = "testing")]
     pub(super) fn share(&mut self, shared: &mut SharedView) {

@@ -258,6 +258,14 @@ kinds! {
     Revoked "revoked",
     /// An operator had the cluster trust a second CA key.
     CaTrusted "ca_trusted",
+    /// A client made agents the voters.
+    VotersSet "voters_set",
+    /// The voters changed.
+    VotersChanged "voters_changed",
+    /// A client vouched for what the agent keeps as a voter.
+    VoterVouchedFor "voter_vouched_for",
+    /// The agent cannot write what it keeps as a voter, and votes no more.
+    VoterStopped "voter_stopped",
     /// A client set the filter of the log.
     LogLevelSet "log_level_set",
 }

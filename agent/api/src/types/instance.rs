@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckStatus, InstanceScope, NodeId, is_default};
+use super::{CheckStatus, Consistency, InstanceScope, NodeId, is_default};
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Instances<I = Instance> {
     pub revision: u64,
     /// Whether the agent has lost touch with all other members, so that its view of them may be old.
     pub isolated: bool,
+    /// The consistency of this answer. A strong one tells what is registered; whether an instance works is what this agent believes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
     /// The instances, by id and node.
     pub instances: Vec<I>,
 }
@@ -114,6 +117,9 @@ pub struct Picked<I = Instance> {
     pub revision: u64,
     /// Whether the agent has lost touch with all other members.
     pub isolated: bool,
+    /// The consistency of this answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
     /// One for each pick; empty when no instance can be offered.
     pub picks: Vec<Pick<I>>,
 }

@@ -7,6 +7,7 @@
 mod ack;
 mod call;
 mod check;
+mod consistency;
 mod datacenter;
 mod datacenters;
 mod echo;
@@ -21,10 +22,12 @@ mod probe;
 mod query;
 mod registration;
 mod registrations;
+mod request;
 mod response;
 mod scope;
 mod settings;
 mod upkeep;
+mod voters;
 mod watching;
 
 pub(crate) use crate::node_id::NodeId;
@@ -32,6 +35,7 @@ pub(crate) use crate::node_id::NodeId;
 pub use ack::*;
 pub use call::*;
 pub use check::*;
+pub use consistency::*;
 pub use datacenter::*;
 pub use datacenters::*;
 pub use echo::*;
@@ -46,10 +50,12 @@ pub use probe::*;
 pub use query::*;
 pub use registration::*;
 pub use registrations::*;
+pub use request::*;
 pub use response::*;
 pub use scope::InstanceScope;
 pub use settings::*;
 pub use upkeep::*;
+pub use voters::*;
 pub use watching::*;
 
 /// The version of this API. It changes only when an older client could misread an answer.

@@ -7,7 +7,7 @@ pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, Datacenters, default_namespace, default_one, is_default,
+    Consistency, DEFAULT_NAMESPACE, Datacenters, default_namespace, default_one, is_default,
     is_default_namespace, is_one,
 };
 
@@ -46,6 +46,12 @@ pub struct Query {
     /// Answer only when the service has changed since a revision.
     #[serde(default, skip_serializing_if = "is_default")]
     pub wait: Option<Wait>,
+    /// The consistency of the answer. A strong one does not wait for a change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
+    /// The longest wait for voters when it is strong, in milliseconds: 1 to 60,000, and 2,000 when absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency_timeout_ms: Option<u64>,
 }
 
 /// The longest wait of a [`Wait`] that names none.
@@ -89,6 +95,8 @@ impl Query {
             datacenter: Datacenters::All,
             max_age_ms: None,
             wait: None,
+            consistency: Consistency::Eventual,
+            consistency_timeout_ms: None,
         }
     }
 }
@@ -130,6 +138,12 @@ pub struct PickQuery {
     /// Pick only instances whose [age](super::Instance::age_ms) is not above this; when none is found, the call is refused.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_age_ms: Option<u64>,
+    /// The consistency of the answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
+    /// The longest wait for voters when it is strong, in milliseconds: 1 to 60,000, and 2,000 when absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency_timeout_ms: Option<u64>,
 }
 
 impl PickQuery {
@@ -148,6 +162,8 @@ impl PickQuery {
             strict: false,
             report: false,
             max_age_ms: None,
+            consistency: Consistency::Eventual,
+            consistency_timeout_ms: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Check, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one,
+    Ack, Check, Consistency, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one,
     is_default, is_default_namespace, is_one,
 };
 
@@ -50,6 +50,12 @@ pub struct Registration {
     /// How far it is known.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scope: InstanceScope,
+    /// The consistency of the registration.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
+    /// The longest wait for voters when it is strong, in milliseconds: 1 to 60,000, and 2,000 when absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency_timeout_ms: Option<u64>,
 }
 
 /// The balancing of calls to a service, on every agent. A setting that is not given has its default.
@@ -112,6 +118,8 @@ impl Registration {
             ack: None,
             datacenter: None,
             scope: InstanceScope::Global,
+            consistency: Consistency::Eventual,
+            consistency_timeout_ms: None,
         }
     }
 

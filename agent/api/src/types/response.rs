@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acknowledged, Changes, DatacenterList, Dropped, Echoes, Explained, ForceLeft, History, Info,
+    Acknowledged, Changes, Consistency, DatacenterList, Dropped, Echoes, Explained, ForceLeft, History, Info,
     Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members, Picked, Pruned,
-    RegisterOutcome, Registrations, Reloaded, RevokedNow, Rotated, Services, Settings, TrustedNow,
+    RegisterOutcome, Registrations, Reloaded, RevokedNow, Rotated, Services, Settings, TrustedNow, Voters,
     is_default,
 };
 use crate::ApiError;
@@ -37,6 +37,9 @@ pub enum Response<I = Instance> {
         /// Why it is not offered although nothing is wrong with it: this agent is in maintenance, or it is itself, or it drains.
         #[serde(default, skip_serializing_if = "is_default")]
         not_offered: Option<String>,
+        /// The consistency of the change.
+        #[serde(default, skip_serializing_if = "is_default")]
+        consistency: Consistency,
     },
     /// The instance is registered no more.
     Deregistered {
@@ -51,6 +54,9 @@ pub enum Response<I = Instance> {
         /// The names of other agents of that datacenter which have it, too, and did not remove it: they are down, failed, or did not answer.
         #[serde(default, skip_serializing_if = "is_default")]
         also_at: Vec<String>,
+        /// The consistency of the change.
+        #[serde(default, skip_serializing_if = "is_default")]
+        consistency: Consistency,
     },
     /// The maintenance began or ended.
     Maintained {
@@ -136,4 +142,6 @@ pub enum Response<I = Instance> {
     Registrations(Box<Registrations>),
     /// What this agent saw and did.
     History(Box<History>),
+    /// The voters.
+    Voters(Box<Voters>),
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DEFAULT_NAMESPACE, Datacenters, MassLoss, Member, default_namespace, is_default,
+    Consistency, DEFAULT_NAMESPACE, Datacenters, MassLoss, Member, default_namespace, is_default,
     is_default_namespace,
 };
 
@@ -29,6 +29,9 @@ pub struct WatchQuery {
     /// Whether only healthy instances are offered, also when none is left.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strict: bool,
+    /// The consistency of what is told. A watch is eventual; a strong one is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
 }
 
 impl WatchQuery {
@@ -42,6 +45,7 @@ impl WatchQuery {
             run: None,
             datacenter: Datacenters::All,
             strict: false,
+            consistency: Consistency::Eventual,
         }
     }
 }
@@ -65,6 +69,9 @@ pub struct WatchAllQuery {
     /// Whether only healthy instances are offered, also when none is left.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strict: bool,
+    /// The consistency of what is told. A watch is eventual; a strong one is refused.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistency: Consistency,
 }
 
 /// Asks to follow the members.

@@ -13,7 +13,7 @@ use crate::queries::members::members;
 use crate::queries::pick::Picks;
 use crate::queries::resolve::pages::Pages;
 use crate::queries::resolve::waiting::wait_for_change;
-use crate::queries::resolve::{resolve, snapshots};
+use crate::queries::resolve::snapshots;
 use crate::services::Shown;
 
 /// The answer to a call.
@@ -63,7 +63,7 @@ impl Handler {
         let began = Instant::now();
         let answered = match (pages, &request) {
             (true, Request::Resolve(_) | Request::Services { .. } | Request::Members { .. }) => {
-                self.answer_in_pages(request, picks.allowance()).await.map(Body::Pages)
+                self.answer_in_pages(request, caller, picks.allowance()).await.map(Body::Pages)
             }
             _ => self.try_answer(request, caller, picks).await.map(Body::Whole),
         };
@@ -75,12 +75,13 @@ impl Handler {
     async fn answer_in_pages(
         &self,
         request: Request,
+        caller: Caller,
         allowance: &Arc<Budget>,
     ) -> Result<Pages, ApiError> {
         let registry = &*self.registry;
         Ok(match request {
             Request::Resolve(query) => {
-                Pages::of_instances(resolve(registry, &query, true)?, allowance)?
+                Pages::of_instances(self.resolve(&query, true, caller).await?, allowance)?
             }
             Request::Services { namespace } => {
                 let revision = registry.revision();

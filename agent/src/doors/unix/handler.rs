@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hobnob_api::{
-    Ack, Acknowledged, ApiError, CallReport, ErrorCode, EventKind, Info, InstanceScope, Request,
-    Response, Settings, Signed,
+    ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, Settings, Signed,
 };
 use tokio::sync::mpsc;
 
+use super::changing::Wanted;
 use super::door::Door;
 use crate::actor::Stopping;
 use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::clock::Clock;
+use crate::consistency::voters::{set_voters, vouch, voters};
 use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
-use crate::elsewhere;
 use crate::history::{By, Event, History};
 use crate::info::AgentInfo;
 use crate::log_filter::LogLevels;
@@ -27,7 +27,6 @@ use crate::orders::rotate::rotate;
 use crate::orders::status::keys;
 use crate::orders::trust::trust;
 use crate::progress::Progress;
-use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::{check, check_datacenters};
 use crate::queries::datacenters::{IsolationOrder, datacenters, isolate};
 use crate::queries::drain::{check_reason, drain};
@@ -42,7 +41,7 @@ use crate::queries::metrics::readings;
 use crate::queries::pick::{MAX_PICKS, Picks};
 use crate::queries::prune::prune;
 use crate::queries::registrations::registrations;
-use crate::queries::resolve::{resolve, services};
+use crate::queries::resolve::services;
 use crate::registrations::{Maintained, RegistrationsHandle};
 use crate::reloading::Reloader;
 use crate::security::OwnCredential;
@@ -122,63 +121,10 @@ impl Handler {
         let Caller { uid, pid, .. } = caller;
         let by = |kind| Event::new(kind, By::client(caller));
         Ok(match request {
-            Request::Register(mut registration) => {
-                check_ack(registration.ack.as_ref())?;
-                let id = registration.instance_id().to_owned();
-                let there = self.elsewhere(registration.datacenter.take())?;
-                check_reach(&registration, there.as_deref().unwrap_or(&self.info.datacenter))?;
-                check_ackers(driver, registration.ack.as_ref()).await?;
-                if let Some(there) = there {
-                    let elsewhere::Done { outcome, ack, node, also_at } =
-                        elsewhere::register(driver, &there, *registration, caller).await?;
-                    tracing::info!(
-                        uid,
-                        pid,
-                        id,
-                        datacenter = there,
-                        agent = node,
-                        "registered elsewhere, as a client asked"
-                    );
-                    let node = Some(node);
-                    let (dropped, not_offered) = (None, None);
-                    return Ok(Response::Registered {
-                        id,
-                        outcome,
-                        ack,
-                        node,
-                        also_at,
-                        dropped,
-                        not_offered,
-                    });
-                }
-                let (ack, scope) = (registration.ack.take(), registration.scope);
-                let (outcome, dropped) = self.registrations.register(*registration, caller).await?;
-                let not_offered = self.registrations.withheld(&id);
-                let ack = self.acknowledged(ack, scope).await?;
-                let (node, also_at) = (None, Vec::new());
-                Response::Registered { id, outcome, ack, node, also_at, dropped, not_offered }
-            }
-            Request::Deregister { id, ack, datacenter } => {
-                check("instance id", &id)?;
-                check_ack(ack.as_ref())?;
-                check_ackers(driver, ack.as_ref()).await?;
-                if let Some(there) = self.elsewhere(datacenter)? {
-                    let elsewhere::Done { ack, node, also_at, .. } =
-                        elsewhere::deregister(driver, &there, &id, ack, caller).await?;
-                    tracing::info!(
-                        uid,
-                        pid,
-                        id,
-                        datacenter = there,
-                        agent = node,
-                        "deregistered elsewhere, as a client asked"
-                    );
-                    let node = Some(node);
-                    return Ok(Response::Deregistered { id, ack, node, also_at });
-                }
-                self.registrations.deregister(id.clone(), caller).await?;
-                let ack = self.acknowledged(ack, InstanceScope::Global).await?;
-                Response::Deregistered { id, ack, node: None, also_at: Vec::new() }
+            Request::Register(registration) => self.register(*registration, caller).await?,
+            Request::Deregister { id, ack, datacenter, consistency, consistency_timeout_ms } => {
+                let wanted = Wanted { ack, consistency, timeout_ms: consistency_timeout_ms };
+                self.deregister(id, datacenter, wanted, caller).await?
             }
             Request::Maintenance { on, id, reason } => {
                 id.iter().try_for_each(|id| check("instance id", id))?;
@@ -199,10 +145,10 @@ impl Handler {
                 let report = SelfReport { status, note };
                 Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
-            Request::Resolve(query) => Response::Instances(resolve(registry, &query, false)?),
+            Request::Resolve(query) => Response::Instances(self.resolve(&query, false, caller).await?),
             Request::Pick(query) => {
                 let began = Instant::now();
-                let picked = picks.pick(registry, query)?;
+                let picked = self.pick(query, picks, caller).await?;
                 self.calls.count_pick(picked.picks.len(), began.elapsed());
                 Response::Picked(picked)
             }
@@ -348,31 +294,29 @@ impl Handler {
                 let all = registrations(registry, driver, own, &self.info.name, asked).await?;
                 Response::Registrations(Box::new(all))
             }
+            Request::Voters {} => {
+                Response::Voters(Box::new(voters(driver, &self.info.datacenter).await?))
+            }
+            Request::SetVoters { voters, first, timeout_ms } => {
+                let own = &self.credential;
+                let set = set_voters(driver, &self.info, own, voters, first, timeout_ms).await?;
+                let names: Vec<_> = set.voters.iter().map(|voter| voter.name.as_str()).collect();
+                let names = names.join(", ");
+                self.history.record(by(EventKind::VotersSet).to(&names));
+                tracing::warn!(uid, pid, voters = names, number = set.configuration, first, "a client set the voters");
+                Response::Voters(Box::new(set))
+            }
+            Request::VouchForVoter {} => {
+                let vouched = vouch(driver, &self.info, &self.credential).await?;
+                self.history.record(by(EventKind::VoterVouchedFor));
+                tracing::warn!(uid, pid, "a client vouched for what this agent keeps as a voter");
+                Response::Voters(Box::new(vouched))
+            }
             Request::History(query) => {
                 let events = history(registry, &self.history, &self.info.name, query).await?;
                 Response::History(Box::new(events))
             }
         })
-    }
-
-    /// Waits for acknowledgements, if they were asked for.
-    async fn acknowledged(
-        &self,
-        ack: Option<Ack>,
-        scope: InstanceScope,
-    ) -> Result<Option<Acknowledged>, ApiError> {
-        let (is_asked, began) = (ack.is_some(), Instant::now());
-        let acknowledged = acknowledged(&self.driver, ack, scope).await?;
-        if is_asked {
-            self.calls.count_ack(began.elapsed());
-        }
-        Ok(acknowledged)
-    }
-
-    /// The datacenter that a change is for, unless it is that of this agent.
-    fn elsewhere(&self, datacenter: Option<String>) -> Result<Option<String>, ApiError> {
-        datacenter.iter().try_for_each(|name| check("datacenter", name))?;
-        Ok(datacenter.filter(|name| *name != self.info.datacenter))
     }
 
     /// Isolates a datacenter, or ends that.

@@ -1,6 +1,7 @@
 //! The unix sockets, with JSON lines and binary frames: the full one, and one that answers questions only.
 
 mod answer;
+mod changing;
 mod connection;
 mod counters;
 pub(crate) mod door;
@@ -8,5 +9,6 @@ pub(crate) mod error;
 pub(crate) mod handler;
 pub(crate) mod permissions;
 mod places;
+mod reading;
 pub(crate) mod server;
 pub(crate) mod sockets;

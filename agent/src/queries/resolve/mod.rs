@@ -6,7 +6,7 @@ pub(crate) mod waiting;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, ErrorCode, Grade, Instances, Query, ServiceSummary, Services};
+use hobnob_api::{ApiError, Consistency, ErrorCode, Grade, Instances, Query, ServiceSummary, Services};
 use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;
@@ -26,36 +26,47 @@ pub(crate) fn resolve(
     is_paged: bool,
 ) -> Result<Instances<Shown>, ApiError> {
     let key = service_key(query.namespace.clone(), query.service.clone())?;
+    let instances = registry.service(&key).map(|service| service.instances()).unwrap_or_default();
+    answer(registry, query, instances.values(), is_paged)
+}
+
+/// Those of some instances of a service that match a query, as [`resolve`] answers them.
+///
+/// # Errors
+/// The same.
+pub(crate) fn answer<'a>(
+    registry: &Registry,
+    query: &Query,
+    instances: impl IntoIterator<Item = &'a Arc<Entry>>,
+    is_paged: bool,
+) -> Result<Instances<Shown>, ApiError> {
     check_scope(&Scope { datacenter: query.datacenter.clone(), ..Scope::default() })?;
     let selector = query.selector.as_deref().unwrap_or_default();
     let selector = selector.parse().map_err(|error| bad_selector(&error))?;
     let revision = registry.revision();
-    let mut shown = Vec::new();
-    if let Some(service) = registry.service(&key) {
-        let instances = service.instances();
-        let mut matching: Vec<_> =
-            instances.values().filter(|instance| is_match(query, &selector, instance)).collect();
-        if let Some(max_age_ms) = query.max_age_ms {
-            matching = not_older(registry, query, matching, max_age_ms)?;
-        }
-        let grades = matching.iter().map(|instance| instance.grade());
-        let offered = Grade::offered(grades, query.strict);
-        let shows_all = query.all && !query.strict;
-        let mut length = Length::new();
-        for instance in matching {
-            if !shows_all && !instance.is_offered(offered) {
-                continue;
-            }
-            let instance = registry.show(instance, offered);
-            if !is_paged && !length.add(&instance) {
-                let remedy =
-                    "ask for it in pages, or for a part with a selector, or watch the service";
-                return Err(too_long(&format!("all instances of `{}`", key.service), remedy));
-            }
-            shown.push(instance);
-        }
+    let instances = instances.into_iter();
+    let mut matching: Vec<_> =
+        instances.filter(|instance| is_match(query, &selector, instance)).collect();
+    if let Some(max_age_ms) = query.max_age_ms {
+        matching = not_older(registry, query, matching, max_age_ms)?;
     }
-    Ok(Instances { revision, isolated: registry.is_isolated(), instances: shown })
+    let grades = matching.iter().map(|instance| instance.grade());
+    let offered = Grade::offered(grades, query.strict);
+    let shows_all = query.all && !query.strict;
+    let (mut shown, mut length) = (Vec::new(), Length::new());
+    for instance in matching {
+        if !shows_all && !instance.is_offered(offered) {
+            continue;
+        }
+        let instance = registry.show(instance, offered);
+        if !is_paged && !length.add(&instance) {
+            let remedy = "ask for it in pages, or for a part with a selector, or watch the service";
+            return Err(too_long(&format!("all instances of `{}`", query.service), remedy));
+        }
+        shown.push(instance);
+    }
+    let (isolated, consistency) = (registry.is_isolated(), Consistency::Eventual);
+    Ok(Instances { revision, isolated, consistency, instances: shown })
 }
 
 /// The instances that are not older than the query allows.

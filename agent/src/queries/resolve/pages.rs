@@ -7,7 +7,7 @@ use std::mem;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use hobnob_api::{Instances, MassLoss, Member, Members, Response, Services};
+use hobnob_api::{Consistency, Instances, MassLoss, Member, Members, Response, Services};
 
 use super::{Snapshot, summary};
 use crate::budget::{Budget, Exhausted, Held};
@@ -23,6 +23,7 @@ const AROUND_BYTES: usize = 256;
 pub(crate) struct Pages {
     revision: u64,
     isolated: bool,
+    consistency: Consistency,
     rest: Rest,
     _held: Held,
 }
@@ -42,9 +43,10 @@ impl Pages {
         list: Instances<Shown>,
         allowance: &Arc<Budget>,
     ) -> Result<Self, Exhausted> {
-        let Instances { revision, isolated, instances } = list;
+        let Instances { revision, isolated, consistency, instances } = list;
         let held = allowance.hold(instances.len() * size_of::<Shown>())?;
-        Ok(Self { revision, isolated, rest: Rest::Instances(instances.into_iter()), _held: held })
+        let rest = Rest::Instances(instances.into_iter());
+        Ok(Self { revision, isolated, consistency, rest, _held: held })
     }
 
     /// The pages of the list of services.
@@ -58,7 +60,7 @@ impl Pages {
         allowance: &Arc<Budget>,
     ) -> Result<Self, Exhausted> {
         let held = allowance.hold(services.len() * AROUND_BYTES)?;
-        Ok(Self { revision, isolated, rest: Rest::Services(services.into_iter()), _held: held })
+        Ok(Self { revision, isolated, consistency: Consistency::Eventual, rest: Rest::Services(services.into_iter()), _held: held })
     }
 
     /// The pages of the list of members.
@@ -71,6 +73,7 @@ impl Pages {
         Ok(Self {
             revision,
             isolated,
+            consistency: Consistency::Eventual,
             rest: Rest::Members(members.into_iter(), mass_losses),
             _held: held,
         })
@@ -79,6 +82,7 @@ impl Pages {
     /// The next page, and whether others follow it.
     pub(crate) fn next(&mut self) -> (Response<Shown>, bool) {
         let (revision, isolated) = (self.revision, self.isolated);
+        let consistency = self.consistency;
         match &mut self.rest {
             Rest::Instances(rest) => {
                 let instances = page(rest, |shown| {
@@ -86,7 +90,7 @@ impl Pages {
                     (shown, bytes)
                 });
                 let more = !rest.as_slice().is_empty();
-                (Response::Instances(Instances { revision, isolated, instances }), more)
+                (Response::Instances(Instances { revision, isolated, consistency, instances }), more)
             }
             Rest::Services(rest) => {
                 let services = page(rest, |snapshot| {

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::asked::{check, check_datacenters, service_key};
 use crate::budget::{Budget, Exhausted, Held};
+use crate::consistency::refuse_strong;
 use crate::services::{
     AllSince, Entry, Instances, Registry, Service, ServiceKey, Shown, Since, Subscription,
 };
@@ -132,8 +133,8 @@ impl Watch {
     ) -> Result<Self, ApiError> {
         let key = service_key(query.namespace, query.service)?;
         let subscription = registry.subscribe(key.clone());
-        let WatchQuery { since, run, datacenter, strict, .. } = query;
-        let query = WatchAllQuery { namespace: None, since, run, datacenter, strict };
+        let WatchQuery { since, run, datacenter, strict, consistency, .. } = query;
+        let query = WatchAllQuery { namespace: None, since, run, datacenter, strict, consistency };
         Self::of(registry, Subject::Service(key), query, subscription, allowance)
     }
 
@@ -159,6 +160,8 @@ impl Watch {
         subscription: Subscription,
         allowance: Arc<Budget>,
     ) -> Result<Self, ApiError> {
+        let reason = "a watch tells what this agent learns, as it learns it, and is never strong: resolve the service with the consistency `strong` instead, again and again";
+        refuse_strong(query.consistency, reason)?;
         check_datacenters(&query.datacenter)?;
         let held = allowance.hold(WATCH_BYTES)?;
         let is_of_other_run =
@@ -372,7 +375,8 @@ impl Watch {
         let revision = if more { rest.unfinished } else { rest.revision };
         let (held, reset) = (rest.held.clone(), rest.reset.take());
         let event = if std::mem::take(&mut rest.starts_over) {
-            Event::Instances(hobnob_api::Instances { revision, isolated, instances })
+            let consistency = Consistency::Eventual;
+            Event::Instances(hobnob_api::Instances { revision, isolated, consistency, instances })
         } else {
             Event::Changes(Changes { revision, isolated, instances })
         };

@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hobnob_membership::quorum::{Change, Image};
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +67,8 @@ pub(super) fn line_of(
     number: u64,
     changes: &[Change],
 ) -> Result<Vec<u8>, FileError> {
-    let hex = |change: &Change| change.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-    to_line(disk, FILE, &Write { number, changes: changes.iter().map(hex).collect() })
+    let text = |change: &Change| URL_SAFE_NO_PAD.encode(change.encode());
+    to_line(disk, FILE, &Write { number, changes: changes.iter().map(text).collect() })
 }
 
 /// Replaces the file by one that holds an image. Returns its bytes.
@@ -94,15 +96,6 @@ pub(super) fn rewrite(
         Ok(())
     })?;
     Ok(bytes)
-}
-
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
-        _ => None,
-    };
-    hex.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// Reads a log.
@@ -144,8 +137,8 @@ pub(super) fn replay(path: &Path, mut reader: Box<dyn BufRead>) -> Result<Read, 
                 write.number
             )));
         }
-        for hex in &write.changes {
-            let change = bytes_of(hex).and_then(|bytes| Change::decode(&bytes).ok());
+        for text in &write.changes {
+            let change = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Change::decode(&bytes).ok());
             match change {
                 None => return Err(damaged("a change is out of range".to_owned())),
                 Some(Change::Unknown) => {

@@ -2,7 +2,7 @@
 //!
 //! A line has the form of those of the registration log. The first text names the log by a random number, and the last write of
 //! those that the next lines sum up: it is `{"format":1,"written_by":"..","log":"..","number":N,"lines":L}`. The other texts are
-//! `{"number":N,"changes":["..",..]}`, with each change in hexadecimal digits. A line is one write, which is acknowledged as a whole;
+//! `{"number":N,"changes":["..",..]}`, with each change in base64url. A line is one write, which is acknowledged as a whole;
 //! the first `L` lines are the image that a rewritten file begins with, and have the number of the first line.
 //!
 //! The mark names the log and the number of the last line that was acknowledged. A log that is the named one, and that has this

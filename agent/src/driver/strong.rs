@@ -1,0 +1,194 @@
+//! Strong reads and writes: callers that wait for them, and the log of this agent as a voter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hobnob_api::ApiError;
+use hobnob_membership::quorum::{
+    Chain, Change, Configuration, Entry, Failure, OpId, Outcome, Standing, registered,
+};
+use hobnob_membership::record::{Health, NodeRecord, Support, Text};
+use hobnob_membership::view::{Instance, InstanceStatus};
+use hobnob_membership::{Node, NodeId, Time};
+
+use super::{Driver, words};
+use crate::actor::Reply;
+use crate::consistency::{Stored, VoterWriter, refusal};
+
+/// The end of a strong operation.
+#[derive(Clone, Debug)]
+pub(crate) enum Done {
+    /// A majority of the voters has the write on disk.
+    Written,
+    /// The instances of the service that are registered.
+    Read {
+        /// As this agent believes them to be.
+        shown: Vec<Arc<Instance>>,
+        /// As the voters keep them.
+        kept: Vec<Entry>,
+    },
+    /// The voters are those that were asked for.
+    Changed,
+}
+
+/// A function that begins a strong operation.
+pub(super) type Beginning = Box<dyn FnOnce(&mut Node, Time) -> Result<OpId, Failure> + Send>;
+
+/// The callers that wait, and the log. The node limits how many wait.
+#[derive(Default)]
+pub(super) struct Strong {
+    waiting: BTreeMap<OpId, Reply<Result<Done, ApiError>>>,
+    writer: Option<VoterWriter>,
+    /// Why this agent takes no part, or votes no more.
+    problem: Option<String>,
+}
+
+impl Strong {
+    /// The end of a write to the log.
+    pub(super) async fn stored(&mut self) -> Stored {
+        match &mut self.writer {
+            Some(writer) => writer.stored().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Driver {
+    /// The same driver, with the log of this agent as a voter, or the reason why there is none.
+    pub(crate) fn voting(mut self, log: Result<VoterWriter, String>) -> Self {
+        match log {
+            Ok(mut writer) => {
+                let (image, provenance) = writer.take_found();
+                let now = self.clock.now();
+                self.node.begin_strong(image, provenance, rand::random(), now);
+                self.strong.writer = Some(writer);
+            }
+            Err(problem) => self.strong.problem = Some(problem),
+        }
+        self.drain();
+        self
+    }
+
+    pub(super) fn begin_strongly(&mut self, begin: Beginning, reply: Reply<Result<Done, ApiError>>) {
+        let now = self.clock.now();
+        if self.node.strong().is_none() {
+            let problem = self.strong.problem.as_deref().unwrap_or("it is starting");
+            return reply.send(Err(refusal::no_part(problem)));
+        }
+        match begin(&mut self.node, now) {
+            Ok(op) => drop(self.strong.waiting.insert(op, reply)),
+            Err(failure) => reply.send(Err(refusal::not_begun(&self.node, &failure))),
+        }
+    }
+
+    /// Hands changes of the voter to its log.
+    pub(super) fn store_strongly(&mut self, ticket: u64, changes: Vec<Change>) {
+        // The room asks for no further write before this one is over, so there is room.
+        let is_taken = self.strong.writer.as_ref().is_some_and(|it| it.write(ticket, changes));
+        if !is_taken {
+            self.take_stored(Err("the task that writes the voter log is gone".to_owned()));
+        }
+    }
+
+    pub(super) fn take_stored(&mut self, stored: Stored) {
+        match stored {
+            Ok(ticket) => self.node.strong_stored(ticket, self.clock.now()),
+            Err(problem) => {
+                if self.strong.problem.is_none() {
+                    tracing::error!(problem, "this agent does not vote any more");
+                }
+                self.strong.problem = Some(problem);
+                self.node.strong_failed();
+            }
+        }
+    }
+
+    pub(super) fn note_strong_done(&mut self, op: OpId, outcome: Outcome) {
+        let Some(reply) = self.strong.waiting.remove(&op) else { return };
+        let node = &self.node;
+        reply.send(match outcome {
+            Outcome::Written => Ok(Done::Written),
+            Outcome::Changed(_) => Ok(Done::Changed),
+            Outcome::Read(kept) => {
+                let shown = kept.iter().filter_map(|entry| show(node, entry)).collect();
+                Ok(Done::Read { shown, kept })
+            }
+            Outcome::Unknown(failure) => Err(refusal::unconfirmed(node, &failure)),
+            Outcome::Unread(failure) => Err(refusal::unread(node, &failure)),
+            Outcome::Unchanged(failure) => Err(refusal::unchanged(node, &failure)),
+        });
+    }
+
+    pub(super) fn note_voters(&self, chain: &Chain) {
+        let names = |of: &Configuration| words::names(&self.node, of.nodes());
+        let next = chain.next.as_ref().map(names);
+        let number = chain.installed.number;
+        tracing::info!(number, voters = names(&chain.installed), next, "voters");
+    }
+
+    /// The registers that this agent keeps as a voter.
+    pub(super) fn voter_registers(&self) -> u64 {
+        self.node.strong().map_or(0, |quorum| quorum.image().ledger().len() as u64)
+    }
+
+    /// Whether this agent is a voter and does not vote.
+    pub(super) fn is_silent_voter(&self) -> bool {
+        let standing = self.node.strong().map_or(Standing::NoSeat, |quorum| quorum.standing());
+        match standing {
+            Standing::NoSeat => false,
+            Standing::Votes => self.strong.problem.is_some(),
+            Standing::Doubtful | Standing::Lost => true,
+        }
+    }
+
+    /// Why this agent takes no part in strong reads and writes, or votes no more.
+    pub(super) fn voter_problem(&self) -> Option<String> {
+        self.strong.problem.clone()
+    }
+}
+
+/// A registered instance as this agent believes it to be. One that it does not know yet has no health. `None` if its agent may not
+/// serve the service, or if its definition cannot be read.
+pub(crate) fn show(node: &Node, entry: &Entry) -> Option<Arc<Instance>> {
+    let (origin, id) = (entry.place.origin, &entry.place.id);
+    let known = node.instance(origin, id);
+    if let Some(known) = known
+        && node.stamp_of(origin, id) == Some(entry.stamp)
+    {
+        return Some(known.clone());
+    }
+    let service = match registered(entry) {
+        Ok(service) => Arc::new(service?),
+        Err(error) => {
+            tracing::warn!(node_id = %origin, %id, %error, "a voter keeps a definition that this version cannot read: it is left out");
+            return None;
+        }
+    };
+    if node.hides(origin, &service.service).is_some() {
+        return None;
+    }
+    if let Some(known) = known {
+        return Some(Arc::new(Instance { service, ..(**known).clone() }));
+    }
+    let (health, status) = (Health::Unknown, InstanceStatus::Unknown);
+    let (id, down_since) = (id.clone(), node.down_since(origin));
+    let node = node.description(origin).cloned().unwrap_or_else(|| nameless(node, origin));
+    Some(Arc::new(Instance { origin, id, node, service, health, status, down_since }))
+}
+
+/// The record of an agent whose own has not come. It goes by its node id.
+fn nameless(node: &Node, origin: NodeId) -> Arc<NodeRecord> {
+    let own = node.description(node.identity().node_id);
+    let datacenter = own.map(|own| own.datacenter.clone()).unwrap_or_default();
+    Arc::new(NodeRecord {
+        name: Text::from(origin.to_string()),
+        datacenter,
+        zone: Text::default(),
+        software: Text::default(),
+        instance_key_hash: 0,
+        left: None,
+        support: Support::OURS,
+        certificate: Vec::new(),
+        gateway: false,
+    })
+}
