@@ -12,13 +12,14 @@
 mod asking;
 mod chain;
 mod entry;
+mod instance;
 mod ledger;
 mod message;
 mod operation;
 mod voter;
 mod working;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -31,6 +32,7 @@ use crate::codec::encoded_len;
 
 pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
 pub use entry::{Entry, Fence, MAX_VALUE_BYTES, OriginEnd, Place, Stamp};
+pub use instance::{registered, service_key};
 pub use ledger::{Ledger, MAX_ENTRIES, last_of};
 pub use message::{
     Answer, Ask, Deposit, Last, Look, Message, Page, Part, Recover, Reply, Seen, Voice,
@@ -54,8 +56,10 @@ use working::Errand;
 pub const MAX_WRITES: usize = 256;
 /// Strong reads of one node under way at once. Further ones are refused.
 pub const MAX_READS: usize = 16_384;
-/// Registers of one write.
-pub const MAX_ENTRIES_OF_WRITE: usize = 16;
+/// Instances of one write.
+pub const MAX_INSTANCES_OF_WRITE: usize = 16;
+/// Registers of one write. An instance that moves has two.
+pub const MAX_ENTRIES_OF_WRITE: usize = 2 * MAX_INSTANCES_OF_WRITE;
 /// Bytes of one write.
 pub const MAX_WRITE_BYTES: usize = message::PAGE_BYTES;
 /// A change that another node began, and does not finish, is finished by the voters after this long, and later by each further one.
@@ -110,6 +114,8 @@ pub struct Quorum {
     /// When this voter finishes a change that another node began.
     finishes_at: Option<(u64, Time)>,
     handled_at: Time,
+    /// When each voter answered last.
+    answered: BTreeMap<NodeId, Time>,
     /// What the owner was told of the configurations, or knew at the start.
     told_rank: Option<(u64, bool)>,
     outputs: VecDeque<Output>,
@@ -136,6 +142,7 @@ impl Quorum {
             is_vouched: false,
             finishes_at: None,
             handled_at: now,
+            answered: BTreeMap::new(),
             told_rank,
             outputs: VecDeque::new(),
         };
@@ -176,7 +183,7 @@ impl Quorum {
     ) -> Result<OpId, Failure> {
         let count = deposit.entries.len() + deposit.ends.len();
         if count > MAX_ENTRIES_OF_WRITE || encoded_len(&deposit) > MAX_WRITE_BYTES {
-            return Err(Failure::Invalid("a write holds at most 16 registers in 16 KiB"));
+            return Err(Failure::Invalid("a write holds at most 32 registers in 16 KiB"));
         }
         let values = deposit.entries.iter().filter_map(|entry| entry.value.as_ref());
         if values.into_iter().any(|value| value.len() > MAX_VALUE_BYTES) {
@@ -303,6 +310,12 @@ impl Quorum {
     #[must_use]
     pub fn chain(&self) -> Option<&Chain> {
         self.voter.chain()
+    }
+
+    /// When a voter last answered a question of this node; `None` if it has not, or is no voter.
+    #[must_use]
+    pub fn answered(&self, voter: NodeId) -> Option<Time> {
+        self.answered.get(&voter).copied()
     }
 
     /// What this node keeps.

@@ -47,6 +47,8 @@ impl Quorum {
         self.take_chain(chain.as_ref());
         if let Some(chain) = self.voter.chain() {
             let refused = self.lives.note(from, &voice, chain);
+            self.answered.insert(from, now);
+            self.answered.retain(|node, _| chain.token(*node).is_some());
             self.voter.counters.numbers_refused += refused;
         }
         let rank = chain.as_ref().map_or((0, false), Chain::rank);

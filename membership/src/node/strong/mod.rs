@@ -2,17 +2,19 @@
 //!
 //! Voters tell all members of the pool what they know of the configurations: after each change, and a member that becomes active.
 
+mod registering;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
 use smol_str::SmolStr;
 
-use super::Node;
-use super::io::Event;
 use crate::base::counters::Counters;
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
+use crate::node::Node;
+use crate::node::io::Event;
 use crate::quorum::{
     Ask, Chain, Deposit, Failure, Image, Message, OpId, Output, Provenance, Quorum,
 };
@@ -26,7 +28,7 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const QUESTION_LASTS: Duration = Duration::from_secs(2);
 
 /// The room, and the requests that carry its messages.
-pub(super) struct Strong {
+pub(in crate::node) struct Strong {
     quorum: Quorum,
     /// Questions of others that wait for the disk, by their senders and numbers.
     serving: BTreeMap<(NodeId, u64), RequestId>,
@@ -39,7 +41,7 @@ pub(super) struct Strong {
 }
 
 impl Strong {
-    pub(super) fn next_deadline(&self) -> Option<Time> {
+    pub(in crate::node) fn next_deadline(&self) -> Option<Time> {
         self.quorum.next_deadline().into_iter().chain(self.tells_at).min()
     }
 
@@ -156,7 +158,7 @@ impl Node {
     }
 
     /// Takes a question of another member.
-    pub(super) fn take_question(
+    pub(in crate::node) fn take_question(
         &mut self,
         request: RequestId,
         from: NodeId,
@@ -176,7 +178,7 @@ impl Node {
     }
 
     /// Takes the answer to a question of this node. Questions without one are asked again.
-    pub(super) fn take_voters_answer(
+    pub(in crate::node) fn take_voters_answer(
         &mut self,
         request: RequestId,
         from: NodeId,
@@ -201,7 +203,7 @@ impl Node {
     }
 
     /// Carries out what the room wants done.
-    pub(super) fn pass_on_strong(&mut self, now: Time) {
+    pub(in crate::node) fn pass_on_strong(&mut self, now: Time) {
         while let Some(output) = self.strong.as_mut().and_then(|strong| strong.quorum.poll_output())
         {
             match output {
@@ -248,7 +250,7 @@ impl Node {
     }
 
     /// Notes that a member became active, or is lost.
-    pub(super) fn note_strong_member(&mut self, node: NodeId, is_active: bool) {
+    pub(in crate::node) fn note_strong_member(&mut self, node: NodeId, is_active: bool) {
         let own = self.identity().node_id;
         let Some(strong) = &mut self.strong else { return };
         if !is_active {
@@ -286,7 +288,7 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_strong_deadline(&mut self, now: Time) {
+    pub(in crate::node) fn handle_strong_deadline(&mut self, now: Time) {
         if let Some(strong) = &mut self.strong
             && strong.quorum.next_deadline().is_some_and(|due| due <= now)
         {
@@ -296,7 +298,7 @@ impl Node {
     }
 
     /// Adds what the room counted.
-    pub(super) fn count_strong(&self, counters: &mut Counters) {
+    pub(in crate::node) fn count_strong(&self, counters: &mut Counters) {
         if let Some(quorum) = self.strong() {
             let counted = quorum.counters();
             counters.voter_questions_dropped += counted.questions_dropped;

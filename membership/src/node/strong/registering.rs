@@ -1,0 +1,77 @@
+//! Strong registrations: what the own catalog says of an instance, as registers for the voters.
+
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::identity::NodeId;
+use crate::base::time::Time;
+use crate::catalog::Replica;
+use crate::catalog::record::{Key, RawValue, ServiceRecord, Text, Value};
+use crate::node::Node;
+use crate::quorum::{
+    Deposit, Entry, Failure, Fence, MAX_INSTANCES_OF_WRITE, OpId, Place, Stamp, service_key,
+};
+
+impl Node {
+    /// Asks the voters to keep what the own catalog says of some instances now: their definitions, or that they are deregistered. It is
+    /// called right after [`write`](Self::write). Each instance comes with its definition before that: an instance that moved to another
+    /// service leaves the service that it was in. [`Event::StrongDone`](crate::Event::StrongDone) follows, after `within` at the latest.
+    ///
+    /// An instance that was deregistered longer ago, with no definition before, is deregistered in whatever service voters know it in.
+    ///
+    /// # Errors
+    /// Nothing was sent, and no event follows. There may be 16 instances, with 16 KiB of definitions.
+    pub fn register_strongly(
+        &mut self,
+        instances: &[(Text, Option<ServiceRecord>)],
+        within: Duration,
+        now: Time,
+    ) -> Result<OpId, Failure> {
+        if instances.len() > MAX_INSTANCES_OF_WRITE {
+            return Err(Failure::Invalid("a strong write holds at most 16 instances"));
+        }
+        let origin = self.identity().node_id;
+        let Some(own) = self.catalog().origin(origin).and_then(|own| own.current()) else {
+            return Err(Failure::Invalid("this node has written nothing yet"));
+        };
+        let entries = instances.iter();
+        let entries = entries.flat_map(|(id, formerly)| registers(origin, own, id, formerly));
+        let entries = entries.collect();
+        let fence = Some(Fence { origin, epoch: own.epoch(), key: self.key_hash() });
+        self.write_strongly(Deposit { entries, ends: Vec::new(), fence }, within, now)
+    }
+
+    /// The hash of the key of this node; 0 in a cluster without keys.
+    fn key_hash(&self) -> u64 {
+        self.public_key().map_or(0, |key| xxh3_64(&key.0).max(1))
+    }
+}
+
+/// The registers that say what a replica of an origin says of an instance.
+fn registers(
+    origin: NodeId,
+    replica: &Replica,
+    id: &Text,
+    formerly: &Option<ServiceRecord>,
+) -> Vec<Entry> {
+    let place = |service| Place { service, origin, id: id.clone() };
+    let left = formerly.as_ref().map(|it| service_key(&it.namespace, &it.service));
+    let slot = replica.slot(&Key::Service(id.clone()));
+    let stamp = |version| Stamp { epoch: replica.epoch(), version };
+    let Some((service, version, value)) = slot.and_then(|slot| {
+        let Some(Value::Service(it)) = slot.value() else { return None };
+        let value = slot.raw().map(RawValue::bytes)?;
+        Some((service_key(&it.namespace, &it.service), slot.version(), value))
+    }) else {
+        // A deletion that is forgotten happened before the last write.
+        let version = slot.map_or(replica.known_to(), |slot| slot.version());
+        let place = place(left.unwrap_or_default());
+        return vec![Entry { place, stamp: stamp(version), value: None }];
+    };
+    let left = left.filter(|left| *left != service);
+    let value = Some(value.into());
+    let here = Entry { place: place(service), stamp: stamp(version), value };
+    let left = left.map(|left| Entry { place: place(left), stamp: stamp(version), value: None });
+    std::iter::once(here).chain(left).collect()
+}
