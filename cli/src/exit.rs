@@ -22,7 +22,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Nothing has the given name, or nothing can be offered.
     NothingMatched = 3,
-    /// An order is handed out, and not all living members have confirmed it in time.
+    /// An order is handed out, and not all living members have confirmed it in time; or a majority of the voters has not confirmed a
+    /// strong write.
     Unconfirmed = 4,
 }
 
@@ -31,8 +32,10 @@ impl Exit {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
             if let Some(ClientError::Api(refusal)) = cause.downcast_ref() {
-                if refusal.code == ErrorCode::AnswerTooOld {
-                    return Self::NothingMatched;
+                match refusal.code {
+                    ErrorCode::AnswerTooOld => return Self::NothingMatched,
+                    ErrorCode::Unconfirmed => return Self::Unconfirmed,
+                    _ => {}
                 }
                 return match refusal.kind {
                     ErrorKind::Invalid => Self::Usage,
@@ -93,6 +96,8 @@ mod tests {
         assert_eq!(Exit::of(&refusal(ErrorCode::InstanceNotFound)), Exit::NothingMatched);
         assert_eq!(Exit::of(&refusal(ErrorCode::AgentStopping)), Exit::Failed);
         assert_eq!(Exit::of(&refusal(ErrorCode::AnswerTooOld)), Exit::NothingMatched);
+        assert_eq!(Exit::of(&refusal(ErrorCode::Unconfirmed)), Exit::Unconfirmed);
+        assert_eq!(Exit::of(&refusal(ErrorCode::NoQuorum)), Exit::Failed);
         assert_eq!(Exit::of(&anyhow!("else")), Exit::Failed);
     }
 

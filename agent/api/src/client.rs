@@ -390,7 +390,12 @@ mod tests {
     }
 
     fn all() -> Response {
-        Response::Instances(Instances { revision: 4, isolated: false, instances: vec![] })
+        Response::Instances(Instances {
+            revision: 4,
+            isolated: false,
+            consistency: Default::default(),
+            instances: vec![],
+        })
     }
 
     #[tokio::test(start_paused = true)]

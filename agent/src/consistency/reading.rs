@@ -71,8 +71,7 @@ async fn read_one(
     if datacenter == home {
         return Ok(read_at_home(driver, service, *within).await?.0);
     }
-    let entries =
-        elsewhere::read_strongly(driver, datacenter, service, *within, *caller).await?;
+    let entries = elsewhere::read_strongly(driver, datacenter, service, *within, *caller).await?;
     let show = move |node: &Node, _: Time| {
         entries.iter().filter_map(|entry| show(node, entry)).collect::<Vec<_>>()
     };

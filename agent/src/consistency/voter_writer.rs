@@ -29,7 +29,10 @@ impl VoterWriter {
         let started = opened
             .and_then(|(log, found)| Self::start(log, found).map_err(|error| error.to_string()));
         started.inspect_err(|problem| {
-            tracing::error!(problem, "this agent takes no part in strong reads and writes, and is no voter");
+            tracing::error!(
+                problem,
+                "this agent takes no part in strong reads and writes, and is no voter"
+            );
         })
     }
 

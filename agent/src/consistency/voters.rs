@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use hobnob_api::{
-    ApiError, ErrorCode, OwnVoter, Voter, VoterStanding, Voters,
-};
+use hobnob_api::{ApiError, ErrorCode, OwnVoter, Voter, VoterStanding, Voters};
 use hobnob_membership::quorum::{Configuration, Standing};
 use hobnob_membership::{Node, NodeId, Time};
 
@@ -92,7 +90,7 @@ fn check_role(own: &AgentInfo, credential: &OwnCredential) -> Result<(), ApiErro
         return Ok(());
     }
     let message = "in a sealed cluster this is asked of an agent whose token has the role operator, and this one has it not";
-    Err(ApiError::new(ErrorCode::RoleMissing, message))
+    Err(ApiError::new(ErrorCode::AgentIsNoOperator, message))
 }
 
 /// The one living member of this agent's datacenter with this name or node id.
@@ -105,7 +103,9 @@ fn member_of(node: &Node, named: &str) -> Result<NodeId, ApiError> {
     match found[..] {
         [one] if node.is_elsewhere(one) => {
             let there = node.datacenter_name_of(one).unwrap_or_default();
-            let message = format!("`{named}` is of the datacenter `{there}`: voters are agents of the own datacenter, and each has its own");
+            let message = format!(
+                "`{named}` is of the datacenter `{there}`: voters are agents of the own datacenter, and each has its own"
+            );
             Err(ApiError::new(ErrorCode::VotersInvalid, message))
         }
         [one] => Ok(one),

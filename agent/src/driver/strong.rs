@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hobnob_api::ApiError;
+use hobnob_api::{ApiError, EventKind};
 use hobnob_membership::quorum::{
     Chain, Change, Configuration, Entry, Failure, OpId, Outcome, Standing, registered,
 };
 use hobnob_membership::record::{Health, NodeRecord, Support, Text};
 use hobnob_membership::view::{Instance, InstanceStatus};
-use hobnob_membership::{Node, NodeId, Time};
+use hobnob_membership::{Gateway, Node, NodeId, Time};
 
 use super::{Driver, words};
 use crate::actor::Reply;
 use crate::consistency::{Stored, VoterWriter, refusal};
+use crate::history::{By, Event};
 
 /// The end of a strong operation.
 #[derive(Clone, Debug)]
@@ -69,7 +70,11 @@ impl Driver {
         self
     }
 
-    pub(super) fn begin_strongly(&mut self, begin: Beginning, reply: Reply<Result<Done, ApiError>>) {
+    pub(super) fn begin_strongly(
+        &mut self,
+        begin: Beginning,
+        reply: Reply<Result<Done, ApiError>>,
+    ) {
         let now = self.clock.now();
         if self.node.strong().is_none() {
             let problem = self.strong.problem.as_deref().unwrap_or("it is starting");
@@ -96,6 +101,8 @@ impl Driver {
             Err(problem) => {
                 if self.strong.problem.is_none() {
                     tracing::error!(problem, "this agent does not vote any more");
+                    self.history
+                        .record(Event::new(EventKind::VoterStopped, By::agent()).why(&problem));
                 }
                 self.strong.problem = Some(problem);
                 self.node.strong_failed();
@@ -120,10 +127,16 @@ impl Driver {
     }
 
     pub(super) fn note_voters(&self, chain: &Chain) {
-        let names = |of: &Configuration| words::names(&self.node, of.nodes());
+        let names = |of: &Configuration| {
+            words::names(&self.node, of.nodes().collect::<Vec<_>>().into_iter())
+        };
         let next = chain.next.as_ref().map(names);
         let number = chain.installed.number;
-        tracing::info!(number, voters = names(&chain.installed), next, "voters");
+        let voters = names(&chain.installed);
+        tracing::info!(number, voters, next, "voters");
+        let event = Event::new(EventKind::VotersChanged, By::agent()).to(&voters);
+        let why = next.map(|next| format!("a change is under way, to {next}"));
+        self.history.record(event.why(why.as_deref().unwrap_or_default()));
     }
 
     /// The registers that this agent keeps as a voter.
@@ -189,6 +202,6 @@ fn nameless(node: &Node, origin: NodeId) -> Arc<NodeRecord> {
         left: None,
         support: Support::OURS,
         certificate: Vec::new(),
-        gateway: false,
+        gateway: Gateway::Never,
     })
 }

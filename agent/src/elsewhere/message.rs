@@ -140,7 +140,11 @@ mod tests {
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"deregister":{"id":"web"}}}"#,
             ),
             (
-                Change::Read { namespace: "default".to_owned(), service: "web".to_owned(), timeout_ms: 2_000 },
+                Change::Read {
+                    namespace: "default".to_owned(),
+                    service: "web".to_owned(),
+                    timeout_ms: 2_000,
+                },
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"read":{"namespace":"default","service":"web","timeout_ms":2000}}}"#,
             ),
             (

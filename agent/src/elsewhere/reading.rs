@@ -47,7 +47,8 @@ pub(crate) async fn read_strongly(
     let bytes = Asked::new(Process { uid: caller.uid, pid: caller.pid }, change).write()?;
     match ask(driver, agent, bytes, within + WAY).await? {
         Ok(Outcome::Read { registers }) => {
-            let read = registers.iter().map(|register| decode(register)).collect();
+            let read: Option<Vec<Entry>> =
+                registers.iter().map(|register| decode(register)).collect();
             read.ok_or_else(|| unanswered(datacenter, &name, "this agent cannot read the answer"))
         }
         Ok(Outcome::Refused(error)) => {
@@ -97,7 +98,8 @@ pub(super) async fn read(
     let service = service_key(namespace, service)?;
     let within = asked_wait(hobnob_api::Consistency::Strong, Some(timeout_ms))?;
     let (_, kept) = read_at_home(driver, &service, within.unwrap_or_default()).await?;
-    let registers = kept.into_iter().map(|entry| URL_SAFE_NO_PAD.encode(Kept::Entry(entry).encode()));
+    let registers =
+        kept.into_iter().map(|entry| URL_SAFE_NO_PAD.encode(Kept::Entry(entry).encode()));
     let outcome = Outcome::Read { registers: registers.collect() };
     if outcome.write().len() > MAX_REQUEST_BYTES {
         let message = format!(

@@ -28,7 +28,7 @@ pub(crate) async fn info(
     driver: &DriverHandle,
 ) -> Result<Info, Stopping> {
     let about = driver.inspect(AboutNode::read).await?;
-    let Report { takes_tcp_probes, mut counters, refusal } = driver.report().await?;
+    let Report { takes_tcp_probes, mut counters, refusal, .. } = driver.report().await?;
     counters.extend(registry.counters().map(|(name, count)| (name.to_owned(), count)));
     let upkeep = registrations.upkeep();
     Ok(Info {

@@ -272,7 +272,10 @@ mod tests {
             assert_eq!(picked.revision, registry.revision());
             writer.apply(instance(OWN, id, InstanceStatus::Gone));
             writer.publish();
-            assert_eq!(ids(&picks.pick(&registry, web(), None).expect("no error")), Vec::<&str>::new());
+            assert_eq!(
+                ids(&picks.pick(&registry, web(), None).expect("no error")),
+                Vec::<&str>::new()
+            );
         }
     }
 
@@ -375,7 +378,9 @@ mod tests {
         let mut picks = picks();
         let least = query(json!({ "service": "web", "strategy": "least-connections", "count": 2 }));
         picks.pick(&registry, least, None).expect("no error");
-        picks.pick(&registry, query(json!({ "service": "web", "count": 2 })), None).expect("no error");
+        picks
+            .pick(&registry, query(json!({ "service": "web", "count": 2 })), None)
+            .expect("no error");
         assert_eq!(in_flight(), 2, "round robin does not count calls");
         drop(picks);
         assert_eq!(in_flight(), 0);

@@ -203,6 +203,7 @@ mod tests {
         let (bytes, instance) = (shown.answer_bytes(), shown);
         let picked = hobnob_api::Picked {
             revision: 1,
+            consistency: Default::default(),
             isolated: false,
             picks: vec![hobnob_api::Pick { token: u64::MAX, instance }; 100],
         };

@@ -455,6 +455,20 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::OutcomeUnknown => {
             "repeat the command, which is safe; `hobnob explain ID` shows whether the instance is there"
         }
+        ErrorCode::NoVoters => {
+            "`hobnob voters` shows the voters; without --consistency strong no voters are asked"
+        }
+        ErrorCode::NoQuorum => {
+            "`hobnob voters` shows which of them live; without --consistency strong the answer is what this agent knows"
+        }
+        ErrorCode::Contended => "give it more time with --consistency-timeout, or ask again",
+        ErrorCode::Unconfirmed => {
+            "repeat the command, which is safe; `hobnob voters` shows which voters live"
+        }
+        ErrorCode::AgentIsNoOperator => {
+            "ask an agent whose token has the role operator, on its host or with its socket as --socket"
+        }
+        ErrorCode::VotersUnchanged => "`hobnob voters` shows the voters",
         ErrorCode::SubjectNotFound => {
             "give the name or node id of a member (`hobnob members`), or the id of an instance (`hobnob resolve SERVICE \
              --all`)"

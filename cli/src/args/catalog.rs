@@ -7,6 +7,7 @@ use clap::Args;
 use hobnob_api::{DEFAULT_NAMESPACE, Datacenters, Query, Wait};
 
 use super::TableArgs;
+use super::consistency::ConsistencyArgs;
 use super::values::{self, Since};
 
 /// The longest wait of an agent that is told none.
@@ -21,6 +22,7 @@ Examples:
   hobnob resolve web --dc eu,us
   hobnob resolve web --strict --max-age 2s
   hobnob resolve web --json --wait 1796041926000017
+  hobnob resolve web --consistency strong --consistency-timeout 5s
 
 AGE is the time since the agent of the instance was last known to live. This
 agent counts from when it heard that agent itself. It takes an agent that only
@@ -29,6 +31,8 @@ may be up to some 3s too low.
 When no healthy instance is left, those are shown that were healthy when their
 agents were lost, with a warning; when there is none, those whose checks have
 not run yet. A pick chooses among the same.
+With --consistency strong the voters of each datacenter that is asked about say what is registered; whether it works
+stays what this agent believes. Exits with 1 when no majority of them answers: see `hobnob voters`.
 Exits with 3 when no instance matches.";
 
 const SERVICES_HELP: &str = "\
@@ -111,6 +115,9 @@ pub(crate) struct ResolveArgs {
     scope: ScopeArgs,
 
     #[command(flatten)]
+    pub(crate) consistency: ConsistencyArgs,
+
+    #[command(flatten)]
     pub(crate) table: TableArgs,
 
     /// Refuse instances whose AGE is above this, with exit code 3 when none is left
@@ -179,6 +186,8 @@ impl From<&ResolveArgs> for Query {
                 run,
                 timeout_ms: args.wait_timeout.map(values::millis),
             }),
+            consistency: args.consistency.consistency,
+            consistency_timeout_ms: args.consistency.timeout_ms(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use hobnob_agent::Gateway;
-use hobnob_api::{InstanceScope, Outcome, Prefer, Strategy, UnknownName};
+use hobnob_api::{Consistency, InstanceScope, Outcome, Prefer, Strategy, UnknownName};
 
 /// A strategy, by its name.
 pub(super) fn strategy() -> impl TypedValueParser<Value = Strategy> {
@@ -46,6 +46,22 @@ pub(super) fn scope() -> impl TypedValueParser<Value = InstanceScope> {
     PossibleValuesParser::new(values).map(|name| match name.as_str() {
         "datacenter" => InstanceScope::Datacenter,
         _ => InstanceScope::Global,
+    })
+}
+
+/// The consistency of a request, by its name.
+pub(super) fn consistency() -> impl TypedValueParser<Value = Consistency> {
+    let values = [
+        (Consistency::Eventual, "What others changed just now: an answer costs no network"),
+        (
+            Consistency::Strong,
+            "Nothing that was done before it began: it asks the voters, and fails without a majority",
+        ),
+    ];
+    let values = values.map(|(level, summary)| PossibleValue::new(level.name()).help(summary));
+    PossibleValuesParser::new(values).map(|name| match name.as_str() {
+        "strong" => Consistency::Strong,
+        _ => Consistency::Eventual,
     })
 }
 

@@ -7,6 +7,7 @@ mod catalog;
 mod choices;
 mod cluster;
 mod configuration;
+mod consistency;
 mod dev;
 mod dialect;
 mod environment;
@@ -22,6 +23,7 @@ mod pick;
 mod protocol;
 mod register;
 pub(crate) mod values;
+mod voters;
 mod watch;
 
 use std::env;
@@ -70,6 +72,7 @@ pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
 pub(crate) use values::millis;
+pub(crate) use voters::VotersArgs;
 pub(crate) use watch::{WatchArgs, Watched};
 
 const ABOUT: &str = "\
@@ -88,7 +91,8 @@ Exit codes, of all commands:
   1  failed: nobody answers, it was refused, or fewer agents than --ack asks for have applied it
   2  wrong usage: what was typed can never work
   3  nothing matched: nothing has that name, or nothing can be offered
-  4  not confirmed by all in time: an order of keys, revoke or drain is handed out, and spreads";
+  4  not confirmed by all in time: an order of keys, revoke or drain is handed out, and spreads; or a majority of the
+     voters has not confirmed a strong write, and the change stands";
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -107,8 +111,8 @@ pub(crate) struct Cli {
     )]
     socket: Option<PathBuf>,
 
-    /// The longest wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s; with --ack, 5s more than
-    /// --ack-timeout]
+    /// The longest wait for the agent's answer [default: 5s; for `join`, which waits 5s itself, 10s; with --ack and --consistency
+    /// strong, 5s more than their timeouts]
     #[arg(
         long,
         global = true,
@@ -192,6 +196,8 @@ pub(crate) enum Command {
     Members(MembersArgs),
     /// List the datacenters, and how this agent reaches them
     Datacenters(DatacentersArgs),
+    /// List the voters, which answer requests that are to be strong, or set them
+    Voters(VotersArgs),
     /// Say why a member or an instance has its status
     Explain(ExplainArgs),
     /// Tell what this agent saw and did, when, and by whom
@@ -233,9 +239,16 @@ impl Cli {
     pub(crate) fn answer_timeout(&self) -> Duration {
         self.answer_timeout.unwrap_or(match self.command {
             Command::Join(_) => JOIN_TIMEOUT,
-            Command::Register(ref args) => waits(&args.ack, args.datacenter.as_ref()),
+            Command::Register(ref args) => {
+                waits(&args.ack, &args.consistency, args.datacenter.as_ref())
+            }
             Command::Drain(ref args) => ANSWER_TIMEOUT + args.waits(),
-            Command::Deregister(ref args) => waits(&args.ack, args.datacenter.as_ref()),
+            Command::Deregister(ref args) => {
+                waits(&args.ack, &args.consistency, args.datacenter.as_ref())
+            }
+            Command::Resolve(ref args) => ANSWER_TIMEOUT + args.consistency.waits(),
+            Command::Pick(ref args) => ANSWER_TIMEOUT + args.consistency.waits(),
+            Command::Voters(ref args) => ANSWER_TIMEOUT + args.waits(),
             _ => ANSWER_TIMEOUT,
         })
     }
@@ -268,9 +281,13 @@ impl Cli {
 }
 
 /// The longest wait for a change, which other agents may have to apply, or to make.
-fn waits(ack: &ack::AckArgs, datacenter: Option<&String>) -> Duration {
+fn waits(
+    ack: &ack::AckArgs,
+    consistency: &consistency::ConsistencyArgs,
+    datacenter: Option<&String>,
+) -> Duration {
     let elsewhere = datacenter.map_or(Duration::ZERO, |_| ELSEWHERE_TIMEOUT);
-    ANSWER_TIMEOUT + elsewhere + ack.waits()
+    ANSWER_TIMEOUT + elsewhere + ack.waits() + consistency.waits()
 }
 
 /// Parses the arguments of this process. If there is nothing to run, prints the help or the error, and exits.

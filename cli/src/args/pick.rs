@@ -7,6 +7,7 @@ use clap::{Args, value_parser};
 use hobnob_api::{CallReport, Outcome, PickQuery, Prefer, Strategy};
 
 use super::catalog::{ScopeArgs, ServiceArgs};
+use super::consistency::ConsistencyArgs;
 use super::{TableArgs, choices, values};
 
 const PICK_HELP: &str = "\
@@ -17,6 +18,7 @@ Examples:
   hobnob pick web --prefer zone --selector 'tier=gold,!canary'
   hobnob pick web --dc eu,us
   hobnob pick web --strict --max-age 2s
+  hobnob pick web --consistency strong
   hobnob pick web -n 100000 --strategy random --summary
   curl http://$(hobnob pick web | cut -d' ' -f1)/
 
@@ -24,6 +26,7 @@ Prints `address:port  id`, one line a pick, and the token after it with --report
 When no healthy instance is left, those are picked that were healthy when their
 agents were lost, with a warning; when there is none, those whose checks have
 not run yet. --strict refuses both.
+With --consistency strong only instances that the voters report are picked; see `hobnob voters`.
 Exits with 3 when no instance can be offered.";
 
 const REPORT_HELP: &str = "\
@@ -67,6 +70,9 @@ pub(crate) struct PickArgs {
     /// Refuse instances whose age is above this, with exit code 3 when no other is found
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     max_age: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) consistency: ConsistencyArgs,
 
     /// Announce a report of how the call went: prints a token for it
     #[arg(long, conflicts_with = "summary")]
@@ -119,6 +125,8 @@ impl From<&PickArgs> for PickQuery {
             strict: args.strict,
             report: args.report,
             max_age_ms: args.max_age.map(values::millis),
+            consistency: args.consistency.consistency,
+            consistency_timeout_ms: args.consistency.timeout_ms(),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use clap::{ArgGroup, Args};
 
-use hobnob_api::{DEFAULT_NAMESPACE, WatchAllQuery, WatchMembersQuery, WatchQuery};
+use hobnob_api::{Consistency, DEFAULT_NAMESPACE, WatchAllQuery, WatchMembersQuery, WatchQuery};
 
 use super::catalog::DatacenterArgs;
+use super::choices;
 use super::values::{self, Since};
 
 const WATCH_HELP: &str = "\
@@ -55,6 +56,10 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     strict: bool,
 
+    /// A watch is eventual; a strong one is refused
+    #[arg(long, hide = true, value_name = "LEVEL", default_value = "eventual", value_parser = choices::consistency())]
+    consistency: Consistency,
+
     /// Go on after this revision, of an earlier event; with RUN: before it, a revision of another run is always recognised
     #[arg(long, value_name = "[RUN:]REVISION", value_parser = values::since)]
     since: Option<Since>,
@@ -83,13 +88,23 @@ impl From<&WatchArgs> for Watched {
         if args.members {
             return Self::Members(WatchMembersQuery { since, run, datacenter });
         }
-        let namespace = args.namespace.clone();
+        let (namespace, consistency) = (args.namespace.clone(), args.consistency);
         match &args.service {
-            None => Self::All(WatchAllQuery { namespace, since, run, datacenter, strict }),
+            None => {
+                Self::All(WatchAllQuery { namespace, since, run, datacenter, strict, consistency })
+            }
             Some(service) => {
                 let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
                 let service = service.clone();
-                Self::Service(WatchQuery { service, namespace, since, run, datacenter, strict })
+                Self::Service(WatchQuery {
+                    service,
+                    namespace,
+                    since,
+                    run,
+                    datacenter,
+                    strict,
+                    consistency,
+                })
             }
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob_api::client::Client;
 use hobnob_api::{
-    DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Registrations, Request,
-    Response, Services,
+    Consistency, DEFAULT_NAMESPACE, Datacenters, InstanceStatus, Instances, Query, Registrations,
+    Request, Response, Services,
 };
 use serde_json::Value;
 
@@ -65,7 +65,15 @@ pub(super) struct Nothing {
 
 impl Nothing {
     pub(super) async fn of(client: &mut Client, query: &Query) -> anyhow::Result<Self> {
-        let all = Query { all: true, strict: false, max_age_ms: None, wait: None, ..query.clone() };
+        let all = Query {
+            all: true,
+            strict: false,
+            max_age_ms: None,
+            wait: None,
+            consistency: Consistency::Eventual,
+            consistency_timeout_ms: None,
+            ..query.clone()
+        };
         let whole = Query {
             tags: BTreeSet::new(),
             meta: BTreeMap::new(),
@@ -285,6 +293,8 @@ mod tests {
             datacenter: Datacenters::All,
             max_age_ms: None,
             wait: None,
+            consistency: Consistency::Eventual,
+            consistency_timeout_ms: None,
         };
         let told = |query: &Query, instances, matching, healthy| {
             let meant = Some("`web`".to_owned());

@@ -11,6 +11,7 @@ mod log_level;
 mod pick;
 mod register;
 mod upkeep;
+mod voters;
 mod watch;
 
 use std::path::PathBuf;
@@ -100,6 +101,7 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         Command::Prune(args) => cluster::prune(&mut client, args).await,
         Command::Keys(args) => keys::keys(&mut client, &args).await,
         Command::Revoke(args) => keys::revoke(&mut client, &args).await,
+        Command::Voters(args) => voters::run(&mut client, &args).await,
         Command::Explain(args) => explain::explain(&mut client, &args).await,
         Command::History(args) => history::history(&mut client, &args).await,
         Command::Info(args) => cluster::info(&mut client, &args).await,

@@ -83,6 +83,8 @@ fn asked(query: &PickQuery) -> Query {
         datacenter: query.datacenter.clone(),
         max_age_ms: query.max_age_ms,
         wait: None,
+        consistency: query.consistency,
+        consistency_timeout_ms: query.consistency_timeout_ms,
     }
 }
 

@@ -57,9 +57,15 @@ pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow:
 /// Removes an instance of this agent.
 pub(super) async fn deregister(
     client: &mut Client,
-    DeregisterArgs { id, datacenter, ack, json }: DeregisterArgs,
+    DeregisterArgs { id, datacenter, ack, consistency, json }: DeregisterArgs,
 ) -> anyhow::Result<Exit> {
-    let request = Request::Deregister { id: id.clone(), ack: ack.to_ack(), datacenter };
+    let request = Request::Deregister {
+        id: id.clone(),
+        ack: ack.to_ack(),
+        datacenter,
+        consistency: consistency.consistency,
+        consistency_timeout_ms: consistency.timeout_ms(),
+    };
     match client.call(request).await? {
         Response::Deregistered { ack, node, also_at, .. } => {
             let from = node.as_ref().map(|node| format!(" from the agent {}", printable(node)));

@@ -12,6 +12,7 @@ mod keys;
 mod registrations;
 mod settings;
 mod table;
+mod voters;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, StdoutLock, Write};
@@ -35,6 +36,7 @@ pub(crate) use keys::key_holders;
 pub(crate) use registrations::{agent_maintenance, registrations};
 pub(crate) use settings::settings;
 pub(crate) use table::{fields, instances, members, offer_word, or_dash, services, spread};
+pub(crate) use voters::voters;
 
 /// Standard output, for one command.
 pub(crate) struct Output {

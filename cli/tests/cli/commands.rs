@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
 use hobnob_api::{
-    Ackers, Acknowledged, ApiError, Basis, Changes, Dropped, ErrorCode, Instance, InstanceStatus,
-    Instances, NodeId, Pick, Picked, RegisterOutcome, Request, Response, Services,
+    Ackers, Acknowledged, ApiError, Basis, Changes, Consistency, Dropped, ErrorCode, Instance,
+    InstanceStatus, Instances, NodeId, Pick, Picked, RegisterOutcome, Request, Response, Services,
 };
 use serde_json::{Value, json};
 
@@ -36,7 +36,12 @@ pub(crate) fn instance(id: &str, status: InstanceStatus) -> Instance {
 }
 
 fn found(instances: Vec<Instance>) -> Response {
-    Response::Instances(Instances { revision: 1, isolated: false, instances })
+    Response::Instances(Instances {
+        revision: 1,
+        isolated: false,
+        consistency: Consistency::Eventual,
+        instances,
+    })
 }
 
 fn refusal(code: ErrorCode, message: &str) -> Response {
@@ -97,7 +102,12 @@ fn typed_text_does_not_command_the_terminal() {
     ];
     for line in lines {
         let first = match line[0] {
-            "pick" => Response::Picked(Picked { revision: 1, isolated: false, picks: vec![] }),
+            "pick" => Response::Picked(Picked {
+                revision: 1,
+                isolated: false,
+                consistency: Consistency::Eventual,
+                picks: vec![],
+            }),
             "services" => {
                 Response::Services(Services { revision: 1, isolated: false, services: vec![] })
             }
@@ -115,7 +125,12 @@ fn typed_text_does_not_command_the_terminal() {
 #[test]
 fn an_isolated_answer_comes_with_a_warning() {
     let instances = vec![instance("web-1", InstanceStatus::Healthy)];
-    let alone = Response::Instances(Instances { revision: 1, isolated: true, instances });
+    let alone = Response::Instances(Instances {
+        revision: 1,
+        isolated: true,
+        consistency: Consistency::Eventual,
+        instances,
+    });
     let (output, _) = ScriptedAgent::start(vec![vec![alone]]).run(&["resolve", "web"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(stderr(&output).starts_with("warning: this agent hears no other member"));
@@ -127,7 +142,12 @@ fn pick_prints_a_line_a_pick() {
         let ids = ["web-1", "web-2"];
         let instances = ids.map(|id| instance(id, InstanceStatus::Healthy));
         let picks = instances.map(|instance| Pick { token: 0, instance }).to_vec();
-        vec![vec![Response::Picked(Picked { revision: 1, isolated: false, picks })]]
+        vec![vec![Response::Picked(Picked {
+            revision: 1,
+            isolated: false,
+            consistency: Consistency::Eventual,
+            picks,
+        })]]
     };
     let (output, requests) = ScriptedAgent::start(picks()).run(&["pick", "web", "-n", "2"]);
     assert_eq!(stdout(&output), "127.0.0.1:8001  web-1\n127.0.0.1:8001  web-2\n");
@@ -143,7 +163,12 @@ fn pick_prints_a_line_a_pick() {
 
 #[test]
 fn pick_of_nothing_exits_with_3() {
-    let nothing = Response::Picked(Picked { revision: 1, isolated: false, picks: vec![] });
+    let nothing = Response::Picked(Picked {
+        revision: 1,
+        isolated: false,
+        consistency: Consistency::Eventual,
+        picks: vec![],
+    });
     let agent = ScriptedAgent::start(vec![vec![nothing], vec![found(vec![])]]);
     let (output, _) = agent.run(&["pick", "web"]);
     assert_eq!(output.status.code(), Some(3));
@@ -168,6 +193,7 @@ fn a_refusal_decides_the_exit_code() {
 #[test]
 fn register_asks_for_what_was_typed() {
     let agent = ScriptedAgent::start(vec![vec![Response::Registered {
+        consistency: Consistency::Eventual,
         id: "web-1".to_owned(),
         outcome: RegisterOutcome::Added,
         ack: None,
@@ -188,6 +214,7 @@ fn register_asks_for_what_was_typed() {
 #[test]
 fn register_tells_what_was_lost_and_that_the_instance_is_not_offered() {
     let answer = || Response::Registered {
+        consistency: Consistency::Eventual,
         id: "x".to_owned(),
         outcome: RegisterOutcome::Replaced,
         ack: None,
@@ -224,6 +251,7 @@ fn a_change_elsewhere_names_the_datacenter_and_then_the_agent() {
     let outcome = RegisterOutcome::Added;
     let (of, by) = (id.clone(), node.clone());
     let agent = ScriptedAgent::start(vec![vec![Response::Registered {
+        consistency: Consistency::Eventual,
         id: of,
         outcome,
         ack: None,
@@ -242,6 +270,7 @@ fn a_change_elsewhere_names_the_datacenter_and_then_the_agent() {
     assert_eq!(registration.datacenter.as_deref(), Some("eu"));
 
     let agent = ScriptedAgent::start(vec![vec![Response::Deregistered {
+        consistency: Consistency::Eventual,
         id,
         ack: None,
         node,
@@ -267,6 +296,7 @@ fn a_change_that_too_few_acknowledge_fails_and_says_who_is_missing() {
         let ack = Some(Acknowledged { confirmed, wanted: 2, complete, missing });
         let id = "web-1".to_owned();
         let agent = ScriptedAgent::start(vec![vec![Response::Deregistered {
+            consistency: Consistency::Eventual,
             id,
             ack,
             node: None,

@@ -2,8 +2,9 @@
 
 use crate::support::{ScriptedAgent, stderr, stdout};
 use hobnob_api::{
-    Changes, Instance, Instances, LostTogether, MassLoss, Member, MemberChange, MemberChanges,
-    MemberEventKind, Members, NodeId, Request, Response, WatchAllQuery, WatchMembersQuery,
+    Changes, Consistency, Instance, Instances, LostTogether, MassLoss, Member, MemberChange,
+    MemberChanges, MemberEventKind, Members, NodeId, Request, Response, WatchAllQuery,
+    WatchMembersQuery,
 };
 use serde_json::{Value, json};
 
@@ -28,7 +29,12 @@ fn instance(service: &str, id: &str) -> Instance {
 fn a_watch_of_all_services_names_the_service_of_each_instance() {
     let first = vec![instance("web", "web-1"), instance("db", "db-1")];
     let script = vec![
-        Response::Instances(Instances { revision: 1, isolated: false, instances: first }),
+        Response::Instances(Instances {
+            revision: 1,
+            isolated: false,
+            consistency: Consistency::Eventual,
+            instances: first,
+        }),
         Response::Changes(Changes {
             revision: 2,
             isolated: false,

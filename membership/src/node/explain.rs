@@ -10,11 +10,12 @@ use crate::base::counters::{Counters, Load};
 use crate::base::durations::Durations;
 use crate::base::identity::NodeId;
 use crate::base::time::Time;
-use crate::catalog::record::NodeRecord;
+use crate::catalog::record::{Key, NodeRecord, Text};
 use crate::liveness::detector::{Belief, MONITORS};
 use crate::liveness::duplicate::Duplicate;
 use crate::liveness::ends::End;
 use crate::liveness::heard::Heard;
+use crate::quorum::Stamp;
 use crate::spread::provenance::{Arrival, ForceLeft};
 
 /// The last message of a node, and the last arrival of its records.

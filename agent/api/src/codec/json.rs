@@ -154,8 +154,13 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_large_leaves_nothing_behind() {
-        let request =
-            Request::Deregister { id: "x".repeat(MAX_REQUEST_BYTES), ack: None, datacenter: None };
+        let request = Request::Deregister {
+            id: "x".repeat(MAX_REQUEST_BYTES),
+            ack: None,
+            datacenter: None,
+            consistency: Default::default(),
+            consistency_timeout_ms: None,
+        };
         let mut buffer = BytesMut::from("before");
         let encoded = JsonCodec::client().encode(&Call::new(1, request), &mut buffer);
         assert!(matches!(encoded, Err(CodecError::Unencodable { .. })));

@@ -109,7 +109,13 @@ mod tests {
     use crate::{ApiError, Call, ErrorCode, Reply, Request, Response};
 
     pub(super) fn call(id: u64) -> Call {
-        let request = Request::Deregister { id: "web-1".to_owned(), ack: None, datacenter: None };
+        let request = Request::Deregister {
+            id: "web-1".to_owned(),
+            ack: None,
+            datacenter: None,
+            consistency: Default::default(),
+            consistency_timeout_ms: None,
+        };
         Call::new(id, request)
     }
 

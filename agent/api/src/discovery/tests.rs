@@ -12,7 +12,7 @@ use crate::testing::{info, instance};
 use crate::types::*;
 
 pub(super) fn instances(revision: u64, instances: Vec<Instance>) -> Instances {
-    Instances { revision, isolated: false, instances }
+    Instances { revision, isolated: false, consistency: Default::default(), instances }
 }
 
 /// A socket on which the test answers in the place of an agent.

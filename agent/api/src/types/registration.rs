@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Check, Consistency, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace, default_one,
-    is_default, is_default_namespace, is_one,
+    Ack, Check, Consistency, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace,
+    default_one, is_default, is_default_namespace, is_one,
 };
 
 /// A service instance to be registered.

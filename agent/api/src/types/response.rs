@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Acknowledged, Changes, Consistency, DatacenterList, Dropped, Echoes, Explained, ForceLeft, History, Info,
-    Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members, Picked, Pruned,
-    RegisterOutcome, Registrations, Reloaded, RevokedNow, Rotated, Services, Settings, TrustedNow, Voters,
-    is_default,
+    Acknowledged, Changes, Consistency, DatacenterList, Dropped, Echoes, Explained, ForceLeft,
+    History, Info, Instance, Instances, Isolation, Keys, LogLevel, MemberChanges, Members, Picked,
+    Pruned, RegisterOutcome, Registrations, Reloaded, RevokedNow, Rotated, Services, Settings,
+    TrustedNow, Voters, is_default,
 };
 use crate::ApiError;
 

@@ -45,7 +45,12 @@ impl Agent {
 }
 
 fn all(revision: u64, instances: Vec<Instance>) -> Response {
-    Response::Instances(Instances { revision, isolated: false, instances })
+    Response::Instances(Instances {
+        revision,
+        isolated: false,
+        consistency: Default::default(),
+        instances,
+    })
 }
 
 fn changes(revision: u64, instances: Vec<Instance>) -> Response {
@@ -209,8 +214,14 @@ async fn a_follower_ends_when_its_request_can_never_succeed() {
 #[test]
 fn a_picture_loses_what_is_gone_and_names_what_vanished() {
     let mut picture = Picture::default();
-    let now =
-        |instances| WatchEvent::Instances(Instances { revision: 1, isolated: false, instances });
+    let now = |instances| {
+        WatchEvent::Instances(Instances {
+            revision: 1,
+            isolated: false,
+            consistency: Default::default(),
+            instances,
+        })
+    };
     assert!(picture.take(&now(vec![instance("a"), instance("b")])).is_empty());
     let gone = Instance { status: InstanceStatus::Gone, ..instance("a") };
     let changes = Changes { revision: 2, isolated: false, instances: vec![gone, instance("c")] };

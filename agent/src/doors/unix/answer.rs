@@ -12,8 +12,8 @@ use crate::queries::asked::{check_datacenters, service_key};
 use crate::queries::members::members;
 use crate::queries::pick::Picks;
 use crate::queries::resolve::pages::Pages;
-use crate::queries::resolve::waiting::wait_for_change;
 use crate::queries::resolve::snapshots;
+use crate::queries::resolve::waiting::wait_for_change;
 use crate::services::Shown;
 
 /// The answer to a call.

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use hobnob_api::{
-    Ack, Acknowledged, ApiError, Consistency, InstanceScope, Registration, Response,
-};
+use hobnob_api::{Ack, Acknowledged, ApiError, Consistency, InstanceScope, Registration, Response};
 
 use super::handler::Handler;
 use crate::caller::Caller;

@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::clock::Clock;
-use crate::consistency::voters::{set_voters, vouch, voters};
+use crate::consistency::voters::{set_voters, voters, vouch};
 use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
 use crate::history::{By, Event, History};
@@ -145,7 +145,9 @@ impl Handler {
                 let report = SelfReport { status, note };
                 Response::Checked { check: self.registrations.report(id, name, report).await? }
             }
-            Request::Resolve(query) => Response::Instances(self.resolve(&query, false, caller).await?),
+            Request::Resolve(query) => {
+                Response::Instances(self.resolve(&query, false, caller).await?)
+            }
             Request::Pick(query) => {
                 let began = Instant::now();
                 let picked = self.pick(query, picks, caller).await?;
@@ -303,7 +305,14 @@ impl Handler {
                 let names: Vec<_> = set.voters.iter().map(|voter| voter.name.as_str()).collect();
                 let names = names.join(", ");
                 self.history.record(by(EventKind::VotersSet).to(&names));
-                tracing::warn!(uid, pid, voters = names, number = set.configuration, first, "a client set the voters");
+                tracing::warn!(
+                    uid,
+                    pid,
+                    voters = names,
+                    number = set.configuration,
+                    first,
+                    "a client set the voters"
+                );
                 Response::Voters(Box::new(set))
             }
             Request::VouchForVoter {} => {

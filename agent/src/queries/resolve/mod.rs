@@ -6,7 +6,9 @@ pub(crate) mod waiting;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hobnob_api::{ApiError, Consistency, ErrorCode, Grade, Instances, Query, ServiceSummary, Services};
+use hobnob_api::{
+    ApiError, Consistency, ErrorCode, Grade, Instances, Query, ServiceSummary, Services,
+};
 use hobnob_balancer::{Selector, SelectorError};
 use hobnob_membership::record::Text;
 use hobnob_membership::view::Instance;

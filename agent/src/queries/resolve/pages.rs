@@ -60,7 +60,13 @@ impl Pages {
         allowance: &Arc<Budget>,
     ) -> Result<Self, Exhausted> {
         let held = allowance.hold(services.len() * AROUND_BYTES)?;
-        Ok(Self { revision, isolated, consistency: Consistency::Eventual, rest: Rest::Services(services.into_iter()), _held: held })
+        Ok(Self {
+            revision,
+            isolated,
+            consistency: Consistency::Eventual,
+            rest: Rest::Services(services.into_iter()),
+            _held: held,
+        })
     }
 
     /// The pages of the list of members.
@@ -90,7 +96,10 @@ impl Pages {
                     (shown, bytes)
                 });
                 let more = !rest.as_slice().is_empty();
-                (Response::Instances(Instances { revision, isolated, consistency, instances }), more)
+                (
+                    Response::Instances(Instances { revision, isolated, consistency, instances }),
+                    more,
+                )
             }
             Rest::Services(rest) => {
                 let services = page(rest, |snapshot| {

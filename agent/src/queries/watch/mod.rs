@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_api::{
-    ApiError, Changes, Datacenters, Grade, MemberChanges, Reset, WatchAllQuery, WatchQuery,
+    ApiError, Changes, Consistency, Datacenters, Grade, MemberChanges, Reset, WatchAllQuery,
+    WatchQuery,
 };
 use hobnob_membership::NodeId;
 use hobnob_membership::record::Text;

@@ -138,7 +138,8 @@ pub(super) fn replay(path: &Path, mut reader: Box<dyn BufRead>) -> Result<Read, 
             )));
         }
         for text in &write.changes {
-            let change = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Change::decode(&bytes).ok());
+            let change =
+                URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| Change::decode(&bytes).ok());
             match change {
                 None => return Err(damaged("a change is out of range".to_owned())),
                 Some(Change::Unknown) => {

@@ -12,6 +12,7 @@ use hobnob_api::{DEFAULT_NAMESPACE, InstanceScope, Registration};
 use super::ack::AckArgs;
 use super::balancing::BalancingArgs;
 use super::choices;
+use super::consistency::ConsistencyArgs;
 use super::values;
 use checks::CheckArgs;
 
@@ -35,6 +36,7 @@ Examples:
       --failure-threshold 5 --recovery-timeout 10s
   hobnob register api --port 8080 --failover eu,us
   hobnob register cache --port 6379 --scope datacenter
+  hobnob register web --port 8001 --consistency strong
   hobnob register web --id web-us-7 --dc eu --address 203.0.113.7 --port 8001
   hobnob register api --port 8080 --slow-start 30s --outlier-failures 5 --panic-threshold 50
 
@@ -44,7 +46,9 @@ Registrations outlast a restart of the agent. One with the id of another replace
 With --dc, an agent of that datacenter has the instance: its checks run there, and it is gone
 when that agent is. `hobnob deregister ID --dc NAME` removes it again.
 With --scope datacenter, agents of other datacenters do not show the instance. --ack all and
---ack COUNT ask agents of its own datacenter alone then.";
+--ack COUNT ask agents of its own datacenter alone then.
+With --consistency strong it is done when a majority of the voters has it on disk. Exits with 4 when that was not
+confirmed in time: the registration stands, and strong reads may show it or not. `hobnob voters` names them.";
 
 /// A service instance to be registered.
 #[derive(Debug, Args)]
@@ -97,6 +101,9 @@ pub(crate) struct RegisterArgs {
     pub(super) ack: AckArgs,
 
     #[command(flatten)]
+    pub(super) consistency: ConsistencyArgs,
+
+    #[command(flatten)]
     balancing: BalancingArgs,
 
     /// Print the answer of the agent as a JSON object
@@ -120,6 +127,8 @@ impl From<RegisterArgs> for Registration {
             ack: args.ack.to_ack(),
             datacenter: args.datacenter,
             scope: args.scope,
+            consistency: args.consistency.consistency,
+            consistency_timeout_ms: args.consistency.timeout_ms(),
         }
     }
 }
@@ -127,7 +136,7 @@ impl From<RegisterArgs> for Registration {
 /// `hobnob deregister`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  hobnob deregister web-1\n  hobnob deregister web-1 --ack all\n  hobnob deregister web-us-7 --dc eu\n\nExits with 3 when this agent has no such instance."
+    after_help = "Examples:\n  hobnob deregister web-1\n  hobnob deregister web-1 --ack all\n  hobnob deregister web-1 --consistency strong\n  hobnob deregister web-us-7 --dc eu\n\nExits with 3 when this agent has no such instance."
 )]
 pub(crate) struct DeregisterArgs {
     /// The id of the instance
@@ -139,6 +148,9 @@ pub(crate) struct DeregisterArgs {
 
     #[command(flatten)]
     pub(crate) ack: AckArgs,
+
+    #[command(flatten)]
+    pub(crate) consistency: ConsistencyArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
