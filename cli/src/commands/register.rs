@@ -3,7 +3,9 @@
 use hobnob_api::DEFAULT_NAMESPACE;
 use hobnob_api::client::Client;
 use hobnob_api::names::printable;
-use hobnob_api::{Acknowledged, Dropped, RegisterOutcome, Registration, Request, Response};
+use hobnob_api::{
+    Acknowledged, Consistency, Dropped, RegisterOutcome, Registration, Request, Response,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +23,16 @@ pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow:
     let registration = Registration::from(args);
     let id = registration.instance_id().to_owned();
     match client.call(Request::Register(registration.into())).await? {
-        Response::Registered { outcome, ack, node, also_at, dropped, not_offered, .. } => {
+        Response::Registered {
+            outcome,
+            ack,
+            node,
+            also_at,
+            dropped,
+            not_offered,
+            consistency,
+            ..
+        } => {
             let with = node.as_ref().map(|node| format!(" with the agent {}", printable(node)));
             let with = with.unwrap_or_default();
             let done = match outcome {
@@ -37,6 +48,7 @@ pub(super) async fn register(client: &mut Client, args: RegisterArgs) -> anyhow:
                 also_at: &also_at,
                 dropped: dropped.as_ref(),
                 not_offered: not_offered.as_deref(),
+                consistency,
                 ..Told::default()
             };
             let exit = tell(&done, &told, json, Exit::Failed);
@@ -67,7 +79,7 @@ pub(super) async fn deregister(
         consistency_timeout_ms: consistency.timeout_ms(),
     };
     match client.call(request).await? {
-        Response::Deregistered { ack, node, also_at, .. } => {
+        Response::Deregistered { ack, node, also_at, consistency, .. } => {
             let from = node.as_ref().map(|node| format!(" from the agent {}", printable(node)));
             let done = format!("deregistered {id}{}", from.unwrap_or_default());
             let told = Told {
@@ -75,6 +87,7 @@ pub(super) async fn deregister(
                 member: node.as_deref(),
                 ack: ack.as_ref(),
                 also_at: &also_at,
+                consistency,
                 ..Told::default()
             };
             let exit = tell(&done, &told, json, Exit::Failed)?;
@@ -122,6 +135,12 @@ pub(super) struct Told<'a> {
     pub(super) dropped: Option<&'a Dropped>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) not_offered: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_eventual")]
+    pub(super) consistency: Consistency,
+}
+
+fn is_eventual(consistency: &Consistency) -> bool {
+    *consistency == Consistency::Eventual
 }
 
 /// Tells what was done here, and which other agents have applied it. The command ends with `short` if they are too few.

@@ -19,7 +19,7 @@ const DATA: [&str; 3] = ["counters", "meta", "protocol"];
 
 /// The commands that ask an agent: their words, and the kinds of the answers that they read. The last kind is tried with each
 /// recorded answer.
-const ASKING: [(&str, &[&str]); 31] = [
+const ASKING: [(&str, &[&str]); 34] = [
     ("register web --port 80", &["registered"]),
     ("deregister web-1", &["deregistered"]),
     ("check pass web-1", &["checked"]),
@@ -38,6 +38,9 @@ const ASKING: [(&str, &[&str]); 31] = [
     ("history", &["history"]),
     ("members", &["info", "members"]),
     ("datacenters", &["datacenters"]),
+    ("voters", &["voters"]),
+    ("voters set a1 a2 a3", &["voters"]),
+    ("voters vouch", &["voters"]),
     ("datacenters isolate us", &["isolation"]),
     ("datacenters rejoin us", &["isolation"]),
     ("explain web-1", &["explained"]),

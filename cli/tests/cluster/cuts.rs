@@ -48,6 +48,7 @@ fn inside() {
     a_link_breaks_one_way([a, b, c, d]);
     the_network_breaks_in_two([a, b, c, d]);
     one_host_is_isolated([a, b, c, d]);
+    one_side_has_the_majority_of_the_voters([a, b, c, d]);
     drop(agents);
     println!("{}", a.log());
     println!("{TOLD}");
@@ -196,6 +197,51 @@ fn one_host_is_isolated([a, b, c, d]: [&Host; 4]) {
         let info = a.ask(&["info"]);
         info["isolated"] == false && info.get("mass_losses").is_none()
     });
+}
+
+fn one_side_has_the_majority_of_the_voters([a, b, c, d]: [&Host; 4]) {
+    const STRONG: [&str; 4] = ["--consistency", "strong", "--consistency-timeout", "1s"];
+    let strongly = |host: &Host, args: &[&str]| {
+        let output =
+            hobnob(&[args, &STRONG].concat()).env("HOBNOB_SOCKET", host.path("sock")).output();
+        output.unwrap().status.code()
+    };
+    let register = |id| ["register", "shop", "--id", id, "--port", "80"];
+    a.ok(&["voters", "set", "a", "b", "c"]);
+    eventually("all know the voters", || {
+        [a, b, c, d].iter().all(|host| host.ask(&["voters"])["configuration"] == 1)
+    });
+    assert_eq!(strongly(d, &register("shop-d")), Some(0));
+    let across: Vec<_> = [(a, c), (a, d), (b, c), (b, d)]
+        .into_iter()
+        .flat_map(|(one, other)| [(one, other), (other, one)])
+        .collect();
+    cut(&across);
+    for host in [a, b] {
+        assert_eq!(strongly(host, &["resolve", "shop"]), Some(0), "{}", host.name);
+    }
+    assert_eq!(strongly(a, &register("shop-a")), Some(0));
+    for host in [c, d] {
+        assert_eq!(strongly(host, &["resolve", "shop"]), Some(1), "{}", host.name);
+    }
+    assert_eq!(strongly(c, &register("shop-c")), Some(4), "it is registered, and not confirmed");
+    for (host, id) in [(b, "shop-a"), (d, "shop-c")] {
+        eventually("eventual reads work on both sides", || {
+            host.ask(&["resolve", "shop", "--all"]).to_string().contains(id)
+        });
+    }
+    mend(&across);
+    for host in [a, b, c, d] {
+        eventually("both sides read the same", || {
+            let mut command = hobnob(&["resolve", "shop", "--json", "--all"]);
+            let output = command.args(STRONG).env("HOBNOB_SOCKET", host.path("sock")).output();
+            let found: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap_or_default();
+            let ids: Vec<_> =
+                items(&found["instances"]).iter().map(|one| text(one, "instance")).collect();
+            // The voters take the write that was not confirmed from gossip.
+            ids == ["shop-a", "shop-c", "shop-d"]
+        });
+    }
 }
 
 /// Has what the first of each pair sends to the second vanish on the way.

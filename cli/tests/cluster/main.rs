@@ -35,6 +35,7 @@ mod sockets;
 mod stall;
 mod unit;
 mod upkeep;
+mod voting;
 mod walk;
 mod watching;
 mod web;

@@ -208,7 +208,7 @@ fn a_log_of_a_later_version_is_refused_and_stays() {
     open(&disk, &mark, true);
     let head = disk.content(FILE);
     let texts = [
-        r#"{"number":1,"changes":["6300"]}"#,
+        r#"{"number":1,"changes":["YwA"]}"#,
         r#"{"format":2,"written_by":"9.0.0","log":"1","number":0,"lines":0}"#,
     ];
     for (before, text) in [(head, texts[0]), (Vec::new(), texts[1])] {
