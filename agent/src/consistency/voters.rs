@@ -46,7 +46,7 @@ fn describe(node: &Node, datacenter: String, problem: Option<String>) -> Voters 
         datacenter,
         configuration: chain.map_or(0, |chain| chain.installed.number),
         voters: chain.map(|chain| listed(&chain.installed)).unwrap_or_default(),
-        next: chain.and_then(|chain| chain.next.as_ref()).map(listed).unwrap_or_default(),
+        next_voters: chain.and_then(|chain| chain.next.as_ref()).map(listed).unwrap_or_default(),
         own: OwnVoter { standing, registers, problem },
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn voters(voters: &Voters, style: Style) -> String {
     };
     let number = voters.configuration;
     let now = voters.voters.iter().map(|voter| row(voter, number.to_string()));
-    let next = voters.next.iter().map(|voter| row(voter, format!("{} (next)", number + 1)));
+    let next = voters.next_voters.iter().map(|voter| row(voter, format!("{} (next)", number + 1)));
     render(&COLUMNS, now.chain(next), style)
 }
 
@@ -39,7 +39,7 @@ mod tests {
             datacenter: "dc1".to_owned(),
             configuration: 3,
             voters: vec![voter("a1", 1, Some(MemberStatus::Alive)), voter("a2", 2, None)],
-            next: vec![voter("a3", 3, Some(MemberStatus::Down))],
+            next_voters: vec![voter("a3", 3, Some(MemberStatus::Down))],
             own: OwnVoter { standing: VoterStanding::Votes, registers: 7, problem: None },
         };
         let table = voters(&told, Style::PLAIN);

@@ -132,7 +132,7 @@ fn voters_are_replaced_one_by_one_and_no_request_fails_or_is_stale() {
         {
             agents[0].ok(&[&["voters", "set"], &voters[..]].concat());
             let told = agents[0].json(&["voters"]);
-            assert_eq!((&told["configuration"], told.get("next")), (&(at + 2).into(), None));
+            assert_eq!((&told["configuration"], told.get("next_voters")), (&(at + 2).into(), None));
         }
         stop.store(true, Ordering::Relaxed);
         for client in clients {
@@ -184,5 +184,5 @@ fn voters_that_cannot_be_are_refused_by_name() {
     }
     let vouched = agents[0].run(&["voters", "vouch"]);
     assert_eq!(vouched.status.code(), Some(1), "{}", error_of(&vouched));
-    assert!(agents[0].json(&["voters"]).get("next").is_none());
+    assert!(agents[0].json(&["voters"]).get("next_voters").is_none());
 }

@@ -15,7 +15,7 @@ pub struct Voters {
     pub voters: Vec<Voter>,
     /// The voters of the next configuration, while a change is under way. Majorities of both are needed until it is over.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub next: Vec<Voter>,
+    pub next_voters: Vec<Voter>,
     /// What the agent that answers is itself.
     pub own: OwnVoter,
 }
