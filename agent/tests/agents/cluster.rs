@@ -108,7 +108,13 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
         assert!(acked.missing.is_empty());
         assert!(seen(&b, &id).await && seen(&c, &id).await, "{by}: without any wait");
 
-        let removed = Request::Deregister { id: id.clone(), ack: ack(by), datacenter: None };
+        let removed = Request::Deregister {
+            id: id.clone(),
+            ack: ack(by),
+            datacenter: None,
+            consistency: Default::default(),
+            consistency_timeout_ms: None,
+        };
         let Response::Deregistered { ack: Some(acked), .. } = call(&a, removed).await else {
             panic!("deregistered")
         };
@@ -127,7 +133,13 @@ async fn an_acknowledged_change_is_seen_by_the_clients_of_the_others_when_it_is_
     // A datacenter that nobody knows is refused before anything is changed.
     let unknown = ack("datacenter:eu");
     let asked = Registration { ack: unknown.clone(), ..registration("web", "never", 8001) };
-    let removed = Request::Deregister { id: "more".into(), ack: unknown, datacenter: None };
+    let removed = Request::Deregister {
+        id: "more".into(),
+        ack: unknown,
+        datacenter: None,
+        consistency: Default::default(),
+        consistency_timeout_ms: None,
+    };
     for request in [Request::Register(asked.into()), removed] {
         let mut client = Client::connect(a.socket()).await.expect("connected");
         let refused = client.call(request).await;
@@ -155,7 +167,17 @@ async fn an_instance_registered_anywhere_is_picked_everywhere() {
     assert_eq!(ids.len(), 10);
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
 
-    call(&b, Request::Deregister { id: "web-2".into(), ack: None, datacenter: None }).await;
+    call(
+        &b,
+        Request::Deregister {
+            id: "web-2".into(),
+            ack: None,
+            datacenter: None,
+            consistency: Default::default(),
+            consistency_timeout_ms: None,
+        },
+    )
+    .await;
     for agent in [&a, &b, &c] {
         until_healthy(agent, "web", 1).await;
     }
@@ -223,7 +245,17 @@ async fn a_watch_tells_what_is_there_and_what_changes() {
         panic!("instances first")
     };
     assert_eq!(now.instances.len(), 1);
-    call(&a, Request::Deregister { id: "web-1".into(), ack: None, datacenter: None }).await;
+    call(
+        &a,
+        Request::Deregister {
+            id: "web-1".into(),
+            ack: None,
+            datacenter: None,
+            consistency: Default::default(),
+            consistency_timeout_ms: None,
+        },
+    )
+    .await;
     let Some(Ok(WatchEvent::Changes(changes))) = watch.next().await else { panic!("then changes") };
     assert_eq!(changes.instances[0].status, InstanceStatus::Gone);
     assert!(changes.revision > now.revision);

@@ -1,5 +1,6 @@
 //! Benchmarks of the protocol in virtual time: against its goals, and beside plain foca.
 
+mod calls;
 pub mod compare;
 pub mod datacenters;
 pub mod goals;
@@ -9,6 +10,7 @@ mod row;
 pub mod sealed;
 pub mod soak;
 pub mod socket;
+pub mod strong;
 
 pub use row::{Goal, Row};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::RegistryBenchError;
-use super::calls::Calls;
+use crate::bench::calls::Calls;
 use crate::processes::{Fleet, ProcessError};
 
 /// Instances of each service.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::calls::Calls;
 use super::{RegistryBenchError, RegistryEffort};
+use crate::bench::calls::Calls;
 use crate::bench::row::{Goal, Row};
 use crate::processes::{Fleet, Usage};
 

@@ -3,7 +3,6 @@
 //! The agents are processes of their own. Every service has ten instances, so the answers are equally long. Rounds with one
 //! catalog and with the other alternate, so that a busy machine slows both alike.
 
-mod calls;
 mod catalog;
 mod checks;
 
@@ -17,10 +16,10 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
+use super::calls::Calls;
 use super::goals::quantile;
 use super::row::{Goal, Row};
 use crate::processes::{Fleet, ProcessError, Usage};
-use calls::Calls;
 use catalog::{INSTANCES_PER_SERVICE, service};
 
 /// Rounds into which the calls are split.

@@ -4,6 +4,7 @@ mod datacenters;
 mod registry;
 mod rolling;
 mod soak;
+mod strong;
 
 use std::fmt::Write as _;
 
@@ -83,6 +84,8 @@ enum BenchPart {
     Socket(socket::SocketArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
+    /// Measure strong reads and writes of real agents, beside plain ones (Linux).
+    Strong(strong::StrongBenchArguments),
     /// Count the calls that fail while services are deployed, and agents restarted and upgraded, in turn (Linux).
     Rolling(rolling::RollingArguments),
     /// Watch memory, descriptors and disk of real agents over hours of churn (Linux).
@@ -117,6 +120,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
+        Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),
         Some(BenchPart::Soak(arguments)) => return soak::bench(arguments),
         Some(BenchPart::Datacenters(arguments)) => return datacenters::bench(arguments),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::RegistryBenchError;
+use super::registry::RegistryBenchError;
 
 /// A call that takes longer has failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
