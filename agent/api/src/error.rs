@@ -187,8 +187,6 @@ error_codes! {
     NeverStrong => Invalid,
     /// The voters cannot be changed so.
     VotersInvalid => Invalid,
-    /// In a sealed cluster the agent that is asked needs the role operator itself, and has it not.
-    AgentIsNoOperator => Failed,
     /// The voters were not changed: another change was made first, or a voter cannot tell whether there were voters before.
     VotersUnchanged => Failed,
     /// As many strong requests are under way as may be.

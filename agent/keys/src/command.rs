@@ -9,6 +9,8 @@ use crate::key::{ClusterId, Fingerprint, NodeId, NodeKey, PublicKey, SIGNATURE_B
 use crate::limits::Roles;
 use crate::trust::Trust;
 
+/// The most voters that a command names.
+const MAX_VOTERS: usize = 5;
 /// The most bytes of a command.
 const MAX_COMMAND_BYTES: usize = 256;
 /// The most bytes of a signed command.
@@ -28,6 +30,7 @@ mod kind {
     pub(super) const FORCE_LEAVE: u8 = 4;
     pub(super) const PRUNE: u8 = 5;
     pub(super) const ISOLATE: u8 = 6;
+    pub(super) const VOTERS: u8 = 7;
 }
 
 /// The subject of a revocation.
@@ -69,9 +72,28 @@ pub enum Command {
         /// The number of the order, one more than that of the order before: odd to isolate, even to end that.
         number: u64,
     },
+    /// Make these nodes the voters of a datacenter.
+    Voters {
+        /// The id of the datacenter.
+        home: u64,
+        /// The number of their configuration, one more than that of the voters before.
+        number: u64,
+        /// The nodes, in ascending order; zeros follow after the last one.
+        voters: [NodeId; MAX_VOTERS],
+    },
 }
 
 impl Command {
+    /// The command that makes these nodes the voters of a datacenter; `None` if there are too many.
+    #[must_use]
+    pub fn voters(home: u64, number: u64, nodes: &[NodeId]) -> Option<Self> {
+        let mut sorted = nodes.to_vec();
+        sorted.sort_unstable();
+        let mut voters = [NodeId(0); MAX_VOTERS];
+        voters.get_mut(..sorted.len())?.copy_from_slice(&sorted);
+        Some(Self::Voters { home, number, voters })
+    }
+
     /// Whether a holder of these roles may give the command.
     fn is_allowed(&self, roles: Roles) -> bool {
         let founding = matches!(self, Self::Rotate(id) if id.number == GenerationId::FIRST);
@@ -91,6 +113,11 @@ impl Command {
             Self::Isolate { home, datacenter, number } => {
                 let numbers = [home, datacenter, number].map(|number| number.to_le_bytes());
                 [&[kind::ISOLATE][..], &numbers.concat()].concat()
+            }
+            Self::Voters { home, number, voters } => {
+                let numbers = [*home, *number].into_iter().chain(voters.iter().map(|it| it.0));
+                let bytes = numbers.flat_map(u64::to_le_bytes);
+                [kind::VOTERS].into_iter().chain(bytes).collect()
             }
         }
     }
@@ -119,6 +146,14 @@ impl Command {
             kind::ISOLATE => {
                 let (home, datacenter, number) = (reader.u64()?, reader.u64()?, reader.u64()?);
                 Self::Isolate { home, datacenter, number }
+            }
+            kind::VOTERS => {
+                let (home, number) = (reader.u64()?, reader.u64()?);
+                let mut voters = [NodeId(0); MAX_VOTERS];
+                for voter in &mut voters {
+                    *voter = NodeId(reader.u64()?);
+                }
+                Self::Voters { home, number, voters }
             }
             _ => return Ok(None),
         };
@@ -368,5 +403,11 @@ mod tests {
         let isolate = Command::Isolate { home: 1, datacenter: u64::MAX, number: 3 };
         assert_eq!(isolate.encode().len(), 25);
         assert_eq!(Command::decode(&isolate.encode()), Ok(Some(isolate)));
+        let nodes = [3, 1, 2].map(NodeId);
+        let voters = Command::voters(1, u64::MAX, &nodes).unwrap();
+        assert_eq!(voters.encode().len(), 57);
+        assert_eq!(Command::decode(&voters.encode()), Ok(Some(voters)));
+        assert_eq!(Some(voters), Command::voters(1, u64::MAX, &[1, 2, 3].map(NodeId)));
+        assert_eq!(Command::voters(1, 1, &[NodeId(1); 6]), None);
     }
 }

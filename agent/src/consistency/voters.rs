@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use hobnob_api::{ApiError, ErrorCode, OwnVoter, Voter, VoterStanding, Voters};
+use hobnob_api::{ApiError, ErrorCode, OwnVoter, Signed, Voter, VoterStanding, Voters};
 use hobnob_membership::quorum::{Configuration, Standing};
 use hobnob_membership::{Node, NodeId, Time};
 
 use super::check_timeout;
 use crate::driver::{DriverHandle, name_of};
 use crate::info::AgentInfo;
+use crate::orders::member::read;
+use crate::orders::voters::judge;
 use crate::queries::asked::check;
 use crate::security::OwnCredential;
 use crate::translate::{api_node_id, member_status};
@@ -62,8 +64,8 @@ fn shown(node: &Node, voter: NodeId) -> Voter {
 /// Makes members of this agent's datacenter its voters. They decide when this returns.
 ///
 /// # Errors
-/// A member is not known, is elsewhere, or is named twice; this agent lacks the role operator in a sealed cluster; or the voters were
-/// not changed.
+/// A member is not known, is elsewhere, or is named twice; in a sealed cluster nobody signed the order that may; or the voters were not
+/// changed.
 pub(crate) async fn set_voters(
     driver: &DriverHandle,
     own: &AgentInfo,
@@ -71,26 +73,21 @@ pub(crate) async fn set_voters(
     named: Vec<String>,
     first: bool,
     timeout_ms: Option<u64>,
+    signed: Option<Signed>,
 ) -> Result<Voters, ApiError> {
     check_timeout(timeout_ms)?;
     named.iter().try_for_each(|name| check("member", name))?;
-    check_role(own, credential)?;
+    let signed = signed.as_ref().map(read).transpose()?;
+    let (credential, home) = (credential.clone(), own.datacenter.clone());
     let choose = move |node: &Node, _: Time| {
-        named.iter().map(|name| member_of(node, name)).collect::<Result<Vec<_>, _>>()
+        let members = named.iter().map(|name| member_of(node, name));
+        let members = members.collect::<Result<Vec<_>, _>>()?;
+        judge(node, &credential, &home, &members, signed.as_ref()).map(|()| members)
     };
     let members = driver.inspect(choose).await??;
     let within = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
     driver.strongly(move |node, now| node.set_voters(members, first, within, now)).await?;
     voters(driver, &own.datacenter).await
-}
-
-/// Checks that an agent of a sealed cluster has the role operator.
-fn check_role(own: &AgentInfo, credential: &OwnCredential) -> Result<(), ApiError> {
-    if own.sealed.is_none() || credential.is_operator() {
-        return Ok(());
-    }
-    let message = "in a sealed cluster this is asked of an agent whose token has the role operator, and this one has it not";
-    Err(ApiError::new(ErrorCode::AgentIsNoOperator, message))
 }
 
 /// The one living member of this agent's datacenter with this name or node id.
@@ -128,13 +125,8 @@ fn member_of(node: &Node, named: &str) -> Result<NodeId, ApiError> {
 /// Takes an operator's word that this agent's disk has all that it wrote as a voter.
 ///
 /// # Errors
-/// There is nothing to vouch for, or this agent lacks the role operator in a sealed cluster.
-pub(crate) async fn vouch(
-    driver: &DriverHandle,
-    own: &AgentInfo,
-    credential: &OwnCredential,
-) -> Result<Voters, ApiError> {
-    check_role(own, credential)?;
+/// There is nothing to vouch for.
+pub(crate) async fn vouch(driver: &DriverHandle, own: &AgentInfo) -> Result<Voters, ApiError> {
     if !driver.vouch().await? {
         let message = "this agent waits for nobody's word: it votes, or is no voter, or has lost what it kept";
         return Err(ApiError::new(ErrorCode::VotersUnchanged, message));

@@ -1,4 +1,4 @@
-//! Orders of operators: rotation and revocation, which change a sealed cluster for all, and those about one member or one datacenter.
+//! Orders of operators: rotation and revocation, which change a sealed cluster for all, and those about one member, one datacenter or its voters.
 //!
 //! An operator signs each order: either the client did, with a credential of its own, or this agent does, if its certificate has
 //! the role operator. Everything that a caller handed in is judged here before the node gets it, so that the caller is told why it
@@ -12,6 +12,7 @@ pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trust;
+pub(crate) mod voters;
 
 use std::time::Duration;
 

@@ -465,9 +465,6 @@ fn of_refusal(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::Unconfirmed => {
             "repeat the command, which is safe; `hobnob voters` shows which voters live"
         }
-        ErrorCode::AgentIsNoOperator => {
-            "ask an agent whose token has the role operator, on its host or with its socket as --socket"
-        }
         ErrorCode::VotersUnchanged => "`hobnob voters` shows the voters",
         ErrorCode::SubjectNotFound => {
             "give the name or node id of a member (`hobnob members`), or the id of an instance (`hobnob resolve SERVICE \

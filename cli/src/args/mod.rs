@@ -72,7 +72,7 @@ pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
 pub(crate) use values::millis;
-pub(crate) use voters::VotersArgs;
+pub(crate) use voters::{SetVotersArgs, VotersArgs, VotersCommand};
 pub(crate) use watch::{WatchArgs, Watched};
 
 const ABOUT: &str = "\

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use hobnob_api::Request;
+use hobnob_api::{Request, Signed};
 
+use super::orders::CredentialArgs;
 use super::{TableArgs, values};
 
 const VOTERS_HELP: &str = "\
@@ -26,6 +27,7 @@ Examples:
 
 Names all voters that there are to be. A change needs majorities of the voters before and of those after it; the very
 first set needs all of its voters. Replace voters one at a time, and only then stop the agents that are none any more.
+In a sealed cluster an operator signs the order: see --credential.
 A change that was not confirmed in time may be made all the same: repeat the command, or look with `hobnob voters`.
 Exits with 1 when the voters were not changed, and with 3 when no member has that name.";
 
@@ -70,7 +72,7 @@ pub(crate) enum VotersCommand {
 pub(crate) struct SetVotersArgs {
     /// The names or node ids of all voters
     #[arg(required = true, value_name = "MEMBER", num_args = 1..=9)]
-    voters: Vec<String>,
+    pub(crate) voters: Vec<String>,
 
     /// Vouch that this datacenter never had voters before
     #[arg(long)]
@@ -79,6 +81,9 @@ pub(crate) struct SetVotersArgs {
     /// The longest wait, at most a minute [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = values::ack_timeout)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) signer: CredentialArgs,
 
     /// Print the answer of the agent as a JSON object
     #[arg(long)]
@@ -94,17 +99,21 @@ pub(crate) struct VouchArgs {
     json: bool,
 }
 
+impl SetVotersArgs {
+    /// The request to the agent, with the voters as they are named there.
+    pub(crate) fn request(&self, voters: Vec<String>, signed: Option<Signed>) -> Request {
+        let timeout_ms = self.timeout.map(values::millis);
+        Request::SetVoters { voters, first: self.first, timeout_ms, signed }
+    }
+}
+
 impl VotersArgs {
-    /// The request to the agent.
+    /// The request to the agent, if nobody signs it.
     pub(crate) fn request(&self) -> Request {
         match &self.command {
             None => Request::Voters {},
             Some(VotersCommand::Vouch(_)) => Request::VouchForVoter {},
-            Some(VotersCommand::Set(args)) => Request::SetVoters {
-                voters: args.voters.clone(),
-                first: args.first,
-                timeout_ms: args.timeout.map(values::millis),
-            },
+            Some(VotersCommand::Set(args)) => args.request(args.voters.clone(), None),
         }
     }
 

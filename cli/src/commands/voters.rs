@@ -4,14 +4,18 @@ use hobnob_api::client::Client;
 use hobnob_api::names::printable;
 use hobnob_api::{Response, VoterStanding, Voters};
 
-use super::unexpected;
-use crate::args::VotersArgs;
+use super::{keys, unexpected};
+use crate::args::{VotersArgs, VotersCommand};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
 /// Lists the voters, or carries out an order about them.
 pub(super) async fn run(client: &mut Client, args: &VotersArgs) -> anyhow::Result<Exit> {
-    let voters = match client.call(args.request()).await? {
+    let request = match &args.command {
+        Some(VotersCommand::Set(args)) => keys::set_voters(client, args).await?,
+        _ => args.request(),
+    };
+    let voters = match client.call(request).await? {
         Response::Voters(voters) => voters,
         other => return Err(unexpected(&other)),
     };

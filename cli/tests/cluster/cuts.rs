@@ -207,7 +207,10 @@ fn one_side_has_the_majority_of_the_voters([a, b, c, d]: [&Host; 4]) {
         output.unwrap().status.code()
     };
     let register = |id| ["register", "shop", "--id", id, "--port", "80"];
-    a.ok(&["voters", "set", "a", "b", "c"]);
+    let credential = format!("{}/credential", a.home);
+    let unsigned = strongly(a, &["resolve", "shop"]);
+    assert_eq!(unsigned, Some(1), "there are no voters");
+    a.ok(&["voters", "set", "a", "b", "c", "--credential", &credential]);
     eventually("all know the voters", || {
         [a, b, c, d].iter().all(|host| host.ask(&["voters"])["configuration"] == 1)
     });

@@ -7,12 +7,16 @@ use crate::agent::{Agent, eventually, text};
 use crate::sealed::{Operator, failed, free};
 
 /// The address of every agent of a datacenter.
-fn bind(datacenter: &str) -> SocketAddr {
+pub(crate) fn bind(datacenter: &str) -> SocketAddr {
     let ip = if datacenter == "eu" { [127, 0, 1, 1] } else { [127, 0, 2, 1] };
     (ip, 0).into()
 }
 
-fn arguments(datacenter: &str, join: Option<&Agent>, wan: Option<&Agent>) -> Vec<String> {
+pub(crate) fn arguments(
+    datacenter: &str,
+    join: Option<&Agent>,
+    wan: Option<&Agent>,
+) -> Vec<String> {
     let mut args = vec![format!("--datacenter={datacenter}")];
     args.extend(join.map(|agent| format!("--join={}", agent.bind())));
     args.extend(wan.map(|agent| format!("--join-wan={}", agent.bind())));

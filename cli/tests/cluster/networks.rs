@@ -1,5 +1,7 @@
 //! Networks that a test makes itself: namespaces of the kernel, for which no rights are needed where users may make them.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -91,6 +93,11 @@ pub(crate) fn found_cluster(home: &Path, seed: &str) -> String {
     let output = hobnob(&init).arg("--ca").arg(home.join("ca.key")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let credential = ["token", "create", "--role", "operator"];
+    let output = hobnob(&credential).arg("--ca").arg(home.join("ca.key")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(home.join("credential"), output.stdout).unwrap();
+    std::fs::set_permissions(home.join("credential"), Permissions::from_mode(0o600)).unwrap();
     let file = home.join("token");
     std::fs::write(&file, text(&printed, "token")).unwrap();
     file.to_str().unwrap().to_owned()

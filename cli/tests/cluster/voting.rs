@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::agent::{Agent, eventually, items, text};
+use crate::elsewhere::{arguments, bind, two_datacenters};
 
 const STRONG: [&str; 2] = ["--consistency", "strong"];
 
@@ -185,4 +186,49 @@ fn voters_that_cannot_be_are_refused_by_name() {
     let vouched = agents[0].run(&["voters", "vouch"]);
     assert_eq!(vouched.status.code(), Some(1), "{}", error_of(&vouched));
     assert!(agents[0].json(&["voters"]).get("next_voters").is_none());
+}
+
+#[test]
+fn a_strong_read_of_several_datacenters_asks_the_voters_of_each() {
+    let home = tempfile::tempdir().unwrap();
+    let (eu, us) = two_datacenters(home.path());
+    let us_agents: Vec<Agent> = ["us-2", "us-3"]
+        .iter()
+        .map(|name| {
+            Agent::start_with(home.path(), name, bind("us"), &arguments("us", Some(&us), None))
+        })
+        .collect();
+    eventually("all know all", || {
+        eu.iter().chain(&us_agents).chain([&us]).all(|agent| agent.alive() == 6)
+    });
+    eu[0].ok(&["voters", "set", "eu-1", "eu-2", "eu-3"]);
+    eu[1].ok(&[&["register", "web", "--id", "web-eu", "--port", "80"], &STRONG[..]].concat());
+    let of = |agent: &Agent, dc: &str| {
+        let output = strongly(agent, &["resolve", "web", "--all", "--dc", dc]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let ids = items(&found["instances"]).iter().map(|one| text(one, "instance")).collect();
+        (output.status.code(), ids, error_of(&output))
+    };
+    let ids = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+    assert_eq!(of(&us, "eu"), (Some(0), ids(&["web-eu"]), String::new()));
+    let (code, _, error) = of(&us, "*");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("of the datacenter `us`") && error.contains("no voters"), "{error}");
+
+    let refused = us.run(&["voters", "set", "us-1", "us-2", "eu-1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error_of(&refused).contains("`eu-1` is of the datacenter `eu`"));
+    us.ok(&["voters", "set", "us-1", "us-2", "us-3"]);
+    us.ok(&[&["register", "web", "--id", "web-us", "--port", "80"], &STRONG[..]].concat());
+    for agent in [&us, &eu[2]] {
+        eventually("the agents know the voters", || of(agent, "*").0 == Some(0));
+        assert_eq!(of(agent, "*").1, ["web-eu", "web-us"]);
+        assert_eq!(of(agent, "us").1, ["web-us"]);
+    }
+    us.ok(
+        &[&["register", "web", "--id", "far", "--dc", "eu", "--port", "81"], &STRONG[..]].concat()
+    );
+    assert_eq!(of(&eu[0], "eu").1, ["far", "web-eu"]);
+    us.ok(&[&["deregister", "far", "--dc", "eu"], &STRONG[..]].concat());
+    assert_eq!(of(&eu[0], "eu").1, ["web-eu"]);
 }

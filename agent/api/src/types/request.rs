@@ -217,8 +217,7 @@ pub enum Request {
     History(HistoryQuery),
     /// Name the voters of the agent's datacenter, which strong reads and writes ask. Answered by [`Response::Voters`].
     Voters {},
-    /// Make members of the agent's datacenter its voters: 3 or 5. In a sealed cluster the agent needs the role operator. Answered by
-    /// [`Response::Voters`] once they decide.
+    /// Make members of the agent's datacenter its voters: 3 or 5. Answered by [`Response::Voters`] once they decide.
     SetVoters {
         /// The names or node ids of all voters.
         voters: Vec<String>,
@@ -229,6 +228,9 @@ pub enum Request {
         /// The longest wait, in milliseconds: 1 to 60,000, and 10,000 when absent.
         #[serde(default, skip_serializing_if = "is_default")]
         timeout_ms: Option<u64>,
+        /// The order of an operator. In a sealed cluster the agent needs the role operator itself without.
+        #[serde(default, skip_serializing_if = "is_default")]
+        signed: Option<Signed>,
     },
     /// Vouch that the agent's disk has all that it wrote as a voter, so that it needs no majority of the others to vote again.
     /// Answered by [`Response::Voters`].

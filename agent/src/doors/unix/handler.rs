@@ -299,9 +299,10 @@ impl Handler {
             Request::Voters {} => {
                 Response::Voters(Box::new(voters(driver, &self.info.datacenter).await?))
             }
-            Request::SetVoters { voters, first, timeout_ms } => {
+            Request::SetVoters { voters, first, timeout_ms, signed } => {
                 let own = &self.credential;
-                let set = set_voters(driver, &self.info, own, voters, first, timeout_ms).await?;
+                let set =
+                    set_voters(driver, &self.info, own, voters, first, timeout_ms, signed).await?;
                 let names: Vec<_> = set.voters.iter().map(|voter| voter.name.as_str()).collect();
                 let names = names.join(", ");
                 self.history.record(by(EventKind::VotersSet).to(&names));
@@ -316,7 +317,7 @@ impl Handler {
                 Response::Voters(Box::new(set))
             }
             Request::VouchForVoter {} => {
-                let vouched = vouch(driver, &self.info, &self.credential).await?;
+                let vouched = vouch(driver, &self.info).await?;
                 self.history.record(by(EventKind::VoterVouchedFor));
                 tracing::warn!(uid, pid, "a client vouched for what this agent keeps as a voter");
                 Response::Voters(Box::new(vouched))

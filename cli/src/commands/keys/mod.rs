@@ -13,6 +13,7 @@ mod status;
 mod successor;
 mod trust;
 mod view;
+mod voters;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -38,6 +39,7 @@ pub(super) use isolation::isolate;
 pub(super) use members::{force_leave, prune};
 pub(super) use revoke::revoke;
 use view::TokenView;
+pub(super) use voters::set_voters;
 
 /// A token is valid from this long before it is made, for hosts whose clocks are behind.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
