@@ -62,6 +62,7 @@ pub(crate) fn info() -> Info {
         maintenance: None,
         out_of_service: Vec::new(),
         file_problems: Vec::new(),
+        voter: None,
         sealed: None,
     }
 }

@@ -26,19 +26,7 @@ pub(crate) async fn voters(driver: &DriverHandle, home: &str) -> Result<Voters, 
 }
 
 fn describe(node: &Node, datacenter: String, problem: Option<String>) -> Voters {
-    let quorum = node.strong();
-    let chain = quorum.and_then(|quorum| quorum.chain());
-    let standing = match quorum {
-        _ if problem.is_some() => VoterStanding::Stopped,
-        None => VoterStanding::Stopped,
-        Some(quorum) => match quorum.standing() {
-            Standing::NoSeat => VoterStanding::NoVoter,
-            Standing::Votes => VoterStanding::Votes,
-            Standing::Doubtful => VoterStanding::Doubtful,
-            Standing::Lost => VoterStanding::Lost,
-        },
-    };
-    let registers = quorum.map_or(0, |quorum| quorum.image().ledger().len() as u64);
+    let chain = node.strong().and_then(|quorum| quorum.chain());
     let listed = |of: &Configuration| {
         let mut voters: Vec<Voter> = of.nodes().map(|voter| shown(node, voter)).collect();
         voters.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
@@ -49,8 +37,23 @@ fn describe(node: &Node, datacenter: String, problem: Option<String>) -> Voters 
         configuration: chain.map_or(0, |chain| chain.installed.number),
         voters: chain.map(|chain| listed(&chain.installed)).unwrap_or_default(),
         next_voters: chain.and_then(|chain| chain.next.as_ref()).map(listed).unwrap_or_default(),
-        own: OwnVoter { standing, registers, problem },
+        own: own_voter(node, problem),
     }
+}
+
+/// What this agent is among the voters. `problem` is why it does not vote, or takes no part at all.
+pub(crate) fn own_voter(node: &Node, problem: Option<String>) -> OwnVoter {
+    let Some(quorum) = node.strong() else {
+        return OwnVoter { standing: VoterStanding::Stopped, registers: 0, problem };
+    };
+    let standing = match quorum.standing() {
+        _ if problem.is_some() => VoterStanding::Stopped,
+        Standing::NoSeat => VoterStanding::NoVoter,
+        Standing::Votes => VoterStanding::Votes,
+        Standing::Doubtful => VoterStanding::Doubtful,
+        Standing::Lost => VoterStanding::Lost,
+    };
+    OwnVoter { standing, registers: quorum.image().ledger().len() as u64, problem }
 }
 
 fn shown(node: &Node, voter: NodeId) -> Voter {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use hobnob_api::{API_VERSION, Duplicate, Info, MassLoss, Namesake, Sealed};
+use hobnob_api::{
+    API_VERSION, Duplicate, Info, MassLoss, Namesake, OwnVoter, Sealed, VoterStanding,
+};
 use hobnob_membership::{Identity, Node, Time};
 
 use super::parameters::parameters;
 use super::registrations::maintenance;
 use crate::actor::Stopping;
 use crate::clock::{Clock, millis};
+use crate::consistency::voters::own_voter;
 use crate::driver::{DriverHandle, Report, words};
 use crate::info::{AgentInfo, SealedInfo};
 use crate::registrations::RegistrationsHandle;
@@ -27,8 +30,8 @@ pub(crate) async fn info(
     registrations: &RegistrationsHandle,
     driver: &DriverHandle,
 ) -> Result<Info, Stopping> {
-    let about = driver.inspect(AboutNode::read).await?;
-    let Report { takes_tcp_probes, mut counters, refusal, .. } = driver.report().await?;
+    let Report { takes_tcp_probes, mut counters, refusal, voter_problem } = driver.report().await?;
+    let about = driver.inspect(|node, now| AboutNode::read(node, voter_problem, now)).await?;
     counters.extend(registry.counters().map(|(name, count)| (name.to_owned(), count)));
     let upkeep = registrations.upkeep();
     Ok(Info {
@@ -62,6 +65,7 @@ pub(crate) async fn info(
         maintenance: upkeep.agent.as_ref().map(maintenance),
         out_of_service: upkeep.instances.keys().take(MAX_OUT_OF_SERVICE).cloned().collect(),
         file_problems: registrations.file_problems().to_vec(),
+        voter: Some(about.voter).filter(|voter| voter.standing != VoterStanding::NoVoter),
         protocol: about.protocol,
         sealed: agent.sealed.as_ref().map(|SealedInfo { key, token }| Sealed {
             key: key.clone(),
@@ -92,10 +96,11 @@ struct AboutNode {
     protocol: BTreeMap<String, String>,
     generation: Option<u64>,
     is_revoked: bool,
+    voter: OwnVoter,
 }
 
 impl AboutNode {
-    fn read(node: &Node, now: Time) -> Self {
+    fn read(node: &Node, voter_problem: Option<String>, now: Time) -> Self {
         Self {
             epoch: node.identity().epoch.0,
             duplicate: node.duplicate(now).map(|duplicate| Duplicate {
@@ -118,6 +123,7 @@ impl AboutNode {
                 .iter()
                 .find_map(|(generation, in_use)| in_use.then(|| generation.id().number)),
             is_revoked: node.is_revoked(node.identity().node_id),
+            voter: own_voter(node, voter_problem),
         }
     }
 }

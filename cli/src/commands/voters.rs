@@ -42,7 +42,7 @@ fn warning(voters: &Voters) -> Option<String> {
     let problem = own.problem.as_ref().map(|problem| printable(problem).into_owned());
     match own.standing {
         VoterStanding::Stopped => Some(format!(
-            "warning: this agent takes no part in strong reads and writes: {}",
+            "warning: this agent does not vote: {}",
             problem.unwrap_or_else(|| "it did not say why".to_owned())
         )),
         VoterStanding::Doubtful => Some(

@@ -1,6 +1,7 @@
 //! What the agent says of itself: members, names, seal, ports.
 
-use hobnob_api::{Duplicate, MemberStatus};
+use hobnob_api::names::printable;
+use hobnob_api::{Duplicate, MemberStatus, VoterStanding};
 
 use super::Said;
 use super::finding::Findings;
@@ -19,6 +20,7 @@ pub(super) fn look(findings: &mut Findings, said: &Said) {
     );
     upkeep(findings, said);
     files(findings, said);
+    voter(findings, said);
     members(findings, said);
     names(findings, said);
     seal(findings, said);
@@ -67,6 +69,24 @@ fn files(findings: &mut Findings, said: &Said) {
             format!("{first}{more}: what the files define is as it was before"),
             "`hobnob validate` lists the problems; `hobnob reload` reads the files again",
         );
+    }
+}
+
+/// Whether it votes, if it is a voter.
+fn voter(findings: &mut Findings, said: &Said) {
+    let Some(voter) = &said.info.voter else { return };
+    match (voter.standing, &voter.problem) {
+        (VoterStanding::Votes, _) => findings.ok("voter", "this agent votes".to_owned()),
+        (_, Some(problem)) => findings.fail(
+            "voter",
+            format!("this agent does not vote: {}", printable(problem)),
+            "mend its disk, and start it again; `hobnob voters` lists the others",
+        ),
+        (_, None) => findings.warn(
+            "voter",
+            "this agent is a voter and does not vote yet: it reads what the other voters keep".to_owned(),
+            "it votes when majorities of the others answer; `hobnob voters` lists them, and `hobnob voters vouch` is for when too few are left",
+        ),
     }
 }
 

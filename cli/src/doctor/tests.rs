@@ -108,6 +108,14 @@ fn what_the_agent_says_of_itself_is_judged() {
         info["file_problems"] = json!(["services.d/web.toml:2: there is no key `prot`"]);
     };
     assert_eq!(judged("config", broken, two()), Status::Fail);
+    let votes: fn(&mut Value) = |info| info["voter"] = json!({"standing": "votes"});
+    assert_eq!(judged("voter", votes, two()), Status::Ok);
+    let lost: fn(&mut Value) = |info| info["voter"] = json!({"standing": "lost"});
+    assert_eq!(judged("voter", lost, two()), Status::Warn);
+    let stopped: fn(&mut Value) = |info| {
+        info["voter"] = json!({"standing": "stopped", "problem": "cannot append to voter.log"});
+    };
+    assert_eq!(judged("voter", stopped, two()), Status::Fail);
     let refused: fn(&mut Value) = |info| {
         info["sealed"] = json!({
             "key": "K", "token": "T", "generation": null, "revoked": false, "refusal": "expired",

@@ -1,7 +1,7 @@
 //! The table of `hobnob info`.
 
 use hobnob_api::names::printable;
-use hobnob_api::{Duplicate, Info, Maintenance, Sealed};
+use hobnob_api::{Duplicate, Info, Maintenance, OwnVoter, Sealed, VoterStanding};
 
 use super::age;
 use super::table::{Column, Style, cell, or_dash, render};
@@ -38,11 +38,21 @@ pub(crate) fn info(info: &Info, all_counters: bool, style: Style) -> String {
         ("instances", info.instances.to_string()),
         ("catalog digest", info.catalog_digest.clone()),
     ];
+    let voter = info.voter.as_ref().map(|voter| ("voter", self::voter(voter)));
     let sealed = sealed(info.sealed.as_ref());
     let counters = info.counters.iter().filter(|(_, count)| all_counters || **count > 0);
     let counters = counters.map(|(name, count)| (name.as_str(), count.to_string()));
-    let rows = rows.into_iter().chain(sealed).chain(counters);
+    let rows = rows.into_iter().chain(voter).chain(sealed).chain(counters);
     render::<Column>(&[], rows.map(|(name, value)| vec![cell(name), cell(value)]), style)
+}
+
+/// What it is among the voters, in a few words.
+fn voter(voter: &OwnVoter) -> String {
+    match (voter.standing, &voter.problem) {
+        (VoterStanding::Votes, _) => format!("votes, {} registers", voter.registers),
+        (standing, None) => format!("does not vote yet: {}", standing.name()),
+        (_, Some(problem)) => format!("DOES NOT VOTE: {}", printable(problem)),
+    }
 }
 
 /// The name of the agent, and the other agents that have it.
@@ -204,6 +214,7 @@ pub(super) mod tests {
             maintenance: None,
             out_of_service: Vec::new(),
             file_problems: Vec::new(),
+            voter: None,
             sealed: None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Maintenance, NodeId, is_default};
+use super::{Maintenance, NodeId, OwnVoter, is_default};
 
 /// The members of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,6 +174,9 @@ pub struct Info {
     /// What was wrong with its files when they were read last, 100 problems at most. What they define is as it was before that.
     #[serde(default, skip_serializing_if = "is_default")]
     pub file_problems: Vec<String>,
+    /// What it is among the voters; absent when it is no voter.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub voter: Option<OwnVoter>,
     /// Its place in a sealed cluster; absent in a clear one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sealed: Option<Sealed>,

@@ -40,7 +40,7 @@ pub struct OwnVoter {
     /// The registers that it keeps as a voter: one for each instance, deregistered ones among them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub registers: u64,
-    /// Why it takes no part, or votes no more: its log of a voter cannot be read or written.
+    /// Why it does not vote, or takes no part at all: its log of a voter cannot be written, or read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub problem: Option<String>,
 }
@@ -58,7 +58,7 @@ pub enum VoterStanding {
     Doubtful,
     /// It is a voter and does not vote yet: it lost its disk. It votes when it has read majorities of the other voters.
     Lost,
-    /// It takes no part, for the reason that is told. A standing of a newer agent reads as this one.
+    /// It does not vote, or takes no part at all, for the reason that is told. A standing of a newer agent reads as this one.
     #[serde(other)]
     Stopped,
 }

@@ -62,6 +62,56 @@ rm "$1/disk/filler"
 "$2" keys rotate --credential "$1/credential"
 "#;
 
+/// Three voters, of which the third has a small disk.
+const VOTER: &str = r#"
+set -e
+mkdir "$1/disk"
+mount -t tmpfs -o size=256k tmpfs "$1/disk"
+export HOBNOB_BIND=127.0.0.1:0
+agents=
+trap 'kill $agents || true' EXIT
+# NAME DATA [JOIN]
+start() {
+    "$2" agent --name "$3" --socket "$1/$3.sock" --data-dir "$4" ${5:+--join "$5"} >/dev/null 2>>"$1/$3.log" &
+    agents="$agents $!"
+    until "$2" --socket "$1/$3.sock" info >/dev/null 2>&1; do kill -0 $!; done
+}
+at() { name=$1; shift; "$hobnob" --socket "$home/$name.sock" "$@"; }
+home=$1 hobnob=$2
+start "$1" "$2" a1 "$1/a1"
+address=$(at a1 info --json | sed 's/.*"gossip_address":"\([^"]*\)".*/\1/')
+start "$1" "$2" a2 "$1/a2" "$address"
+start "$1" "$2" a3 "$1/disk/a3" "$address"
+third=$!
+until test "$(at a1 members --json | grep -o '"status":"alive"' | wc -l)" = 3; do kill -0 $third; done
+at a1 voters set a1 a2 a3
+at a1 register web --port 80 --consistency strong
+cat /dev/zero >"$1/disk/filler" 2>/dev/null || true
+large=$(for key in a b c d e f g; do printf ' --meta %s=%0500d' $key 0; done)
+# Two of three have a disk, and go on. The third says what is wrong.
+number=0
+until at a3 voters 2>&1 >/dev/null | grep "does not vote any more"; do
+    number=$((number + 1))
+    at a2 register db --id "db-$number" --port 81 --consistency strong $large
+done
+at a3 voters --json | grep '"problem":"cannot '
+at a3 resolve web --consistency strong
+at a1 deregister web --consistency strong
+# With room, and started again, it votes.
+rm "$1/disk/filler"
+kill $third
+wait $third || true
+start "$1" "$2" a3 "$1/disk/a3" "$address"
+until at a3 voters --json | grep '"standing":"votes"'; do kill -0 $!; done
+at a3 voters 2>&1 >/dev/null | grep . && exit 1
+at a3 resolve db --consistency strong
+"#;
+
+#[test]
+fn a_voter_whose_disk_is_full_says_so_and_votes_again_with_room() {
+    in_own_mounts(VOTER);
+}
+
 #[test]
 fn an_order_that_a_full_disk_has_not_is_not_said_to_be_done() {
     in_own_mounts(ORDERS);
