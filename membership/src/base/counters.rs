@@ -257,6 +257,8 @@ counters! {
     requests_refused,
     /// Questions of strong operations sent to other members.
     voter_questions_sent,
+    /// Streams for such questions that were opened. Those that follow within ten seconds go on the same one.
+    voter_lines_opened,
     /// Questions of strong operations to other members that were refused, or ended without an answer.
     voter_questions_failed,
     /// Questions of other members to this node as a voter.

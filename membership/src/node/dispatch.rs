@@ -204,7 +204,7 @@ impl Node {
             return self.wan.handle_frame(stream, bytes, now);
         }
         if self.requests.has_stream(stream) {
-            return self.requests.handle_frame(stream, bytes);
+            return self.handle_request_frame(stream, bytes, now);
         }
         if Frame::is_request(bytes) && self.spread.is_fresh(stream) {
             self.spread.hand_over(stream);

@@ -182,6 +182,7 @@ impl Node {
                 if !guard.is_some_and(|guard| guard.stream_written(stream)) {
                     self.spread.stream_written(stream, now);
                     self.wan.stream_written(stream, now);
+                    self.requests.stream_written(stream);
                 }
             }
             Input::StreamClosed { stream } => {
@@ -213,7 +214,7 @@ impl Node {
             Input::Succeed(succession) => self.succeed(succession, now),
             Input::Survey => self.begin_survey(now),
             Input::ForceLeave { node, order } => self.force_leave(node, order.as_ref(), now),
-            Input::Answer { request, bytes } => drop(self.requests.answer(request, bytes)),
+            Input::Answer { request, bytes } => drop(self.requests.answer(request, bytes, now)),
             Input::Leave => self.leave(now),
             Input::Deadline => self.handle_deadlines(now),
         }

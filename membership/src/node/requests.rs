@@ -89,6 +89,14 @@ impl Node {
         requests.serve(stream, bytes, is_alive, now);
     }
 
+    /// Handles a further frame on the stream of a request.
+    pub(super) fn handle_request_frame(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
+        let Self { requests, liveness, .. } = self;
+        // Only voters of the own pool are asked more than once on a stream.
+        let is_alive = |node| liveness.members().active(node).is_some();
+        requests.handle_frame(stream, bytes, is_alive, now);
+    }
+
     pub(super) fn pass_on_requests(&mut self, now: Time) {
         loop {
             self.pass_on_strong(now);

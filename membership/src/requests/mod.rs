@@ -1,9 +1,11 @@
-//! Requests of one member to another, of any datacenter: one frame on a stream of its own, and one frame as the answer.
+//! Requests of one member to another, of any datacenter: one frame on a stream of its own, and one frame as the answer. Questions to voters
+//! are requests, too; they follow each other on [lines].
 //!
 //! What a request says is the business of the owners of the nodes. A node tells its owner of a request once. It does not know
 //! whether a request that got no answer was carried out, so owners make requests that may be repeated.
 
 pub(crate) mod facts;
+mod lines;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,26 +18,23 @@ use crate::base::limits::{
     MAX_REQUESTS_ASKED, MAX_REQUESTS_OF_MEMBER, MAX_REQUESTS_SERVED,
 };
 use crate::base::time::Time;
-use crate::wire::{Answer, Envelope, Frame, Outbox, Packed, Request, Taken};
+use crate::wire::{Answer, Envelope, Frame, Outbox, Packed, Question, Reply, Request, Taken};
 
 use facts::Fact;
+use lines::Lines;
 
 /// The streams of this room have numbers of their own, far above those of both planes.
 const FIRST_STREAM: u64 = 1 << 60;
+/// Questions have numbers above those of all streams.
+const FIRST_QUESTION: u64 = 1 << 63;
 
-/// Names a request, of this node or to this node, by its stream.
+/// Names a request, of this node or to this node: by its stream, or as a question by a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(u64);
 
 impl From<StreamId> for RequestId {
     fn from(stream: StreamId) -> Self {
         Self(stream.0)
-    }
-}
-
-impl RequestId {
-    fn stream(self) -> StreamId {
-        StreamId(self.0)
     }
 }
 
@@ -90,6 +89,7 @@ pub(crate) enum Purpose {
 struct Asked {
     purpose: Purpose,
     to: NodeId,
+    stream: StreamId,
     due: Time,
 }
 
@@ -98,6 +98,9 @@ struct Asked {
 struct Serving {
     purpose: Purpose,
     from: NodeId,
+    stream: StreamId,
+    /// The number that its sender gave to a question.
+    number: u64,
     due: Time,
 }
 
@@ -106,8 +109,11 @@ pub(crate) struct Requests {
     own: NodeId,
     out: Outbox<Fact>,
     streams: StreamNumbers,
-    asked: BTreeMap<StreamId, Asked>,
-    serving: BTreeMap<StreamId, Serving>,
+    lines: Lines,
+    /// The number of questions so far, of this node and to it.
+    questions: u64,
+    asked: BTreeMap<RequestId, Asked>,
+    serving: BTreeMap<RequestId, Serving>,
     takes_questions: bool,
     leaving: bool,
 }
@@ -118,6 +124,8 @@ impl Requests {
             own,
             out: Outbox::new(envelope),
             streams: StreamNumbers::new(FIRST_STREAM, 1),
+            lines: Lines::default(),
+            questions: 0,
             asked: BTreeMap::new(),
             serving: BTreeMap::new(),
             takes_questions: false,
@@ -170,28 +178,52 @@ impl Requests {
             return Err(RequestError::OutOfReach);
         }
         let within = within.min(MAX_REQUEST_TIME);
-        let request = Request {
-            cluster: self.out.mark(),
-            sender: self.own,
-            receiver: peer.node_id,
-            within_ms: u32::try_from(within.as_millis()).unwrap_or(u32::MAX),
-            body,
-        };
-        let stream = self.streams.take();
-        self.out.open(stream, peer);
-        let frame = match purpose {
+        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let (cluster, sender, receiver) = (self.out.mark(), self.own, peer.node_id);
+        let (request, stream) = match purpose {
             Purpose::Owner => {
+                let stream = self.streams.take();
+                self.out.open(stream, peer);
                 self.out.counters.requests_sent += 1;
-                Frame::Request(request)
+                let request = Request { cluster, sender, receiver, within_ms, body };
+                self.out.send_frame(stream, &Frame::Request(request));
+                (stream.into(), stream)
             }
             Purpose::Voter => {
+                let stream = self.line_to(peer, now);
+                let request = self.next_question();
+                let number = request.0;
+                let question = Question { cluster, sender, receiver, within_ms, number, body };
+                if !self.lines.send(&mut self.out, stream, Frame::Question(question), now) {
+                    self.count_refused(purpose);
+                    return Err(RequestError::TooMany);
+                }
                 self.out.counters.voter_questions_sent += 1;
-                Frame::Question(request)
+                (request, stream)
             }
         };
-        self.out.send_frame(stream, &frame);
-        self.asked.insert(stream, Asked { purpose, to: peer.node_id, due: now + within });
-        Ok(stream.into())
+        let (to, due) = (peer.node_id, now + within);
+        self.asked.insert(request, Asked { purpose, to, stream, due });
+        Ok(request)
+    }
+
+    /// The line to a peer. It is opened if there is none.
+    fn line_to(&mut self, peer: &Identity, now: Time) -> StreamId {
+        match self.lines.to(peer) {
+            Ok(stream) => return stream,
+            Err(None) => {}
+            Err(Some(elsewhere)) => self.drop_line(elsewhere),
+        }
+        let stream = self.streams.take();
+        self.out.open(stream, peer);
+        self.out.counters.voter_lines_opened += 1;
+        self.lines.open(stream, peer, now);
+        stream
+    }
+
+    fn next_question(&mut self) -> RequestId {
+        self.questions += 1;
+        RequestId(FIRST_QUESTION + self.questions)
     }
 
     fn count_refused(&mut self, purpose: Purpose) {
@@ -203,10 +235,12 @@ impl Requests {
 
     /// Whether a stream carries a request.
     pub(crate) fn has_stream(&self, stream: StreamId) -> bool {
-        self.asked.contains_key(&stream) || self.serving.contains_key(&stream)
+        let request = RequestId::from(stream);
+        let is_request = self.asked.contains_key(&request) || self.serving.contains_key(&request);
+        is_request || self.lines.get(stream).is_some()
     }
 
-    /// Takes a request that begins a stream. `is_member` tells of a node whether it is a living member.
+    /// Takes a request, or the first question, that begins a stream. `is_member` tells of a node whether it is a living member.
     pub(crate) fn serve(
         &mut self,
         stream: StreamId,
@@ -214,23 +248,90 @@ impl Requests {
         is_member: impl Fn(NodeId) -> bool,
         now: Time,
     ) {
-        let (purpose, request) = match Frame::decode(bytes) {
-            Ok(Frame::Request(request)) => (Purpose::Owner, request),
-            Ok(Frame::Question(request)) => (Purpose::Voter, request),
+        match Frame::decode(bytes) {
+            Ok(Frame::Request(request)) => self.serve_request(stream, request, is_member, now),
+            Ok(Frame::Question(question)) => {
+                let serving = &self.serving;
+                let is_awaited = |line| serving.values().any(|serving| serving.stream == line);
+                match self.lines.accept(stream, question.sender, is_awaited, now) {
+                    Ok(gone) => gone.into_iter().for_each(|gone| self.out.finish(gone)),
+                    Err(()) => {
+                        self.count_refused(Purpose::Voter);
+                        return self.out.reset(stream);
+                    }
+                }
+                self.serve_question(stream, question, is_member, now);
+            }
             _ => {
                 self.out.counters.messages_invalid += 1;
-                return self.out.reset(stream);
+                self.out.reset(stream);
             }
-        };
-        let Request { cluster, sender, receiver, within_ms, body } = request;
+        }
+    }
+
+    fn serve_request(
+        &mut self,
+        stream: StreamId,
+        Request { cluster, sender, receiver, within_ms, body }: Request,
+        is_member: impl Fn(NodeId) -> bool,
+        now: Time,
+    ) {
         if cluster != self.out.mark() {
             self.out.counters.sessions_other_cluster += 1;
             return self.out.reset(stream);
         }
-        let is_asked = receiver == self.own && sender != self.own;
-        let takes = purpose == Purpose::Owner || self.takes_questions;
-        if self.leaving || !takes || !is_asked || !is_member(sender) {
-            return self.turn_away(stream, purpose, Taken::Refused);
+        let purpose = Purpose::Owner;
+        let is_refused = receiver != self.own || sender == self.own || !is_member(sender);
+        let taken = self.judge(purpose, sender, is_refused);
+        if taken != Taken::Yes {
+            self.count_refused(purpose);
+            self.out.send_frame(stream, &Frame::Answer(Answer { taken, body: Vec::new() }));
+            return self.out.finish(stream);
+        }
+        self.out.counters.requests_received += 1;
+        let due = now + Duration::from_millis(within_ms.into()).min(MAX_REQUEST_TIME);
+        let serving = Serving { purpose, from: sender, stream, number: 0, due };
+        self.serving.insert(stream.into(), serving);
+        let request = stream.into();
+        self.out.tell(Fact::Requested { request, purpose, from: sender, bytes: body });
+    }
+
+    fn serve_question(
+        &mut self,
+        stream: StreamId,
+        Question { cluster, sender, receiver, within_ms, number, body }: Question,
+        is_member: impl Fn(NodeId) -> bool,
+        now: Time,
+    ) {
+        // In a sealed cluster the sender of the first one has proved who it is.
+        let is_of_peer = self.lines.get(stream) == Some((sender, false));
+        if cluster != self.out.mark() || !is_of_peer {
+            self.out.counters.sessions_other_cluster += u64::from(cluster != self.out.mark());
+            self.out.counters.messages_invalid += u64::from(!is_of_peer);
+            return self.drop_line(stream);
+        }
+        let purpose = Purpose::Voter;
+        let is_addressed = receiver == self.own && sender != self.own;
+        let is_refused = !self.takes_questions || !is_addressed || !is_member(sender);
+        let taken = self.judge(purpose, sender, is_refused);
+        if taken != Taken::Yes {
+            self.count_refused(purpose);
+            let reply = Frame::Reply(Reply { number, taken, body: Vec::new() });
+            // Without room it goes unanswered.
+            self.lines.send(&mut self.out, stream, reply, now);
+            return;
+        }
+        self.out.counters.voter_questions_received += 1;
+        let due = now + Duration::from_millis(within_ms.into()).min(MAX_REQUEST_TIME);
+        let request = self.next_question();
+        self.serving.insert(request, Serving { purpose, from: sender, stream, number, due });
+        self.out.tell(Fact::Requested { request, purpose, from: sender, bytes: body });
+    }
+
+    /// Whether a request is taken.
+    fn judge(&self, purpose: Purpose, sender: NodeId, is_refused: bool) -> Taken {
+        if self.leaving || is_refused {
+            return Taken::Refused;
         }
         let served = self.serving.values().filter(|serving| serving.purpose == purpose);
         let of_sender = served.clone().filter(|serving| serving.from == sender).count();
@@ -238,55 +339,67 @@ impl Requests {
             Purpose::Owner => MAX_REQUESTS_SERVED,
             Purpose::Voter => MAX_QUESTIONS_SERVED,
         };
-        if served.count() >= limit || of_sender >= MAX_REQUESTS_OF_MEMBER {
-            return self.turn_away(stream, purpose, Taken::Busy);
-        }
-        let within = Duration::from_millis(within_ms.into()).min(MAX_REQUEST_TIME);
-        match purpose {
-            Purpose::Owner => self.out.counters.requests_received += 1,
-            Purpose::Voter => self.out.counters.voter_questions_received += 1,
-        }
-        self.serving.insert(stream, Serving { purpose, from: sender, due: now + within });
-        let request = stream.into();
-        self.out.tell(Fact::Requested { request, purpose, from: sender, bytes: body });
-    }
-
-    fn turn_away(&mut self, stream: StreamId, purpose: Purpose, taken: Taken) {
-        self.count_refused(purpose);
-        self.out.send_frame(stream, &Frame::Answer(Answer { taken, body: Vec::new() }));
-        self.out.finish(stream);
+        let is_busy = served.count() >= limit || of_sender >= MAX_REQUESTS_OF_MEMBER;
+        if is_busy { Taken::Busy } else { Taken::Yes }
     }
 
     /// Answers a request, if its sender still waits. Returns whether it does.
-    pub(crate) fn answer(&mut self, request: RequestId, body: Vec<u8>) -> bool {
-        let stream = request.stream();
-        let Some(serving) = self.serving.remove(&stream) else { return false };
-        if body.len() > MAX_REQUEST_BYTES {
-            self.out.counters.encoding_errors += 1;
-            self.out.reset(stream);
-            return false;
+    pub(crate) fn answer(&mut self, request: RequestId, body: Vec<u8>, now: Time) -> bool {
+        let Some(serving) = self.serving.remove(&request) else { return false };
+        let Serving { purpose, stream, number, .. } = serving;
+        let (is_too_long, taken) = (body.len() > MAX_REQUEST_BYTES, Taken::Yes);
+        self.out.counters.encoding_errors += u64::from(is_too_long);
+        match purpose {
+            Purpose::Voter if is_too_long => false,
+            Purpose::Voter => {
+                let reply = Frame::Reply(Reply { number, taken, body });
+                self.lines.send(&mut self.out, stream, reply, now)
+            }
+            Purpose::Owner if is_too_long => {
+                self.out.reset(stream);
+                false
+            }
+            Purpose::Owner => {
+                self.out.counters.requests_answered += 1;
+                self.out.send_frame(stream, &Frame::Answer(Answer { taken, body }));
+                self.out.finish(stream);
+                true
+            }
         }
-        if serving.purpose == Purpose::Owner {
-            self.out.counters.requests_answered += 1;
-        }
-        self.out.send_frame(stream, &Frame::Answer(Answer { taken: Taken::Yes, body }));
-        self.out.finish(stream);
-        true
     }
 
     /// Whether the sender of a request still waits.
     pub(crate) fn is_awaited(&self, request: RequestId) -> bool {
-        self.serving.contains_key(&request.stream())
+        self.serving.contains_key(&request)
     }
 
-    /// Handles a frame on the stream of a request.
-    pub(crate) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8]) {
-        if self.serving.remove(&stream).is_some() {
+    /// Handles a frame on the stream of a request, or on a line. `is_member` tells of a node whether it is a living member.
+    pub(crate) fn handle_frame(
+        &mut self,
+        stream: StreamId,
+        bytes: &[u8],
+        is_member: impl Fn(NodeId) -> bool,
+        now: Time,
+    ) {
+        if let Some((_, is_ours)) = self.lines.get(stream) {
+            return match (Frame::decode(bytes), is_ours) {
+                (Ok(Frame::Reply(reply)), true) => self.take_reply(stream, reply),
+                (Ok(Frame::Question(question)), false) => {
+                    self.serve_question(stream, question, is_member, now);
+                }
+                _ => {
+                    self.out.counters.messages_invalid += 1;
+                    self.drop_line(stream);
+                }
+            };
+        }
+        let request = RequestId::from(stream);
+        if self.serving.remove(&request).is_some() {
             // The sender has said all that it may.
             self.out.counters.messages_invalid += 1;
             return self.out.reset(stream);
         }
-        let Some(asked) = self.asked.remove(&stream) else { return };
+        let Some(asked) = self.asked.remove(&request) else { return };
         let result = match Frame::decode(bytes) {
             Ok(Frame::Answer(Answer { taken: Taken::Yes, body })) => Ok(body),
             Ok(Frame::Answer(Answer { taken: Taken::Busy, .. })) => Err(RequestError::Busy),
@@ -294,35 +407,84 @@ impl Requests {
             _ => {
                 self.out.counters.messages_invalid += 1;
                 self.out.reset(stream);
-                return self.conclude(stream, &asked, Err(RequestError::Lost));
+                return self.conclude(request, &asked, Err(RequestError::Lost));
             }
         };
         self.out.finish(stream);
-        self.conclude(stream, &asked, result);
+        self.conclude(request, &asked, result);
     }
 
-    fn conclude(&mut self, stream: StreamId, asked: &Asked, result: Result<Vec<u8>, RequestError>) {
+    /// Takes the reply to a question. One that came too late, or twice, is for nobody.
+    fn take_reply(&mut self, stream: StreamId, Reply { number, taken, body }: Reply) {
+        let request = RequestId(number);
+        if self.asked.get(&request).is_none_or(|asked| asked.stream != stream) {
+            return;
+        }
+        let Some(asked) = self.asked.remove(&request) else { return };
+        let result = match taken {
+            Taken::Yes => Ok(body),
+            Taken::Busy => Err(RequestError::Busy),
+            Taken::Refused => Err(RequestError::Refused),
+        };
+        self.conclude(request, &asked, result);
+    }
+
+    /// Ends a line at once. What was asked on it is lost.
+    fn drop_line(&mut self, stream: StreamId) {
+        self.out.reset(stream);
+        self.line_ended(stream);
+    }
+
+    /// Notes that a line is over.
+    fn line_ended(&mut self, stream: StreamId) {
+        self.lines.remove(stream);
+        self.serving.retain(|_, serving| serving.stream != stream);
+        let lost = self.asked.extract_if(.., |_, asked| asked.stream == stream);
+        for (request, asked) in lost.collect::<Vec<_>>() {
+            self.conclude(request, &asked, Err(RequestError::Lost));
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        request: RequestId,
+        asked: &Asked,
+        result: Result<Vec<u8>, RequestError>,
+    ) {
         let failed = u64::from(result.is_err());
         match asked.purpose {
             Purpose::Owner => self.out.counters.requests_failed += failed,
             Purpose::Voter => self.out.counters.voter_questions_failed += failed,
         }
         let (purpose, from) = (asked.purpose, asked.to);
-        self.out.tell(Fact::Answered { request: stream.into(), purpose, from, result });
+        self.out.tell(Fact::Answered { request, purpose, from, result });
     }
 
     /// Notes that a stream is over.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
-        self.serving.remove(&stream);
-        if let Some(asked) = self.asked.remove(&stream) {
-            self.conclude(stream, &asked, Err(RequestError::Lost));
+        if self.lines.get(stream).is_some() {
+            self.out.finish(stream);
+            return self.line_ended(stream);
         }
+        let request = RequestId::from(stream);
+        self.serving.remove(&request);
+        if let Some(asked) = self.asked.remove(&request) {
+            self.conclude(request, &asked, Err(RequestError::Lost));
+        }
+    }
+
+    /// Notes that the transport has written a frame.
+    pub(crate) fn stream_written(&mut self, stream: StreamId) {
+        self.lines.written(&mut self.out, stream);
     }
 
     /// Gives up requests to a member that is gone.
     pub(crate) fn member_lost(&mut self, node: NodeId) {
-        let lost = self.asked.iter().filter(|(_, asked)| asked.to == node);
-        for stream in lost.map(|(stream, _)| *stream).collect::<Vec<_>>() {
+        if let Some(line) = self.lines.opened_to(node) {
+            self.drop_line(line);
+        }
+        let lost = self.asked.values().filter(|asked| asked.to == node);
+        for stream in lost.map(|asked| asked.stream).collect::<Vec<_>>() {
             self.out.reset(stream);
             self.stream_closed(stream);
         }
@@ -335,25 +497,37 @@ impl Requests {
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let asked = self.asked.values().map(|asked| asked.due);
-        asked.chain(self.serving.values().map(|serving| serving.due)).min()
+        let serving = self.serving.values().map(|serving| serving.due);
+        asked.chain(serving).chain(self.lines.next_deadline()).min()
     }
 
     /// Gives up requests whose time is over.
     pub(crate) fn handle_deadlines(&mut self, now: Time) {
         let over = self.asked.extract_if(.., |_, asked| asked.due <= now);
-        for (stream, asked) in over.collect::<Vec<_>>() {
-            if asked.purpose == Purpose::Owner {
-                self.out.counters.requests_timed_out += 1;
+        for (request, asked) in over.collect::<Vec<_>>() {
+            self.conclude(request, &asked, Err(RequestError::TimedOut));
+            match asked.purpose {
+                Purpose::Owner => {
+                    self.out.counters.requests_timed_out += 1;
+                    self.out.reset(asked.stream);
+                }
+                // The peer may be another life of the member, which knows nothing of the line.
+                Purpose::Voter if self.lines.get(asked.stream).is_some() => {
+                    self.drop_line(asked.stream)
+                }
+                Purpose::Voter => {}
             }
-            self.out.reset(stream);
-            self.conclude(stream, &asked, Err(RequestError::TimedOut));
         }
         let unanswered = self.serving.extract_if(.., |_, serving| serving.due <= now);
-        for (stream, serving) in unanswered.collect::<Vec<_>>() {
+        for (_, serving) in unanswered.collect::<Vec<_>>() {
             if serving.purpose == Purpose::Owner {
                 self.out.counters.requests_unanswered += 1;
+                self.out.reset(serving.stream);
             }
-            self.out.reset(stream);
+        }
+        for line in self.lines.resting(now) {
+            self.out.finish(line);
+            self.line_ended(line);
         }
     }
 }

@@ -385,6 +385,10 @@ impl<N: BorrowMut<Node>> Network<N> {
         let Some(StreamEnd { peer, there, .. }) = self.streams.get(&(n, stream)).copied() else {
             return;
         };
+        if self.is_cut(n, peer) {
+            // Neither end hears of that.
+            return;
+        }
         let nanos =
             self.link.bytes_per_second.map_or(0, |rate| bytes.len() as u64 * 1_000_000_000 / rate);
         let busy = self.busy.entry((n, peer)).or_default();

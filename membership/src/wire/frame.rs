@@ -5,7 +5,7 @@ use super::credentials::{Credentials, HandedGeneration, HandedRevocations, Refus
 use super::datacenter::{Introduction, Tables};
 use super::envelope::{CLEAR, SEALED, check_first_byte};
 use super::liveness::{Ping, Pong};
-use super::request::{Answer, Request, check_body};
+use super::request::{Answer, Question, Reply, Request, check_body};
 use crate::base::cluster::ClusterMark;
 use crate::base::datacenter::DatacenterId;
 use crate::base::identity::{Identity, NodeId};
@@ -28,6 +28,7 @@ const TABLES: u8 = 12;
 const REQUEST: u8 = 13;
 const ANSWER: u8 = 14;
 const QUESTION: u8 = 15;
+const REPLY: u8 = 16;
 const CREDENTIALS: u8 = 20;
 const GENERATIONS: u8 = 21;
 const REVOCATIONS: u8 = 22;
@@ -216,10 +217,12 @@ pub enum Frame {
     Pong(Pong),
     /// A request to a member: the only frame of its side of the stream.
     Request(Request),
-    /// The answer to a request, or to a question.
+    /// The answer to a request.
     Answer(Answer),
-    /// A question to a voter, or its like: the only frame of its side of the stream.
-    Question(Request),
+    /// A question to a voter, or its like. Others may follow on the stream.
+    Question(Question),
+    /// The reply to a question.
+    Reply(Reply),
     /// The first frame of each side in a sealed cluster.
     Credentials(Credentials),
     /// Generations that the receiver lacks.
@@ -248,6 +251,7 @@ impl Frame {
             Self::Request(_) => REQUEST,
             Self::Answer(_) => ANSWER,
             Self::Question(_) => QUESTION,
+            Self::Reply(_) => REPLY,
             Self::Credentials(_) => CREDENTIALS,
             Self::Generations(_) => GENERATIONS,
             Self::Revocations(_) => REVOCATIONS,
@@ -271,7 +275,9 @@ impl Frame {
                 ping.put_fields(writer);
             }
             Self::Pong(pong) => pong.put_fields(writer),
-            Self::Request(request) | Self::Question(request) => request.put_fields(writer),
+            Self::Request(request) => request.put_fields(writer),
+            Self::Question(question) => question.put_fields(writer),
+            Self::Reply(reply) => reply.put_fields(writer),
             Self::Answer(answer) => answer.put_fields(writer),
             Self::Credentials(credentials) => credentials.put_fields(writer),
             Self::Generations(handed) => handed.put(writer),
@@ -311,9 +317,14 @@ impl Frame {
                 Ok(Self::Request(request))
             }
             QUESTION => {
-                let request = Request::take_fields(reader)?;
-                check_body(&request.body)?;
-                Ok(Self::Question(request))
+                let question = Question::take_fields(reader)?;
+                check_body(&question.body)?;
+                Ok(Self::Question(question))
+            }
+            REPLY => {
+                let reply = Reply::take_fields(reader)?;
+                check_body(&reply.body)?;
+                Ok(Self::Reply(reply))
             }
             ANSWER => {
                 let answer = Answer::take_fields(reader)?;
@@ -363,7 +374,8 @@ impl Frame {
             Ok(Self::Opening(opening)) => Some(opening.identity.node_id),
             Ok(Self::Datacenter(introduction)) => Some(introduction.identity.node_id),
             Ok(Self::Ping(_, ping)) => Some(ping.sender),
-            Ok(Self::Request(request) | Self::Question(request)) => Some(request.sender),
+            Ok(Self::Request(request)) => Some(request.sender),
+            Ok(Self::Question(question)) => Some(question.sender),
             _ => None,
         }
     }

@@ -44,7 +44,7 @@ pub use liveness::{
     Ask, Compare, ExitVote, Listing, LocalHealth, MemberUpdates, Ping, Pong, Update, Vote, pong_tag,
 };
 pub(crate) use outbox::Outbox;
-pub use request::{Answer, Request, Taken};
+pub use request::{Answer, Question, Reply, Request, Taken};
 pub use verdict::{Cause, Verdict};
 
 /// Why bytes could not be read, or a message not be written.

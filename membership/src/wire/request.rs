@@ -31,6 +31,36 @@ pub struct Answer {
 }
 block!(Answer { taken, body });
 
+/// A question to a voter, or its like. Many follow each other on one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The cluster of the sender.
+    pub cluster: ClusterMark,
+    /// The sender.
+    pub sender: NodeId,
+    /// The member that is asked.
+    pub receiver: NodeId,
+    /// Milliseconds for which the sender waits.
+    pub within_ms: u32,
+    /// The number of the question, which its reply has, too.
+    pub number: u64,
+    /// The message, at most [`MAX_REQUEST_BYTES`].
+    pub body: Vec<u8>,
+}
+block!(Question { cluster, sender, receiver, within_ms, number, body });
+
+/// The reply to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The number of the question.
+    pub number: u64,
+    /// Whether the question was taken.
+    pub taken: Taken,
+    /// The message, at most [`MAX_REQUEST_BYTES`]; none if the question was not taken.
+    pub body: Vec<u8>,
+}
+block!(Reply { number, taken, body });
+
 /// Whether a member took a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {

@@ -29,6 +29,15 @@ fn members_read_what_others_wrote_and_all_learn_of_the_voters() {
     let sent = strong.net.nodes[0].counters().voter_questions_sent;
     strong.run(Duration::from_secs(30));
     assert_eq!(strong.net.nodes[0].counters().voter_questions_sent, sent, "nothing at rest");
+    assert!(strong.net.is_without_streams(), "lines end when nothing is asked on them");
+    let opened = |strong: &Strong| -> u64 {
+        strong.net.nodes.iter().map(|node| node.counters().voter_lines_opened).sum()
+    };
+    let before = opened(&strong);
+    for _ in 0..20 {
+        strong.read(4, "s");
+    }
+    assert!(opened(&strong) <= before + 3, "one line to each voter");
     assert!(strong.stored.0 > 0);
 }
 
@@ -65,6 +74,6 @@ fn a_member_that_takes_no_part_refuses_and_counts_that() {
     let none = strong.net.nodes[3].read_strongly(&"s".into(), WITHIN, now);
     assert_eq!(none, Err(Failure::NoVoters));
     assert!(matches!(strong.set_voters(0, &[0, 1, 2]), Outcome::Changed(_)));
-    strong.run(Duration::from_secs(2));
+    strong.run(Duration::from_secs(15));
     assert!(strong.net.is_without_streams(), "a member that refuses is not told again");
 }

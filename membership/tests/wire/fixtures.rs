@@ -14,9 +14,9 @@ use hobnob_membership::wire::{
     Ages, Answer, Ask, Beat, Compare, Confirm, Credentials, DatagramBuilder, Digest, Echo,
     Envelope, ExitVote, Frame, GenerationMark, HandedGeneration, HandedRevocations, Heads, Hello,
     HomeVerdict, Introduction, Isolation, Lag, Listing, MemberUpdates, Message, Opening,
-    PartDigest, Ping, Pong, Pull, Reach, ReachVote, Refusal, RemoteMember, Request, RoundTrip,
-    Sketch, Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update, Vote, WireError,
-    decode_datagram, pong_tag,
+    PartDigest, Ping, Pong, Pull, Question, Reach, ReachVote, Refusal, RemoteMember, Reply,
+    Request, RoundTrip, Sketch, Summary, Symbol, TableDigest, Tables, Taken, Tell, TellAck, Update,
+    Vote, WireError, decode_datagram, pong_tag,
 };
 use hobnob_membership::{Claim, ClusterId, DatacenterId, Epoch, Gateway, Identity, Life, NodeId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -322,6 +322,11 @@ fn request() -> Request {
     }
 }
 
+fn question() -> Question {
+    let Request { cluster, sender, receiver, within_ms, body } = request();
+    Question { cluster, sender, receiver, within_ms, number: 300, body }
+}
+
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
     let opening = Opening {
         cluster: CLUSTER.mark(),
@@ -344,7 +349,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("datacenter", Frame::Datacenter(introduction())),
         ("tables", Frame::Tables(tables())),
         ("request", Frame::Request(request())),
-        ("question", Frame::Question(request())),
+        ("question", Frame::Question(question())),
+        ("reply", Frame::Reply(Reply { number: 300, taken: Taken::Yes, body: b"done".to_vec() })),
         ("answer", Frame::Answer(Answer { taken: Taken::Yes, body: b"done".to_vec() })),
         ("stream ping", Frame::Ping(CLUSTER.mark(), ping())),
         ("stream pong", Frame::Pong(pong())),

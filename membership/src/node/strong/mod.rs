@@ -226,7 +226,7 @@ impl Node {
             let strong = self.strong.as_mut();
             let request = strong.and_then(|it| it.serving.remove(&(to, reply.number)));
             if let Some(request) = request {
-                self.requests.answer(request, message.encode());
+                self.requests.answer(request, message.encode(), now);
             }
         } else if let Some(peer) = self.in_reach(to).filter(|_| !self.liveness.is_silent()) {
             // A question that is not sent has no answer, and is asked again.

@@ -259,6 +259,7 @@ impl Session {
             | Frame::Request(_)
             | Frame::Answer(_)
             | Frame::Question(_)
+            | Frame::Reply(_)
             | Frame::Ping(..)
             | Frame::Pong(_)
             | Frame::Credentials(_)
