@@ -407,6 +407,11 @@ impl<N: BorrowMut<Node>> Network<N> {
         if self.streams.get(&other).is_none_or(|end| end.is_finished) {
             self.streams.remove(&(n, stream));
             self.streams.remove(&other);
+        } else if !self.is_cut(n, other.0) {
+            // After the frames that are on their way.
+            let busy = self.busy.get(&(n, other.0)).copied().unwrap_or(self.now);
+            let at = busy.max(self.now) + self.link.latency + self.further(n, other.0);
+            self.send(other.0, at, Arrival::Closed(other.1));
         }
     }
 
