@@ -270,7 +270,9 @@ counters! {
     voter_questions_dropped,
     /// Writes that this node as a voter refused, because it has no room for their registers or origins.
     voter_writes_full,
-    /// Numbers of rounds and recoveries of voters that were too far ahead to be believed.
+    /// Registers that reads brought to this node as a voter, and that it took beyond its limits.
+    voter_writes_beyond,
+    /// Numbers of configurations, rounds and recoveries of voters that were too far ahead to be believed.
     voter_numbers_refused,
     /// Parts of images of other voters that hold what only a later version knows.
     voter_pages_unknown,

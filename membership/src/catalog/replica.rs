@@ -6,7 +6,7 @@ use super::{Delta, Entry, Slot, Version, Want};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::limits::MAX_KEYS_PER_ORIGIN;
 use crate::base::mutants::{self as mutant, Mutant};
-use crate::catalog::record::{Key, RawValue, Value};
+use crate::catalog::record::{Key, RawValue, Text, Value};
 use crate::codec::encoded_len;
 
 /// Bytes by which the length of a delta and the number of its entries may grow, up to the largest frame: two bytes
@@ -89,6 +89,18 @@ impl Replica {
     /// The newest known write of each key, tombstones included, ordered by key.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = &Slot> {
         self.slots.iter()
+    }
+
+    /// The instances with a definition, deleted ones included, beyond one of them, in order.
+    pub(crate) fn instances_after<'a>(
+        &'a self,
+        after: Option<&Text>,
+    ) -> impl Iterator<Item = &'a Text> + use<'a> {
+        let after = Key::Service(after.cloned().unwrap_or_default());
+        self.slots.beyond(&after).map_while(|slot| match slot.key() {
+            Key::Service(id) => Some(id),
+            _ => None,
+        })
     }
 
     /// The number of tombstones that it keeps.

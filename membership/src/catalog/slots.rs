@@ -104,6 +104,12 @@ impl Slots {
         self.by_key.iter().map(|place| self.slot(*place))
     }
 
+    /// The slots beyond a key, ordered by key.
+    pub(super) fn beyond(&self, key: &Key) -> impl Iterator<Item = &Slot> + use<'_> {
+        let from = self.find(key).map_or_else(|rank| rank, |rank| rank + 1);
+        self.by_key[from..].iter().map(|place| self.slot(*place))
+    }
+
     /// The slots with a version after `version`, ordered by version.
     pub(super) fn after(&self, version: Version) -> impl Iterator<Item = &Slot> {
         let from = self.rank(version.saturating_add(1));

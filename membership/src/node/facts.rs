@@ -69,7 +69,10 @@ impl Node {
             }
             LivenessFact::Remote(update) => self.wan.take_update(&update, now),
             LivenessFact::Proven(node) => self.answer_questions(node, now),
-            LivenessFact::EpochPassed(epoch) => self.spread.begin_epoch(epoch, now),
+            LivenessFact::EpochPassed(epoch) => {
+                self.spread.begin_epoch(epoch, now);
+                self.note_strong_records(self.identity().node_id, &[], now);
+            }
             LivenessFact::Reachable(peer) => {
                 let peers = Pools { liveness: &mut self.liveness, wan: &mut self.wan };
                 self.spread.join(&peer, &peers, now);
@@ -92,6 +95,7 @@ impl Node {
             }
             LivenessFact::EpochRaised(epoch) => {
                 self.review_home(self.identity().node_id, now);
+                self.note_strong_records(self.identity().node_id, &[], now);
                 self.emit(Event::EpochRaised(epoch));
             }
             LivenessFact::Welcomed { by } => self.emit(Event::Welcomed { by }),
@@ -117,6 +121,7 @@ impl Node {
             SpreadFact::Records { origin, keys } => {
                 self.review_rights(origin, &keys, now);
                 self.refresh(origin, &keys);
+                self.note_strong_records(origin, &keys, now);
                 if keys.contains(&Key::Node) {
                     self.review_home(origin, now);
                 }

@@ -310,6 +310,7 @@ impl Node {
             return false;
         }
         self.liveness.prune(node, now);
+        self.end_strongly(node, now);
         self.settle(now);
         true
     }

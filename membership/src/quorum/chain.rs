@@ -130,6 +130,9 @@ impl Chain {
     }
 }
 
+/// A number of a configuration that is farther than this above the known one is not believed.
+pub(crate) const MAX_NUMBER_STEP: u64 = 1 << 20;
+
 /// The rounds that one question moves a voter ahead, at most. An attempt far beyond asks several times.
 const MAX_ROUND_STEP: u64 = 1 << 24;
 /// The highest round. With the step, nobody reaches it.
@@ -196,6 +199,13 @@ impl Acceptor {
             self.promised = Ballot { round: reach, ..Ballot::default() };
             self.promised
         })
+    }
+
+    /// The step towards what another acceptor holds, if that is too far ahead.
+    pub(crate) fn towards(&self, other: &Self) -> Option<Self> {
+        let accepted = other.accepted.as_ref().map(|proposal| proposal.ballot);
+        let mut step = self.clone();
+        step.approach(other.promised.max(accepted.unwrap_or_default())).map(|_| step)
     }
 
     /// Takes what another acceptor holds, as a voter does that lost its disk.

@@ -1,8 +1,12 @@
-//! The ledger: all registers that a voter holds. Ledgers form a join semilattice: for each register the write with the highest stamp
+//! The ledger: all registers that a voter holds. Ledgers form a join semilattice: of each instance the write with the highest stamp
 //! wins, for each origin the highest end does, and nothing is ever lowered or dropped.
+//!
+//! An instance is in one service at a time. So its last write, in whatever service, is that of all its registers: where the instance is
+//! not, the register says that it is gone, with the stamp of that write. A write without a service says so of all of them.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -16,49 +20,144 @@ use crate::codec::encoded_len;
 /// Registers that a ledger holds, those of deregistered instances among them. Writes of further ones are refused.
 pub const MAX_ENTRIES: usize = 262_144;
 
-/// A register within its service.
+/// An instance: its origin, and its id.
 pub(crate) type Spot = (NodeId, SmolStr);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Held {
+/// The last write of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Latest {
     stamp: Stamp,
-    value: Option<Arc<[u8]>>,
+    /// The service that the instance is in, and its definition.
+    live: Option<(SmolStr, Arc<[u8]>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Instance {
+    latest: Latest,
+    /// The services that it has a register in, in order; the empty name if there is none.
+    services: Vec<SmolStr>,
+}
+
+/// What a ledger holds of an instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holding<'a> {
+    /// The stamp of its last write.
+    pub(crate) stamp: Stamp,
+    /// The service that it is in, or else one that it was in.
+    pub(crate) service: &'a SmolStr,
+    /// Whether it is in a service.
+    pub(crate) is_live: bool,
+}
+
+impl Instance {
+    fn holding(&self) -> Holding<'_> {
+        static NONE: SmolStr = SmolStr::new_inline("");
+        let Latest { stamp, live } = &self.latest;
+        let service = live.as_ref().map(|(service, _)| service).or(self.services.first());
+        Holding { stamp: *stamp, service: service.unwrap_or(&NONE), is_live: live.is_some() }
+    }
+
+    /// What the register in a service says.
+    fn value(&self, service: &str) -> Option<&Arc<[u8]>> {
+        self.latest.live.as_ref().filter(|(name, _)| name == service).map(|(_, value)| value)
+    }
+
+    /// The hash of the register in a service.
+    fn hash(&self, spot: &Spot, service: &str) -> u128 {
+        let (Stamp { epoch, version }, value) = (self.latest.stamp, self.value(service));
+        let mut hasher = Xxh3::new();
+        hasher.update(&spot.0.0.to_le_bytes());
+        hasher.update(&epoch.0.to_le_bytes());
+        hasher.update(&version.to_le_bytes());
+        hasher.update(&[u8::from(value.is_some())]);
+        hasher.update(&(spot.1.len() as u64).to_le_bytes());
+        hasher.update(spot.1.as_bytes());
+        hasher.update(value.map(|value| &**value).unwrap_or_default());
+        hasher.digest128()
+    }
+
+    /// Adds a service; none, if there is one already and this one has no name. Returns the one without a name if it is not needed any
+    /// more.
+    fn enter(&mut self, service: &SmolStr) -> Option<SmolStr> {
+        if let Err(at) = self.services.binary_search(service)
+            && (at > 0 || !service.is_empty() || self.services.is_empty())
+        {
+            self.services.insert(at, service.clone());
+        }
+        let is_unneeded = self.services.len() > 1 && self.services[0].is_empty();
+        is_unneeded.then(|| self.services.remove(0))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Service {
-    held: BTreeMap<Spot, Held>,
-    /// The digest, if nothing has changed since it was made.
-    digest: Cell<Option<u128>>,
+    spots: BTreeSet<Spot>,
+    /// The sum of the hashes of the registers.
+    sum: u128,
+    /// The sum of the hashes of the ends of their origins, if nothing has changed since it was made.
+    ends: Cell<Option<u128>>,
+}
+
+impl Service {
+    fn has_origin(&self, origin: NodeId) -> bool {
+        let first = self.spots.range((origin, SmolStr::default())..).next();
+        first.is_some_and(|spot| spot.0 == origin)
+    }
 }
 
 /// All registers that a voter, or a reader, holds.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
+    instances: BTreeMap<Spot, Instance>,
     services: BTreeMap<SmolStr, Service>,
     ends: BTreeMap<NodeId, Stamp>,
     len: usize,
 }
 
 impl Ledger {
-    /// Takes the later of two writes of a register. Returns whether that changed anything.
+    /// Takes the later of two writes of an instance. Returns whether that changed anything.
     pub fn join(&mut self, entry: &Entry) -> bool {
         let Entry { place, stamp, value } = entry;
-        let service = self.services.entry(place.service.clone()).or_default();
-        let held = Held { stamp: *stamp, value: value.clone() };
+        let service = &place.service;
+        let value = value.clone().filter(|_| !service.is_empty());
+        let latest = Latest { stamp: *stamp, live: value.map(|it| (service.clone(), it)) };
         let spot = (place.origin, place.id.clone());
-        let forgets = mutant::is(Mutant::VoterDropsTombstone) && value.is_none();
-        match service.held.get_mut(&spot) {
-            Some(before) if *before >= held => return false,
-            Some(_) if forgets => drop(service.held.remove(&spot)),
-            Some(before) => *before = held,
-            None => {
-                service.held.insert(spot, held);
-                self.len += 1;
+        let is_later = self.instances.get(&spot).is_none_or(|held| held.latest < latest);
+        if !is_later && self.has_register(place) {
+            return false;
+        }
+        let mut instance = self.instances.remove(&spot).unwrap_or_default();
+        for name in &instance.services {
+            let service = self.services.entry(name.clone()).or_default();
+            service.sum = service.sum.wrapping_sub(instance.hash(&spot, name));
+        }
+        self.len -= instance.services.len();
+        let forgets = mutant::is(Mutant::VoterDropsTombstone) && latest.live.is_none();
+        if forgets && !instance.services.is_empty() {
+            instance.services.iter().for_each(|name| self.leave(name, &spot));
+            return true;
+        }
+        if let Some(unneeded) = instance.enter(service) {
+            self.leave(&unneeded, &spot);
+        }
+        instance.latest = instance.latest.max(latest);
+        for name in &instance.services {
+            let service = self.services.entry(name.clone()).or_default();
+            service.sum = service.sum.wrapping_add(instance.hash(&spot, name));
+            if service.spots.insert(spot.clone()) {
+                service.ends.set(None);
             }
         }
-        service.digest.set(None);
+        self.len += instance.services.len();
+        self.instances.insert(spot, instance);
         true
+    }
+
+    fn leave(&mut self, service: &SmolStr, spot: &Spot) {
+        if let Some(service) = self.services.get_mut(service) {
+            service.spots.remove(spot);
+            service.ends.set(None);
+        }
     }
 
     /// Takes the later of two ends of an origin. Returns whether that changed anything.
@@ -67,29 +166,20 @@ impl Ledger {
             return false;
         }
         self.ends.insert(end.origin, end.stamp);
-        for service in self.services.values() {
-            if service
-                .held
-                .range((end.origin, SmolStr::default())..)
-                .next()
-                .is_some_and(|(spot, _)| spot.0 == end.origin)
-            {
-                service.digest.set(None);
-            }
+        for service in self.services.values().filter(|service| service.has_origin(end.origin)) {
+            service.ends.set(None);
         }
         true
     }
 
-    /// Whether there is room for these entries.
-    pub(crate) fn has_room(&self, entries: &[Entry]) -> bool {
-        let new = |entry: &&Entry| self.stamp(&entry.place).is_none();
-        self.len + entries.iter().filter(new).count() <= MAX_ENTRIES
+    /// The number of registers that these entries add.
+    pub(crate) fn adds(&self, entries: &[Entry]) -> usize {
+        entries.iter().filter(|entry| !self.has_register(&entry.place)).count()
     }
 
-    /// The stamp of the last write of a register.
-    pub(crate) fn stamp(&self, place: &Place) -> Option<Stamp> {
-        let service = self.services.get(&place.service)?;
-        service.held.get(&(place.origin, place.id.clone())).map(|held| held.stamp)
+    fn has_register(&self, Place { service, origin, id }: &Place) -> bool {
+        let instance = self.instances.get(&(*origin, id.clone()));
+        instance.is_some_and(|it| service.is_empty() || it.services.binary_search(service).is_ok())
     }
 
     /// The end of an origin.
@@ -102,34 +192,18 @@ impl Ledger {
     #[must_use]
     pub fn digest(&self, service: &str) -> u128 {
         let Some(service) = self.services.get(service) else { return 0 };
-        if let Some(digest) = service.digest.get() {
-            return digest;
-        }
-        let mut digest = 0_u128;
-        let mut last = None;
-        for ((origin, id), held) in &service.held {
-            let mut hasher = Xxh3::new();
-            hasher.update(&origin.0.to_le_bytes());
-            hasher.update(&held.stamp.epoch.0.to_le_bytes());
-            hasher.update(&held.stamp.version.to_le_bytes());
-            hasher.update(&[u8::from(held.value.is_some())]);
-            hasher.update(&(id.len() as u64).to_le_bytes());
-            hasher.update(id.as_bytes());
-            hasher.update(held.value.as_deref().unwrap_or_default());
-            digest = digest.wrapping_add(hasher.digest128());
-            if last != Some(*origin)
-                && let Some(end) = self.ends.get(origin)
-            {
+        let ends = service.ends.get().unwrap_or_else(|| {
+            let ends = self.ends.iter().filter(|(origin, _)| service.has_origin(**origin));
+            ends.fold(0, |sum: u128, (origin, end)| {
                 let mut hasher = Xxh3::with_seed(1);
                 hasher.update(&origin.0.to_le_bytes());
                 hasher.update(&end.epoch.0.to_le_bytes());
                 hasher.update(&end.version.to_le_bytes());
-                digest = digest.wrapping_add(hasher.digest128());
-            }
-            last = Some(*origin);
-        }
-        service.digest.set(Some(digest));
-        digest
+                sum.wrapping_add(hasher.digest128())
+            })
+        });
+        service.ends.set(Some(ends));
+        service.sum.wrapping_add(ends)
     }
 
     /// The registers of a service beyond `after`, as many as take some `bytes`, with the ends of their origins; and the last register
@@ -141,12 +215,7 @@ impl Ledger {
         bytes: usize,
     ) -> (Vec<Entry>, Vec<OriginEnd>, Option<Spot>) {
         let (mut entries, mut ends, mut left) = (Vec::new(), Vec::new(), bytes);
-        let Some(held) = self.services.get(service).map(|service| &service.held) else {
-            return (entries, ends, None);
-        };
-        for ((origin, id), held) in held.range(from(after)) {
-            let place = Place { service: service.clone(), origin: *origin, id: id.clone() };
-            let entry = Entry { place, stamp: held.stamp, value: held.value.clone() };
+        for entry in self.registers(service, after.cloned()) {
             let len = encoded_len(&entry) + 32;
             if len > left && !entries.is_empty() {
                 let last: Option<&Entry> = entries.last();
@@ -154,10 +223,11 @@ impl Ledger {
                 return (entries, ends, next);
             }
             left = left.saturating_sub(len);
-            if let Some(stamp) = self.ends.get(origin)
-                && ends.last().is_none_or(|end: &OriginEnd| end.origin != *origin)
+            let origin = entry.place.origin;
+            if let Some(stamp) = self.ends.get(&origin)
+                && ends.last().is_none_or(|end: &OriginEnd| end.origin != origin)
             {
-                ends.push(OriginEnd { origin: *origin, stamp: *stamp });
+                ends.push(OriginEnd { origin, stamp: *stamp });
             }
             entries.push(entry);
         }
@@ -166,43 +236,64 @@ impl Ledger {
 
     /// The registers of a service, deregistered ones included.
     pub(crate) fn spots(&self, service: &str) -> impl Iterator<Item = (&Spot, Stamp)> {
-        let service = self.services.get(service);
-        service.into_iter().flat_map(|it| it.held.iter().map(|(spot, held)| (spot, held.stamp)))
+        let spots = self.services.get(service).into_iter().flat_map(|it| &it.spots);
+        spots.filter_map(|spot| Some((spot, self.instances.get(spot)?.latest.stamp)))
     }
 
     /// A register as it is.
     pub(crate) fn entry(&self, service: &SmolStr, spot: &Spot) -> Option<Entry> {
-        let held = self.services.get(service)?.held.get(spot)?;
+        let instance = self.instances.get(spot)?;
         let place = Place { service: service.clone(), origin: spot.0, id: spot.1.clone() };
-        Some(Entry { place, stamp: held.stamp, value: held.value.clone() })
+        let value = instance.value(service).cloned();
+        Some(Entry { place, stamp: instance.latest.stamp, value })
     }
 
     /// The instances of a service that are registered.
     #[must_use]
     pub fn live(&self, service: &SmolStr) -> Vec<Entry> {
-        let spots = self.spots(service);
-        let live = spots.filter(|(spot, stamp)| *stamp > self.end_of(spot.0));
-        let entries = live.filter_map(|(spot, _)| self.entry(service, spot));
-        entries.filter(|entry| entry.value.is_some()).collect()
+        let entries = self.registers(service, None);
+        let is_live = |it: &Entry| it.value.is_some() && it.stamp > self.end_of(it.place.origin);
+        entries.filter(is_live).collect()
+    }
+
+    /// The instances of an origin beyond one of them, in order.
+    pub(crate) fn instances(
+        &self,
+        origin: NodeId,
+        after: Option<&SmolStr>,
+    ) -> impl Iterator<Item = &SmolStr> {
+        let first = after.map(|id| (origin, id.clone()));
+        let first = first.map_or(Included((origin, SmolStr::default())), Excluded);
+        let instances = self.instances.range((first, Unbounded)).map(|(spot, _)| spot);
+        instances.take_while(move |spot| spot.0 == origin).map(|spot| &spot.1)
+    }
+
+    /// The last write of one instance.
+    pub(crate) fn holding(&self, spot: &Spot) -> Option<Holding<'_>> {
+        self.instances.get(spot).map(Instance::holding)
+    }
+
+    fn registers<'a>(
+        &'a self,
+        service: &'a SmolStr,
+        after: Option<Spot>,
+    ) -> impl Iterator<Item = Entry> + 'a {
+        let range = (after.map_or(Unbounded, Excluded), Unbounded);
+        let spots = self.services.get(service).into_iter();
+        let spots = spots.flat_map(move |it| it.spots.range(range.clone()));
+        spots.filter_map(move |spot| self.entry(service, spot))
     }
 
     /// Everything, in order, beyond a register.
-    pub(crate) fn entries(&self, after: Option<&Place>) -> impl Iterator<Item = Entry> {
+    pub(crate) fn entries(&self, after: Option<&Place>) -> impl Iterator<Item = Entry> + use<'_> {
         let first = after.map_or_else(SmolStr::default, |place| place.service.clone());
         let spot = after.map(|place| (place.origin, place.id.clone()));
-        let services = self.services.range(first.clone()..);
-        services.flat_map(move |(name, service)| {
-            let after = spot.as_ref().filter(|_| *name == first);
-            service.held.range(from(after)).map(move |((origin, id), held)| {
-                let place = Place { service: name.clone(), origin: *origin, id: id.clone() };
-                Entry { place, stamp: held.stamp, value: held.value.clone() }
-            })
-        })
+        let names = self.services.range(first.clone()..).map(|(name, _)| name);
+        names.flat_map(move |name| self.registers(name, spot.clone().filter(|_| *name == first)))
     }
 
     /// The ends of all origins beyond one.
     pub(crate) fn ends_after(&self, after: Option<NodeId>) -> impl Iterator<Item = OriginEnd> {
-        use std::ops::Bound::{Excluded, Unbounded};
         self.ends
             .range((after.map_or(Unbounded, Excluded), Unbounded))
             .map(|(origin, stamp)| OriginEnd { origin: *origin, stamp: *stamp })
@@ -219,12 +310,6 @@ impl Ledger {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-}
-
-/// The range of registers beyond one of them.
-fn from(after: Option<&Spot>) -> (std::ops::Bound<Spot>, std::ops::Bound<Spot>) {
-    use std::ops::Bound::{Excluded, Unbounded};
-    (after.map_or(Unbounded, |spot| Excluded(spot.clone())), Unbounded)
 }
 
 /// The highest stamp of a life.

@@ -20,6 +20,7 @@ mod voter;
 mod working;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::slice;
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -33,12 +34,14 @@ use crate::codec::encoded_len;
 pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
 pub use entry::{Entry, Fence, MAX_VALUE_BYTES, OriginEnd, Place, Stamp};
 pub use instance::{registered, service_key};
+pub(crate) use ledger::Holding;
 pub use ledger::{Ledger, MAX_ENTRIES, last_of};
 pub use message::{
     Answer, Ask, Deposit, Last, Look, Message, Page, Part, Recover, Reply, Seen, Voice,
 };
 pub use operation::{Failure, OpId, Outcome};
 pub use smol_str::SmolStr as Text;
+use voter::image::Reserve;
 pub use voter::image::{Change, Cursor, Image, MAX_ORIGINS, OwnSeat, VoterLife};
 pub use voter::{Provenance, QuorumCounters, Standing};
 
@@ -126,8 +129,30 @@ impl Quorum {
     /// majorities of the other voters.
     #[must_use]
     pub fn new(own: NodeId, image: Image, provenance: Provenance, seed: u64, now: Time) -> Self {
+        let mut this = Self::idle(own, image, provenance, seed, now);
+        this.settle(now);
+        this
+    }
+
+    /// A room in place of one that ends, as after a disk had failed. No number of an operation or of a write to disk comes again. Returns
+    /// how the operations of the other room end, too.
+    pub(crate) fn replacing(
+        mut ended: Self,
+        image: Image,
+        provenance: Provenance,
+        seed: u64,
+        now: Time,
+    ) -> (Self, Vec<(OpId, Outcome)>) {
+        let mut this = Self::idle(ended.own, image, provenance, seed, now);
+        this.ops = ended.ops;
+        this.voter.follow(&ended.voter);
+        this.settle(now);
+        (this, ended.end_all())
+    }
+
+    fn idle(own: NodeId, image: Image, provenance: Provenance, seed: u64, now: Time) -> Self {
         let told_rank = image.chain().map(Chain::rank);
-        let mut this = Self {
+        Self {
             own,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             voter: Voter::new(own, image, provenance),
@@ -145,9 +170,7 @@ impl Quorum {
             answered: BTreeMap::new(),
             told_rank,
             outputs: VecDeque::new(),
-        };
-        this.settle(now);
-        this
+        }
     }
 
     /// Reads which instances of a service are registered. [`Output::Done`] follows, after `within` at the latest.
@@ -262,18 +285,31 @@ impl Quorum {
         self.settle(now);
     }
 
-    /// Takes writes that came another way, if this node votes. They are not confirmed to anybody.
-    pub fn absorb(&mut self, entries: Vec<Entry>, now: Time) {
-        if self.standing() == Standing::Votes {
-            if !self.voter.image().has_room(&entries, &[], None) {
-                self.voter.counters.writes_full += 1;
-                return;
-            }
-            for entry in entries {
-                self.voter.apply(Change::Entry(entry));
-            }
-            self.settle(now);
+    /// Takes writes and ends that came another way, if this node votes. They are not confirmed to anybody. What has no room is left out,
+    /// and counted.
+    pub fn absorb(&mut self, entries: Vec<Entry>, ends: Vec<OriginEnd>, now: Time) {
+        if self.standing() != Standing::Votes {
+            return;
         }
+        let entries = entries.into_iter().map(Change::Entry);
+        for change in entries.chain(ends.into_iter().map(Change::End)) {
+            let image = self.voter.image();
+            let has_room = match &change {
+                Change::Entry(it) => {
+                    image.has_room(slice::from_ref(it), &[], None, Reserve::default())
+                }
+                Change::End(it) => {
+                    image.has_room(&[], slice::from_ref(it), None, Reserve::default())
+                }
+                _ => false,
+            };
+            if has_room {
+                self.voter.apply(change);
+            } else {
+                self.voter.counters.writes_full += 1;
+            }
+        }
+        self.settle(now);
     }
 
     /// Takes an operator's word that the image on disk is the last one that this node wrote. The voter then counts itself among those

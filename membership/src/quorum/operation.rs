@@ -35,6 +35,8 @@ pub enum Failure {
     Fenced(Epoch),
     /// Too few voters have room for further registers.
     Full,
+    /// The voters hold more registers of the service than a reader takes.
+    TooLarge,
     /// Too many operations of this node are under way.
     Busy,
     /// The request is out of range.

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::asking::changing::Changing;
 use super::asking::fetching::{Fetching, Purpose};
-use super::asking::reading::MadeLook;
+use super::asking::rounds::MadeLook;
 use super::asking::votes::Speaker;
 use super::chain::Chain;
 use super::message::{Answer, Message, Part, Reply};
@@ -112,13 +112,12 @@ impl Quorum {
                     self.voter.counters.pages_unknown += 1;
                     return;
                 }
-                fetching.took(from, page.next);
-                for change in page.changes {
-                    match change {
-                        // What a node is as a voter, it knows itself.
-                        Change::Seat(_) | Change::CaughtUp(_) | Change::Founded(_) => {}
-                        change => drop(self.voter.apply(change)),
-                    }
+                let voter = &mut self.voter;
+                let adopted: Vec<bool> =
+                    page.changes.into_iter().map(|change| voter.adopt(change)).collect();
+                // A page with a number that is too far ahead is asked for again, until the steps reach it.
+                if !adopted.contains(&false) {
+                    fetching.took(from, page.next);
                 }
             }
             Answer::Later => fetching.put_off(from.node),
@@ -215,6 +214,17 @@ impl Quorum {
         let read = reads.take_over(voter.chain(), lives, now);
         let done = written.into_iter().chain(read);
         outputs.extend(done.map(|(op, outcome)| Output::Done { op, outcome }));
+    }
+
+    /// Ends all operations as if their time was over.
+    pub(super) fn end_all(&mut self) -> Vec<(OpId, Outcome)> {
+        let Self { voter, lives, reads, writes, changing, .. } = self;
+        let (chain, end) = (voter.chain(), Time::from_micros(u64::MAX));
+        let change =
+            changing.take().and_then(|it| Some((it.op()?, it.outcome(chain, lives, end)?)));
+        let written = writes.take_over(chain, lives, end);
+        let read = reads.take_over(chain, lives, end);
+        written.into_iter().chain(read).chain(change).collect()
     }
 
     /// Goes on with a change of the voters, or begins to finish one that another node left.

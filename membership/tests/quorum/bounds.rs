@@ -127,7 +127,7 @@ fn many_questions_for_images_have_one_reply_of_bounded_length() {
         entry
     });
     let now = net.now;
-    net.node(1).absorb(entries.collect(), now);
+    net.node(1).absorb(entries.collect(), Vec::new(), now);
     net.run(Duration::from_millis(5));
     ask(&mut net, 1, vec![Part::Image(None); 64]);
     let mut replies = Vec::new();
@@ -143,7 +143,7 @@ fn many_questions_for_images_have_one_reply_of_bounded_length() {
 }
 
 /// Fills a voter with origins.
-fn fill(net: &mut Network, node: u64, origins: usize) {
+pub(crate) fn fill(net: &mut Network, node: u64, origins: usize) {
     let write = deposit(4, 10, 1, "a", true);
     let entries: Vec<Entry> = (0..origins as u64)
         .map(|origin| {
@@ -155,7 +155,7 @@ fn fill(net: &mut Network, node: u64, origins: usize) {
         })
         .collect();
     let now = net.now;
-    net.node(node).absorb(entries, now);
+    net.node(node).absorb(entries, Vec::new(), now);
     net.run(Duration::from_millis(5));
 }
 

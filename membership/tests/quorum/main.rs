@@ -3,6 +3,8 @@
 
 mod bounds;
 mod changes;
+mod ledger;
+mod limits;
 mod messages;
 mod model;
 mod network;

@@ -7,9 +7,8 @@ use hobnob_membership::quorum::{
     Deposit, Entry, Failure, Fence, Image, OpId, Outcome, Place, Provenance, Stamp, service_key,
 };
 use hobnob_membership::record::{Key, ServiceRecord, Value};
-use hobnob_membership::testing::Network;
-use hobnob_membership::testing::{config, web};
-use hobnob_membership::{Epoch, Event, Input, Node, registering};
+use hobnob_membership::testing::{Link, Network, config, identity, web};
+use hobnob_membership::{Config, Epoch, Event, Input, Node, Protocol, Time, registering};
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(2);
 
@@ -26,13 +25,30 @@ pub(crate) struct Strong {
 impl Strong {
     /// Nodes that have joined. The first `taking` of them take part.
     pub(crate) fn new(count: usize, taking: usize) -> Self {
-        let mut net = Network::joined(count);
+        Self::of(Network::joined(count), taking)
+    }
+
+    /// The same with records of dead origins that are kept for so long.
+    pub(crate) fn with_retention(count: usize, retention: Duration) -> Self {
+        let node = |n| {
+            let protocol = Protocol { retention, ..Protocol::default() };
+            Node::new(Config { protocol, ..config(n) }, Time::ZERO).expect("legal records")
+        };
+        let mut net = Network::new((0..count).map(node).collect(), Link::default(), Time::ZERO);
+        for n in 1..count {
+            net.handle(n, Input::Join(vec![identity(0).addr]));
+        }
+        net.run_for(Duration::from_secs(5));
+        Self::of(net, count)
+    }
+
+    fn of(mut net: Network, taking: usize) -> Self {
         for n in 0..taking {
             let now = net.now;
             net.nodes[n].begin_strong(Image::default(), Provenance::New, n as u64, now);
             net.flush(n);
         }
-        let disks = vec![Image::default(); count];
+        let disks = vec![Image::default(); net.nodes.len()];
         Self { net, disks, done: BTreeMap::new(), stored: (0, 0) }
     }
 

@@ -1,5 +1,6 @@
 //! Strong reads and writes between nodes, over streams.
 
+mod absorbing;
 mod cluster;
 mod registering;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{Strong, WITHIN};
 use hobnob_membership::NodeId;
-use hobnob_membership::quorum::{Failure, Outcome, Quorum, Standing};
+use hobnob_membership::quorum::{Failure, Image, Outcome, Provenance, Quorum, Standing};
 use hobnob_membership::testing::Network;
 
 #[test]
@@ -75,5 +76,10 @@ fn a_member_that_takes_no_part_refuses_and_counts_that() {
     assert_eq!(none, Err(Failure::NoVoters));
     assert!(matches!(strong.set_voters(0, &[0, 1, 2]), Outcome::Changed(_)));
     strong.run(Duration::from_secs(15));
-    assert!(strong.net.is_without_streams(), "a member that refuses is not told again");
+    assert!(strong.net.is_without_streams(), "a member that refuses is not told again soon");
+    let now = strong.net.now;
+    strong.net.nodes[3].begin_strong(Image::default(), Provenance::New, 3, now);
+    strong.run(Duration::from_secs(70));
+    let chain = strong.net.nodes[3].strong().and_then(Quorum::chain);
+    assert!(chain.is_some(), "it is told again a minute later");
 }

@@ -14,8 +14,8 @@ use super::world::{Event, MS, Noted, World, id};
 
 /// Operations on one service, at most.
 const MAX_OPERATIONS: usize = 60;
-/// Instances of one host in one service.
-const IDS: [&str; 2] = ["a", "b"];
+/// An instance of each host that moves between the services.
+const MOVING: &str = "m";
 /// Hosts that register something.
 const WRITERS: usize = 3;
 
@@ -35,12 +35,12 @@ impl World {
         let Some(node) = self.dice.one_of(&up) else { return };
         let writers: Vec<usize> = up.iter().copied().filter(|it| *it < WRITERS).collect();
         match (self.dice.within(0..1_000), self.dice.one_of(&writers)) {
-            (0..=549, _) | (_, None) => self.read(node, service),
-            (550..=899, Some(node)) => {
+            (0..=544, _) | (_, None) => self.read(node, service),
+            (545..=874, Some(node)) => {
                 let (epoch, version) = self.next_stamp(node);
                 self.write(node, node, service, epoch, version);
             }
-            (900..=929, Some(origin)) => {
+            (875..=899, Some(origin)) => {
                 // A process of an earlier life of the origin goes on to write, at another host.
                 let epochs = self.hosts[origin].epochs.clone();
                 let Some(epoch) = self.dice.one_of(&epochs) else { return };
@@ -48,9 +48,9 @@ impl World {
                     self.write(node, origin, service, epoch, 1_000_000 + self.now);
                 }
             }
-            (930..=949, _) => {
+            (900..=919, _) => {
                 let origin = self.dice.below(WRITERS);
-                self.end(node, origin, service);
+                self.end(node, origin);
             }
             (_, Some(node)) => self.write_eventually(node, service),
         }
@@ -73,56 +73,79 @@ impl World {
         let quorum = self.hosts[node].quorum.as_mut().expect("it runs");
         if let Ok(op) = quorum.read(&name(service), within, now) {
             let process = self.hosts[node].process;
-            self.ops.insert((node, process, op), Noted::Operation(service, number));
+            self.ops.insert((node, process, op), Noted::Operations(vec![(service, number)]));
             self.drain(node);
         }
     }
 
-    /// An entry of an origin, and its operation.
-    fn entry(
+    /// An instance of a host in a service: one of two that stay there, or the one that moves.
+    fn instance(&mut self, service: usize) -> String {
+        let others = (0..SERVICES).filter(|it| *it != service);
+        let is_full = |it: usize| self.histories[it].0.len() >= MAX_OPERATIONS + 20;
+        match self.dice.below(5) {
+            0 if !others.into_iter().any(is_full) => MOVING.to_owned(),
+            number => format!("{}{service}", ["a", "b"][number % 2]),
+        }
+    }
+
+    /// The registers that an origin writes at once, and their operations.
+    fn entries(
         &mut self,
         origin: usize,
         service: usize,
         epoch: Epoch,
         version: u64,
-    ) -> (Entry, usize) {
-        let instance = IDS[self.dice.below(IDS.len())];
-        let was = self.hosts[origin].registered.get(&(service, instance.to_owned()));
+    ) -> (Vec<Entry>, Vec<(usize, usize)>) {
+        let instance = self.instance(service);
+        let was = self.hosts[origin].registered.get(&(service, instance.clone()));
         let is_registered = !was.copied().unwrap_or_default() || self.dice.happens(400);
-        self.hosts[origin].registered.insert((service, instance.to_owned()), is_registered);
+        self.hosts[origin].registered.insert((service, instance.clone()), is_registered);
         let stamp = Stamp { epoch, version };
-        let place = Place { service: name(service), origin: id(origin), id: instance.into() };
+        let place =
+            Place { service: name(service), origin: id(origin), id: instance.as_str().into() };
         let value = is_registered.then(|| format!("{}.{version}", epoch.0).into_bytes().into());
-        let asked = Asked::Write((id(origin), instance.to_owned()), stamp, is_registered);
-        let number = self.histories[service].invoke(asked, self.now);
-        (Entry { place, stamp, value }, number)
+        let mut entries = vec![Entry { place: place.clone(), stamp, value }];
+        let asked = |lives| Asked::Write((id(origin), instance.clone()), stamp, lives);
+        let now = self.now;
+        let mut operations =
+            vec![(service, self.histories[service].invoke(asked(is_registered), now))];
+        if instance == MOVING {
+            // It is in one service at a time, so a write in one of them takes it out of the others, whether it says so or not.
+            for other in (0..SERVICES).filter(|it| *it != service) {
+                self.hosts[origin].registered.insert((other, instance.clone()), false);
+                operations.push((other, self.histories[other].invoke(asked(false), now)));
+                if self.dice.happens(500) {
+                    let place = Place { service: name(other), ..place.clone() };
+                    entries.push(Entry { place, stamp, value: None });
+                }
+            }
+        }
+        (entries, operations)
     }
 
     fn write(&mut self, node: usize, origin: usize, service: usize, epoch: Epoch, version: u64) {
         let within = self.within();
-        let (entry, number) = self.entry(origin, service, epoch, version);
+        let (entries, operations) = self.entries(origin, service, epoch, version);
         let fence = Some(Fence { origin: id(origin), epoch, key: 7 });
-        let deposit = Deposit { entries: vec![entry], ends: Vec::new(), fence };
-        self.deposit(node, service, number, deposit, within);
+        self.deposit(node, operations, Deposit { entries, ends: Vec::new(), fence }, within);
     }
 
-    fn end(&mut self, node: usize, origin: usize, service: usize) {
+    fn end(&mut self, node: usize, origin: usize) {
         let within = self.within();
         // An end concerns all services.
         let stamp = last_of(self.hosts[origin].epoch);
-        let numbers: Vec<usize> = (0..SERVICES)
-            .map(|it| self.histories[it].invoke(Asked::End(id(origin), stamp), self.now))
+        let operations = (0..SERVICES)
+            .map(|it| (it, self.histories[it].invoke(Asked::End(id(origin), stamp), self.now)))
             .collect();
         let ends = vec![OriginEnd { origin: id(origin), stamp }];
         let deposit = Deposit { entries: Vec::new(), ends, fence: None };
-        self.deposit(node, service, numbers[service], deposit, within);
+        self.deposit(node, operations, deposit, within);
     }
 
     fn deposit(
         &mut self,
         node: usize,
-        service: usize,
-        number: usize,
+        operations: Vec<(usize, usize)>,
         deposit: Deposit,
         within: Duration,
     ) {
@@ -130,7 +153,7 @@ impl World {
         let quorum = self.hosts[node].quorum.as_mut().expect("it runs");
         if let Ok(op) = quorum.write(deposit, within, now) {
             let process = self.hosts[node].process;
-            self.ops.insert((node, process, op), Noted::Operation(service, number));
+            self.ops.insert((node, process, op), Noted::Operations(operations));
             self.drain(node);
         }
     }
@@ -138,24 +161,28 @@ impl World {
     /// A plain registration: gossip brings it to voters at some time, or never.
     fn write_eventually(&mut self, node: usize, service: usize) {
         let (epoch, version) = self.next_stamp(node);
-        let (entry, _) = self.entry(node, service, epoch, version);
+        // Its operations are never answered.
+        let (mut entries, _) = self.entries(node, service, epoch, version);
+        entries.truncate(1);
         for node in 0..self.hosts.len() {
             if self.dice.happens(700) {
                 let at = self.now + self.dice.within(1..600) * MS;
-                self.schedule(at, Event::Absorb { node, entry: entry.clone() });
+                self.schedule(at, Event::Absorb { node, entries: entries.clone() });
             }
         }
     }
 
     /// Notes the outcome of an operation.
     pub(super) fn note(&mut self, node: usize, noted: Noted, outcome: Outcome) {
-        let Noted::Operation(service, number) = noted else {
+        let Noted::Operations(operations) = noted else {
             self.outcome.changes += usize::from(matches!(outcome, Outcome::Changed(_)));
             return;
         };
         match outcome {
             Outcome::Written => {
-                self.histories[service].done(number, BTreeMap::new(), self.now);
+                for (service, number) in operations {
+                    self.histories[service].done(number, BTreeMap::new(), self.now);
+                }
                 if self.now < self.ends_at && self.dice.happens(25) {
                     self.power_loss();
                 }
@@ -163,8 +190,11 @@ impl World {
             Outcome::Read(entries) => {
                 let told = entries
                     .into_iter()
-                    .map(|entry| ((entry.place.origin, entry.place.id.to_string()), entry.stamp));
-                self.histories[service].done(number, told.collect(), self.now);
+                    .map(|entry| ((entry.place.origin, entry.place.id.to_string()), entry.stamp))
+                    .collect::<BTreeMap<_, _>>();
+                for (service, number) in operations {
+                    self.histories[service].done(number, told.clone(), self.now);
+                }
             }
             Outcome::Unknown(Failure::Fenced(epoch)) => {
                 self.outcome.fenced += 1;

@@ -26,7 +26,7 @@ pub(super) enum Event {
     Due { node: usize, process: u64 },
     Start { node: usize },
     Setback { absent: usize },
-    Absorb { node: usize, entry: Entry },
+    Absorb { node: usize, entries: Vec<Entry> },
     Part { side: Vec<usize> },
     Lose { node: usize },
     Propose { voters: Vec<usize> },
@@ -56,9 +56,10 @@ pub(super) struct Host {
 }
 
 /// Where the outcome of an operation is noted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Noted {
-    Operation(usize, usize),
+    /// By service and number. A write of an instance that moves is one in each service.
+    Operations(Vec<(usize, usize)>),
     Change,
 }
 
@@ -189,9 +190,9 @@ impl World {
             }
             Event::Start { node } => self.start(node),
             Event::Setback { absent } => self.setback(absent),
-            Event::Absorb { node, entry } => {
+            Event::Absorb { node, entries } => {
                 if let Some(quorum) = &mut self.hosts[node].quorum {
-                    quorum.absorb(vec![entry], time);
+                    quorum.absorb(entries, Vec::new(), time);
                     self.drain(node);
                 }
             }

@@ -75,5 +75,6 @@ impl Node {
         self.spread.force_leave(node, &peers, now);
         // A member of which no records ever came is gone, too.
         self.liveness.note_force_leave(node);
+        self.end_strongly(node, now);
     }
 }

@@ -1,13 +1,13 @@
 //! Strong reads and writes as a part of the node. The messages of the room are questions on streams of their own, and their answers.
-//!
-//! Voters tell all members of the pool what they know of the configurations: after each change, and a member that becomes active.
 
+mod absorbing;
 mod registering;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::time::Duration;
 
+use absorbing::Absorbing;
 use smol_str::SmolStr;
 
 use crate::base::counters::Counters;
@@ -16,14 +16,10 @@ use crate::base::time::Time;
 use crate::node::Node;
 use crate::node::io::Event;
 use crate::quorum::{
-    Ask, Chain, Deposit, Failure, Image, Message, OpId, Output, Provenance, Quorum,
+    Chain, Deposit, Failure, Image, Message, OpId, Outcome, Output, Provenance, Quorum,
 };
 use crate::requests::{Purpose, RequestError, RequestId};
 
-/// Members that are told of the configurations at once.
-const MAX_TELLS: usize = 8;
-/// Members that could not be told are told again after this long.
-const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A question to a voter waits for so long. The room asks again before.
 const QUESTION_LASTS: Duration = Duration::from_secs(2);
 
@@ -38,20 +34,35 @@ pub(in crate::node) struct Strong {
     told_last: NodeId,
     tells: BTreeMap<RequestId, NodeId>,
     tells_at: Option<Time>,
+    /// Members that refused to be told, and when they are told again.
+    refused: BTreeMap<NodeId, Time>,
+    absorbing: Absorbing,
+    /// Operations of the node itself. Its owner does not hear of them.
+    own_ops: BTreeSet<OpId>,
 }
 
 impl Strong {
-    pub(in crate::node) fn next_deadline(&self) -> Option<Time> {
-        self.quorum.next_deadline().into_iter().chain(self.tells_at).min()
+    fn new(quorum: Quorum) -> Self {
+        let (serving, untold, tells, refused, absorbing, own_ops) = Default::default();
+        let told_last = NodeId(0);
+        Self {
+            quorum,
+            serving,
+            untold,
+            told_last,
+            tells,
+            tells_at: None,
+            refused,
+            absorbing,
+            own_ops,
+        }
     }
 
-    /// Takes the next member that may not know of the configurations.
-    fn take_turn(&mut self) -> Option<NodeId> {
-        let later = self.untold.range((Bound::Excluded(self.told_last), Bound::Unbounded)).next();
-        let next = later.or(self.untold.first()).copied()?;
-        self.untold.remove(&next);
-        self.told_last = next;
-        Some(next)
+    pub(in crate::node) fn next_deadline(&self) -> Option<Time> {
+        let refused = self.refused.values().copied().min();
+        let absorbing = self.absorbing.next_deadline();
+        let own = [self.quorum.next_deadline(), self.tells_at, refused, absorbing];
+        own.into_iter().flatten().min()
     }
 
     /// What this node tells others, if it has a seat.
@@ -62,13 +73,22 @@ impl Strong {
 }
 
 impl Node {
-    /// Takes part in strong reads and writes from now on, with the image that was found on disk.
+    /// Takes part in strong reads and writes from now on, with the image that was found on disk. Called again, as after a disk had failed
+    /// and its log was read anew, it begins afresh with that image: operations under way end as if their time was over, and writes
+    /// to disk that are under way count no more.
     pub fn begin_strong(&mut self, image: Image, provenance: Provenance, seed: u64, now: Time) {
         let own = self.identity().node_id;
-        let quorum = Quorum::new(own, image, provenance, seed, now);
-        let (serving, untold, tells) = Default::default();
-        let told_last = NodeId(0);
-        let mut strong = Strong { quorum, serving, untold, told_last, tells, tells_at: None };
+        let before = self.strong.take().map(|strong| strong.quorum);
+        let quorum = match before {
+            None => Quorum::new(own, image, provenance, seed, now),
+            Some(ended) => {
+                let (quorum, over) = Quorum::replacing(ended, image, provenance, seed, now);
+                over.into_iter()
+                    .for_each(|(op, outcome)| self.emit(Event::StrongDone { op, outcome }));
+                quorum
+            }
+        };
+        let mut strong = Strong::new(quorum);
         if strong.told(own).is_some() {
             strong.untold = self.members_to_tell();
         }
@@ -143,7 +163,8 @@ impl Node {
         }
     }
 
-    /// Changes of [`Event::StrongStore`] could not be made durable. This node answers no question any more, until it starts again.
+    /// Changes of [`Event::StrongStore`] could not be made durable. This node answers no question any more, until it starts again, or
+    /// [`begin_strong`](Self::begin_strong) is called with what the disk holds.
     pub fn strong_failed(&mut self) {
         if let Some(strong) = &mut self.strong {
             strong.quorum.store_failed();
@@ -187,12 +208,7 @@ impl Node {
     ) {
         let Self { strong, counters, .. } = self;
         let Some(strong) = strong else { return };
-        if let Some(node) = strong.tells.remove(&request) {
-            // A member that takes no part answers, too: it refuses.
-            if !matches!(result, Ok(_) | Err(RequestError::Refused)) {
-                strong.untold.insert(node);
-                strong.tells_at = Some(now + TOLD_AGAIN_AFTER);
-            }
+        if strong.take_told(request, result.as_ref().map(drop).map_err(Clone::clone), now) {
             return;
         }
         let Ok(bytes) = result else { return };
@@ -211,7 +227,7 @@ impl Node {
                 Output::Store { ticket, changes } => {
                     self.emit(Event::StrongStore { ticket, changes });
                 }
-                Output::Done { op, outcome } => self.emit(Event::StrongDone { op, outcome }),
+                Output::Done { op, outcome } => self.end_strong_operation(op, outcome, now),
                 Output::Learned(chain) => {
                     self.tell_all();
                     self.emit(Event::Voters(chain));
@@ -219,6 +235,17 @@ impl Node {
             }
         }
         self.tell_some(now);
+        self.review_voting(now);
+    }
+
+    fn end_strong_operation(&mut self, op: OpId, outcome: Outcome, now: Time) {
+        if let Outcome::Unknown(Failure::Fenced(epoch)) = outcome {
+            self.pass_fence(epoch, now);
+        }
+        let is_own = self.strong.as_mut().is_some_and(|strong| strong.own_ops.remove(&op));
+        if !is_own {
+            self.emit(Event::StrongDone { op, outcome });
+        }
     }
 
     fn send_strong(&mut self, to: NodeId, message: &Message, now: Time) {
@@ -229,62 +256,10 @@ impl Node {
                 self.requests.answer(request, message.encode(), now);
             }
         } else if let Some(peer) = self.in_reach(to).filter(|_| !self.liveness.is_silent()) {
-            // A question that is not sent has no answer, and is asked again.
-            let _ = self.requests.ask(Purpose::Voter, &peer, message.encode(), QUESTION_LASTS, now);
-        }
-    }
-
-    fn members_to_tell(&self) -> BTreeSet<NodeId> {
-        let own = self.identity().node_id;
-        let active = self.liveness.members().iter_active().map(|identity| identity.node_id);
-        active.filter(|node| *node != own).collect()
-    }
-
-    fn tell_all(&mut self) {
-        let (own, members) = (self.identity().node_id, self.members_to_tell());
-        if let Some(strong) = &mut self.strong {
-            let is_voter = strong.told(own).is_some();
-            strong.untold = if is_voter { members } else { BTreeSet::new() };
-            strong.tells_at = None;
-        }
-    }
-
-    /// Notes that a member became active, or is lost.
-    pub(in crate::node) fn note_strong_member(&mut self, node: NodeId, is_active: bool) {
-        let own = self.identity().node_id;
-        let Some(strong) = &mut self.strong else { return };
-        if !is_active {
-            strong.untold.remove(&node);
-        } else if strong.told(own).is_some() && node != own {
-            strong.untold.insert(node);
-        }
-    }
-
-    /// Tells some members what is known of the configurations.
-    fn tell_some(&mut self, now: Time) {
-        let own = self.identity().node_id;
-        loop {
-            let Some(strong) = &mut self.strong else { return };
-            if strong.tells_at.is_some_and(|at| at > now) {
-                return;
-            }
-            strong.tells_at = None;
-            if strong.tells.len() >= MAX_TELLS {
-                return;
-            }
-            let Some(node) = strong.take_turn() else { return };
-            let Some(chain) = strong.told(own) else { continue };
-            let ask = Ask { number: 0, chain: Some(chain), parts: Vec::new() };
-            let Some(peer) = self.in_reach(node) else { continue };
-            let bytes = Message::Ask(ask).encode();
+            let bytes = message.encode();
             let asked = self.requests.ask(Purpose::Voter, &peer, bytes, QUESTION_LASTS, now);
-            let Some(strong) = &mut self.strong else { return };
-            if let Ok(request) = asked {
-                strong.tells.insert(request, node);
-            } else {
-                strong.untold.insert(node);
-                strong.tells_at = Some(now + TOLD_AGAIN_AFTER);
-            }
+            // A question that is not sent has no answer, and is asked again.
+            self.counters.encoding_errors += u64::from(asked == Err(RequestError::TooLarge));
         }
     }
 
@@ -294,6 +269,10 @@ impl Node {
         {
             strong.quorum.handle_deadline(now);
         }
+        if let Some(strong) = &mut self.strong {
+            strong.tell_refused(now);
+        }
+        self.absorb(now);
         self.pass_on_strong(now);
     }
 
@@ -303,27 +282,9 @@ impl Node {
             let counted = quorum.counters();
             counters.voter_questions_dropped += counted.questions_dropped;
             counters.voter_writes_full += counted.writes_full;
+            counters.voter_writes_beyond += counted.writes_beyond;
             counters.voter_numbers_refused += counted.numbers_refused;
             counters.voter_pages_unknown += counted.pages_unknown;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_take_turns_in_being_told() {
-        let quorum = Quorum::new(NodeId(1), Image::default(), Provenance::New, 0, Time::ZERO);
-        let untold = [2, 3, 4].map(NodeId).into();
-        let (serving, tells) = Default::default();
-        let told_last = NodeId(0);
-        let mut strong = Strong { quorum, serving, untold, told_last, tells, tells_at: None };
-        for turn in [2, 3, 4, 2, 3] {
-            assert_eq!(strong.take_turn(), Some(NodeId(turn)));
-            // It does not answer.
-            strong.untold.insert(NodeId(turn));
         }
     }
 }

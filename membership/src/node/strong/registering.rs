@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::base::identity::NodeId;
+use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
 use crate::catalog::Replica;
 use crate::catalog::record::{Key, RawValue, ServiceRecord, Text, Value};
 use crate::node::Node;
 use crate::quorum::{
-    Deposit, Entry, Failure, Fence, MAX_INSTANCES_OF_WRITE, OpId, Place, Stamp, service_key,
+    Deposit, Entry, Failure, Fence, MAX_INSTANCES_OF_WRITE, OpId, OriginEnd, Place, Stamp,
+    service_key,
 };
+
+/// Voters are asked for so long to end an origin.
+const END_LASTS: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Asks the voters to keep what the own catalog says of some instances now: their definitions, or that they are deregistered. It is
@@ -40,6 +44,31 @@ impl Node {
         let entries = entries.collect();
         let fence = Some(Fence { origin, epoch: own.epoch(), key: self.key_hash() });
         self.write_strongly(Deposit { entries, ends: Vec::new(), fence }, within, now)
+    }
+
+    /// Asks the voters to end an origin of this datacenter: an operator says that it does not come back. The records that this node held
+    /// of it were dropped just now.
+    pub(in crate::node) fn end_strongly(&mut self, origin: NodeId, now: Time) {
+        let catalog = self.spread.catalog();
+        let tombstone = catalog.origin_tombstone(origin).filter(|it| !it.yields());
+        let Some(tombstone) = tombstone.filter(|_| catalog.is_home(origin)) else { return };
+        let stamp = Stamp { epoch: tombstone.epoch(), version: tombstone.known_to() };
+        let ends = vec![OriginEnd { origin, stamp }];
+        let Some(strong) = &mut self.strong else { return };
+        let deposit = Deposit { entries: Vec::new(), ends, fence: None };
+        if let Ok(op) = strong.quorum.write(deposit, END_LASTS, now) {
+            strong.own_ops.insert(op);
+        }
+    }
+
+    /// Begins a later life if voters know of one of this node that it does not know itself, or if an operator ended it while it lived.
+    pub(super) fn pass_fence(&mut self, epoch: Epoch, now: Time) {
+        if epoch > self.spread.catalog().epoch()
+            && let Some(epoch) = self.liveness.pass_epoch(epoch, now)
+        {
+            self.spread.begin_epoch(epoch, now);
+            self.note_strong_records(self.identity().node_id, &[], now);
+        }
     }
 
     /// The hash of the key of this node; 0 in a cluster without keys.

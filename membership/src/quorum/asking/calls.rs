@@ -68,9 +68,10 @@ impl<E> Calls<E> {
             let mut parts = parts.into_iter().peekable();
             while parts.peek().is_some() {
                 let (mut asked, mut errands, mut bytes) = (Vec::new(), Vec::new(), 0);
-                while bytes < MESSAGE_BYTES
-                    && let Some((part, errand)) = parts.next()
-                {
+                let fits = |bytes, (part, _): &(Part, E)| {
+                    bytes == 0 || bytes + encoded_len(part) <= MESSAGE_BYTES
+                };
+                while let Some((part, errand)) = parts.next_if(|it| fits(bytes, it)) {
                     bytes += encoded_len(&part);
                     asked.push(part);
                     errands.push(errand);

@@ -4,5 +4,6 @@ pub(crate) mod calls;
 pub(crate) mod changing;
 pub(crate) mod fetching;
 pub(crate) mod reading;
+pub(crate) mod rounds;
 pub(crate) mod votes;
 pub(crate) mod writing;

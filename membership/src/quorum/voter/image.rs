@@ -7,10 +7,20 @@ use crate::base::identity::{Epoch, NodeId};
 use crate::codec::{DecodeError, Field, Fixed, Reader, Writer, block, encoded_len};
 use crate::quorum::chain::{Acceptor, Chain, Configuration};
 use crate::quorum::entry::{Entry, Fence, OriginEnd, Place, Stamp};
-use crate::quorum::ledger::Ledger;
+use crate::quorum::ledger::{Ledger, MAX_ENTRIES};
 
 /// Origins that an image holds. Writes and ends of further ones are refused.
 pub const MAX_ORIGINS: usize = 65_536;
+/// Room beyond the limits of an image.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reserve {
+    pub(crate) entries: usize,
+    pub(crate) origins: usize,
+}
+
+/// The room for what reads bring. So a voter that is full holds up no read while others have a register that it lacks.
+pub(crate) const RESERVE_OF_READS: Reserve = Reserve { entries: 65_536, origins: 16_384 };
+
 /// The highest number of recoveries. A voter that was told of it is replaced, and begins at zero with its next token.
 pub(crate) const MAX_RECOVERIES: u32 = 1 << 31;
 /// A number of recoveries that is farther than this above the known one is not believed.
@@ -265,18 +275,20 @@ impl Image {
         }
     }
 
-    /// Whether there is room for these writes: for their registers, and for their origins.
+    /// Whether there is room for these writes: for their registers, and for their origins. What a read brings has a reserve besides.
     pub(crate) fn has_room(
         &self,
         entries: &[Entry],
         ends: &[OriginEnd],
         fence: Option<&Fence>,
+        reserve: Reserve,
     ) -> bool {
         let origins = entries.iter().map(|it| it.place.origin);
         let origins = origins.chain(ends.iter().map(|it| it.origin));
         let origins = origins.chain(fence.map(|it| it.origin));
         let new: BTreeSet<NodeId> = origins.filter(|it| !self.fences.contains_key(it)).collect();
-        self.ledger.has_room(entries) && self.fences.len() + new.len() <= MAX_ORIGINS
+        self.ledger.len() + self.ledger.adds(entries) <= MAX_ENTRIES + reserve.entries
+            && self.fences.len() + new.len() <= MAX_ORIGINS + reserve.origins
     }
 
     fn note_life(&mut self, life: VoterLife) -> bool {

@@ -1,18 +1,21 @@
 //! The voter: what a node keeps for others, and how it answers them.
 
+mod deciding;
 pub(crate) mod image;
 mod standing;
 pub(crate) mod storing;
 
 pub use standing::{Provenance, QuorumCounters, Standing};
 
-use self::image::{Change, Image, MAX_RECOVERY_STEP, OwnSeat, VoterLife};
+use self::image::{
+    Change, Image, MAX_RECOVERY_STEP, OwnSeat, RESERVE_OF_READS, Reserve, VoterLife,
+};
 use self::storing::Storing;
 use crate::base::identity::NodeId;
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::codec::encoded_len;
-use crate::quorum::chain::{Acceptor, Ballot, Chain, Configuration, Proposal};
-use crate::quorum::entry::Fence;
+use crate::quorum::chain::{Chain, MAX_NUMBER_STEP};
+use crate::quorum::entry::{Fence, Stamp};
 use crate::quorum::message::{
     Answer, Ask, Deposit, Last, Look, MESSAGE_BYTES, PAGE_BYTES, Page, Part, Recover, Reply, Seen,
     Voice,
@@ -49,6 +52,12 @@ impl Voter {
         this
     }
 
+    /// Goes on after another voter of this node, with its counters, and with further numbers of writes to the disk.
+    pub(crate) fn follow(&mut self, ended: &Self) {
+        self.storing.follow(&ended.storing);
+        self.counters = ended.counters;
+    }
+
     pub(crate) fn image(&self) -> &Image {
         &self.image
     }
@@ -68,7 +77,42 @@ impl Voter {
 
     /// Takes what another node knows of the configurations. Returns whether it is news.
     pub(crate) fn learn(&mut self, chain: Option<&Chain>) -> bool {
-        chain.is_some_and(|chain| chain.is_valid() && self.apply(Change::Chain(chain.clone())))
+        let Some(chain) = chain.filter(|chain| chain.is_valid()) else { return false };
+        let known = self.image.chain.as_ref().map_or(0, |chain| chain.installed.number);
+        if chain.installed.number > known.saturating_add(MAX_NUMBER_STEP) {
+            self.counters.numbers_refused += 1;
+            return false;
+        }
+        self.apply(Change::Chain(chain.clone()))
+    }
+
+    /// Takes a change from the image of another voter. Numbers move one step at most. Returns whether it is taken as it is.
+    pub(crate) fn adopt(&mut self, change: Change) -> bool {
+        match change {
+            // What a node is as a voter, it knows itself.
+            Change::Seat(_) | Change::CaughtUp(_) | Change::Founded(_) => {}
+            Change::Chain(chain) => drop(self.learn(Some(&chain))),
+            Change::Life(life) => {
+                let known = self.image.lives.get(&(life.node, life.token)).copied();
+                if life.recoveries > known.unwrap_or_default().saturating_add(MAX_RECOVERY_STEP) {
+                    self.counters.numbers_refused += 1;
+                } else {
+                    self.apply(Change::Life(life));
+                }
+            }
+            Change::Acceptor(number, told) => {
+                let held = self.image.acceptors.get(&number).cloned().unwrap_or_default();
+                let Some(step) = held.towards(&told) else {
+                    self.apply(Change::Acceptor(number, told));
+                    return true;
+                };
+                self.counters.numbers_refused += 1;
+                // Nothing moves that is not the successor's.
+                return !self.apply(Change::Acceptor(number, step));
+            }
+            change => drop(self.apply(change)),
+        }
+        true
     }
 
     /// Whether the node votes.
@@ -197,9 +241,12 @@ impl Voter {
 
     fn look(&mut self, look: Look, room: &mut usize) -> Answer {
         let Look { service, entries, ends, known, lists, after } = look;
-        if !self.image.has_room(&entries, &ends, None) {
+        if !self.image.has_room(&entries, &ends, None, RESERVE_OF_READS) {
             self.counters.writes_full += 1;
             return Answer::Full;
+        }
+        if !self.image.has_room(&entries, &ends, None, Reserve::default()) {
+            self.counters.writes_beyond += 1;
         }
         for entry in entries {
             self.apply(Change::Entry(entry));
@@ -235,7 +282,7 @@ impl Voter {
         } else if !entries.is_empty() {
             return Answer::Unknown;
         }
-        if !self.image.has_room(&entries, &ends, fence.as_ref()) {
+        if !self.image.has_room(&entries, &ends, fence.as_ref(), Reserve::default()) {
             self.counters.writes_full += 1;
             return Answer::Full;
         }
@@ -262,54 +309,13 @@ impl Voter {
             return Some(Answer::Unknown);
         }
         let end = self.image.ledger.end_of(fence.origin);
-        if entries.iter().any(|entry| entry.stamp <= end) {
+        // A life that an operator ended goes on under another epoch, so that it writes all anew.
+        if end != Stamp::default() && fence.epoch <= end.epoch {
             return Some(Answer::Fenced(end.epoch.next()));
         }
         let (epoch, key) = self.image.fences.get(&fence.origin).copied()?;
         let is_other = key != 0 && key != fence.key;
         (epoch > fence.epoch || is_other).then_some(Answer::Fenced(epoch))
-    }
-
-    fn enlist(&mut self, number: u64, is_first: bool, mut draw: impl FnMut() -> u64) -> Answer {
-        match self.standing() {
-            Standing::Votes => return Answer::Enlisted(self.image.seat.token),
-            Standing::NoSeat => {}
-            Standing::Doubtful | Standing::Lost => return Answer::NotVoting,
-        }
-        if self.image.chain.is_none() {
-            if self.image.founded.is_some() {
-                return Answer::Enlisted(self.image.seat.token);
-            }
-            if self.is_forgetful() && !is_first {
-                return Answer::Forgetful;
-            }
-            self.is_forgetful = false;
-        }
-        if self.image.seat.number != number || self.image.seat.is_doubtful {
-            let token = draw().max(1);
-            let seat = OwnSeat { number, token, ..OwnSeat::default() };
-            self.apply(Change::Seat(seat));
-        }
-        Answer::Enlisted(self.image.seat.token)
-    }
-
-    fn found(&mut self, configuration: &Configuration) -> Answer {
-        let is_own = configuration.token(self.own) == Some(self.image.seat.token);
-        if configuration.number != 1 || !configuration.is_valid() || !is_own {
-            return Answer::NotVoting;
-        }
-        if let Some(chain) = &self.image.chain {
-            let is_same = chain.installed == *configuration;
-            return if is_same { Answer::Done } else { Answer::Taken(None) };
-        }
-        if self.is_forgetful() {
-            return Answer::Forgetful;
-        }
-        self.apply(Change::Founded(configuration.clone()));
-        match &self.image.founded {
-            Some(founded) if founded != configuration => Answer::Taken(Some(founded.clone())),
-            _ => Answer::Done,
-        }
     }
 
     /// Helps a voter to recover.
@@ -333,59 +339,5 @@ impl Voter {
         }
         self.apply(Change::Life(VoterLife { node: from, token, recoveries }));
         self.page(after.as_ref(), room)
-    }
-
-    /// The acceptor for a successor, if that is not decided yet.
-    fn acceptor(&self, number: u64) -> Result<Acceptor, Answer> {
-        let chain = self.image.chain.as_ref().ok_or(Answer::NotVoting)?;
-        let is_due =
-            number == chain.installed.number + 1 && chain.installed.token(self.own).is_some();
-        let both = mutant::is(Mutant::TwoSuccessors);
-        if !is_due || (chain.next.is_some() && !both) {
-            return Err(Answer::Taken(chain.next.clone()));
-        }
-        Ok(self.image.acceptors.get(&number).cloned().unwrap_or_default())
-    }
-
-    fn prepare(&mut self, number: u64, ballot: Ballot) -> Answer {
-        let mut acceptor = match self.acceptor(number) {
-            Ok(acceptor) => acceptor,
-            Err(answer) => return answer,
-        };
-        let both = mutant::is(Mutant::TwoSuccessors);
-        if ballot < acceptor.promised && !both {
-            return Answer::Refused(acceptor.promised);
-        }
-        if let Some(reached) = acceptor.approach(ballot) {
-            self.counters.numbers_refused += 1;
-            self.apply(Change::Acceptor(number, acceptor));
-            return Answer::Refused(reached);
-        }
-        acceptor.promised = ballot.max(acceptor.promised);
-        let accepted = acceptor.accepted.clone().filter(|_| !both);
-        self.apply(Change::Acceptor(number, acceptor));
-        Answer::Promised(accepted)
-    }
-
-    fn accept(&mut self, proposal: Proposal) -> Answer {
-        let number = proposal.configuration.number;
-        if !proposal.configuration.is_valid() {
-            return Answer::NotVoting;
-        }
-        let mut acceptor = match self.acceptor(number) {
-            Ok(acceptor) => acceptor,
-            Err(answer) => return answer,
-        };
-        if proposal.ballot < acceptor.promised && !mutant::is(Mutant::TwoSuccessors) {
-            return Answer::Refused(acceptor.promised);
-        }
-        if let Some(reached) = acceptor.approach(proposal.ballot) {
-            self.counters.numbers_refused += 1;
-            self.apply(Change::Acceptor(number, acceptor));
-            return Answer::Refused(reached);
-        }
-        let promised = proposal.ballot;
-        self.apply(Change::Acceptor(number, Acceptor { promised, accepted: Some(proposal) }));
-        Answer::Done
     }
 }

@@ -31,7 +31,9 @@ pub struct QuorumCounters {
     pub questions_dropped: u64,
     /// Writes that were refused, because there is no room for their registers or origins.
     pub writes_full: u64,
-    /// Numbers of rounds and recoveries that were too far ahead.
+    /// What reads brought that a voter took beyond its limits.
+    pub writes_beyond: u64,
+    /// Numbers of configurations, rounds and recoveries that were too far ahead.
     pub numbers_refused: u64,
     /// Parts of images that hold what this version does not know.
     pub pages_unknown: u64,

@@ -22,6 +22,11 @@ pub(crate) struct Storing {
 }
 
 impl Storing {
+    /// Goes on with the numbers of another one, so that no number comes twice.
+    pub(crate) fn follow(&mut self, ended: &Self) {
+        self.ticket = ended.ticket;
+    }
+
     /// Notes a change for the disk.
     pub(crate) fn add(&mut self, change: Change) {
         // Nothing is written any more, so nothing waits either.
