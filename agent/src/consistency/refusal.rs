@@ -51,6 +51,7 @@ fn code(failure: &Failure) -> ErrorCode {
         Failure::Invalid(_) => ErrorCode::VotersInvalid,
         Failure::Fenced(_) => ErrorCode::DuplicateNodeId,
         Failure::Full => ErrorCode::TooManyRegistrations,
+        Failure::TooLarge => ErrorCode::AnswerTooLarge,
         Failure::Superseded(_) | Failure::Taken(_) | Failure::Forgetful(_) => {
             ErrorCode::VotersUnchanged
         }
@@ -75,6 +76,7 @@ fn words(node: &Node, failure: &Failure) -> String {
             format!("a later life of this agent has written ({epoch}), or another agent under its node id, or an operator ended its writes")
         }
         Failure::Full => "too few voters have room for a further instance: `docs/CONSISTENCY.md` has the limit".to_owned(),
+        Failure::TooLarge => "the voters keep more of the service than one strong read takes: `docs/CONSISTENCY.md` has the limit".to_owned(),
         Failure::Busy => "as many strong requests are under way as may be: ask again in a moment".to_owned(),
         Failure::Invalid(reason) => (*reason).to_owned(),
         Failure::Superseded(by) => format!("another change was made first: the voters are {}", set(by)),

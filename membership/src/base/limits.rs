@@ -40,6 +40,8 @@ pub const MAX_REQUESTS_OF_MEMBER: usize = 8;
 pub const MAX_QUESTIONS_ASKED: usize = 64;
 /// Questions of others that a node is answering at once. Further ones are turned away.
 pub const MAX_QUESTIONS_SERVED: usize = 256;
+/// Streams of questions that a node keeps open to others. The one that was used longest ago gives way.
+pub const MAX_LINES_OPENED: usize = 16;
 /// Streams of questions that others keep open to a node. The one that was used longest ago gives way.
 pub const MAX_LINES_SERVED: usize = 32;
 /// Bytes of one record, key and value, on the wire. A record that is larger than a datagram travels by stream only.

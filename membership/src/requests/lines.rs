@@ -8,12 +8,18 @@ use std::time::Duration;
 use super::facts::Fact;
 use crate::base::identity::{Identity, NodeId};
 use crate::base::io::StreamId;
-use crate::base::limits::{MAX_FRAMES_IN_FLIGHT, MAX_LINES_SERVED, MAX_QUESTIONS_ASKED};
+use crate::base::limits::{
+    MAX_FRAMES_IN_FLIGHT, MAX_LINES_OPENED, MAX_LINES_SERVED, MAX_QUESTIONS_ASKED,
+};
 use crate::base::time::Time;
 use crate::wire::{Frame, Outbox};
 
 /// A line that this node opened is closed when nothing was asked on it for so long.
 const RESTS_FOR: Duration = Duration::from_secs(10);
+
+/// As many lines are open as may be, and something is awaited on each.
+#[derive(Debug)]
+pub(super) struct NoRoom;
 
 /// A line.
 #[derive(Debug)]
@@ -44,30 +50,32 @@ impl Lines {
         if is_there { Ok(*stream) } else { Err(Some(*stream)) }
     }
 
-    /// Adds a line that this node opens.
+    /// Adds a line that this node opens, after [`make_room`](Self::make_room).
     pub(super) fn open(&mut self, stream: StreamId, peer: &Identity, now: Time) {
         self.opened.insert(peer.node_id, stream);
         self.add(stream, peer.node_id, Some(peer.sync_addr()), now);
     }
 
-    /// Adds a line that a peer opened. Returns the one that has to go for it, if there are too many: of those on which nothing is
-    /// `awaited`, the one that was used longest ago. Fails if there is none.
-    pub(super) fn accept(
-        &mut self,
-        stream: StreamId,
-        peer: NodeId,
-        is_awaited: impl Fn(StreamId) -> bool,
-        now: Time,
-    ) -> Result<Option<StreamId>, ()> {
-        let accepted = || self.all.iter().filter(|(_, line)| line.opened_to.is_none());
-        let mut gone = None;
-        if accepted().count() >= MAX_LINES_SERVED {
-            let idle = accepted().filter(|(stream, _)| !is_awaited(**stream));
-            gone = idle.min_by_key(|(_, line)| line.used_at).map(|(stream, _)| *stream);
-            self.remove(gone.ok_or(())?);
-        }
+    /// Adds a line that a peer opened, after [`make_room`](Self::make_room).
+    pub(super) fn accept(&mut self, stream: StreamId, peer: NodeId, now: Time) {
         self.add(stream, peer, None, now);
-        Ok(gone)
+    }
+
+    /// The line that has to go for another one of its kind, if there are too many: of those on which nothing is `awaited`, the one that
+    /// was used longest ago. Fails if there is none.
+    pub(super) fn make_room(
+        &self,
+        is_ours: bool,
+        is_awaited: impl Fn(StreamId) -> bool,
+    ) -> Result<Option<StreamId>, NoRoom> {
+        let most = if is_ours { MAX_LINES_OPENED } else { MAX_LINES_SERVED };
+        let of_kind = || self.all.iter().filter(|(_, line)| line.opened_to.is_some() == is_ours);
+        if of_kind().count() < most {
+            return Ok(None);
+        }
+        let idle = of_kind().filter(|(stream, _)| !is_awaited(**stream));
+        let oldest = idle.min_by_key(|(_, line)| line.used_at);
+        oldest.map(|(stream, _)| Some(*stream)).ok_or(NoRoom)
     }
 
     fn add(&mut self, stream: StreamId, peer: NodeId, opened_to: Option<SocketAddr>, now: Time) {

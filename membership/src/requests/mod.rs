@@ -21,7 +21,7 @@ use crate::base::time::Time;
 use crate::wire::{Answer, Envelope, Frame, Outbox, Packed, Question, Reply, Request, Taken};
 
 use facts::Fact;
-use lines::Lines;
+use lines::{Lines, NoRoom};
 
 /// The streams of this room have numbers of their own, far above those of both planes.
 const FIRST_STREAM: u64 = 1 << 60;
@@ -190,7 +190,10 @@ impl Requests {
                 (stream.into(), stream)
             }
             Purpose::Voter => {
-                let stream = self.line_to(peer, now);
+                let Ok(stream) = self.line_to(peer, now) else {
+                    self.count_refused(purpose);
+                    return Err(RequestError::TooMany);
+                };
                 let request = self.next_question();
                 let number = request.0;
                 let question = Question { cluster, sender, receiver, within_ms, number, body };
@@ -208,17 +211,32 @@ impl Requests {
     }
 
     /// The line to a peer. It is opened if there is none.
-    fn line_to(&mut self, peer: &Identity, now: Time) -> StreamId {
+    fn line_to(&mut self, peer: &Identity, now: Time) -> Result<StreamId, NoRoom> {
         match self.lines.to(peer) {
-            Ok(stream) => return stream,
+            Ok(stream) => return Ok(stream),
             Err(None) => {}
             Err(Some(elsewhere)) => self.drop_line(elsewhere),
         }
+        self.make_room(true)?;
         let stream = self.streams.take();
         self.out.open(stream, peer);
         self.out.counters.voter_lines_opened += 1;
         self.lines.open(stream, peer, now);
-        stream
+        Ok(stream)
+    }
+
+    /// Ends a line if that is needed for another one.
+    fn make_room(&mut self, is_ours: bool) -> Result<(), NoRoom> {
+        let Self { asked, serving, lines, .. } = self;
+        let is_awaited = |line| {
+            asked.values().any(|asked| asked.stream == line)
+                || serving.values().any(|serving| serving.stream == line)
+        };
+        if let Some(line) = lines.make_room(is_ours, is_awaited)? {
+            self.out.finish(line);
+            self.line_ended(line);
+        }
+        Ok(())
     }
 
     fn next_question(&mut self) -> RequestId {
@@ -251,15 +269,11 @@ impl Requests {
         match Frame::decode(bytes) {
             Ok(Frame::Request(request)) => self.serve_request(stream, request, is_member, now),
             Ok(Frame::Question(question)) => {
-                let serving = &self.serving;
-                let is_awaited = |line| serving.values().any(|serving| serving.stream == line);
-                match self.lines.accept(stream, question.sender, is_awaited, now) {
-                    Ok(gone) => gone.into_iter().for_each(|gone| self.out.finish(gone)),
-                    Err(()) => {
-                        self.count_refused(Purpose::Voter);
-                        return self.out.reset(stream);
-                    }
+                if self.make_room(false).is_err() {
+                    self.count_refused(Purpose::Voter);
+                    return self.out.reset(stream);
                 }
+                self.lines.accept(stream, question.sender, now);
                 self.serve_question(stream, question, is_member, now);
             }
             _ => {
