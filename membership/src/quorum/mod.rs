@@ -146,6 +146,8 @@ impl Quorum {
         let mut this = Self::idle(ended.own, image, provenance, seed, now);
         this.ops = ended.ops;
         this.voter.follow(&ended.voter);
+        // Nobody tells a node twice that did not start again.
+        this.take_chain(ended.voter.chain());
         this.settle(now);
         (this, ended.end_all())
     }

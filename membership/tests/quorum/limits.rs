@@ -88,7 +88,7 @@ fn questions_stay_below_their_limit_however_much_waits() {
         ends.extend(more);
     }
     assert_eq!(ends.len(), 40);
-    assert!((16_000..25_000).contains(&longest), "{longest} bytes");
+    assert!((15_000..25_000).contains(&longest), "{longest} bytes");
 }
 
 #[test]
@@ -151,9 +151,10 @@ fn voters_that_are_full_hold_up_no_read() {
     let now = net.now;
     net.node(3).absorb(entries, Vec::new(), now);
     net.run(Duration::from_millis(5));
+    net.cut = [n(2)].into();
     assert_eq!(net.ids(4, "s"), ["b"]);
     net.cut = [n(3)].into();
-    assert_eq!(net.ids(4, "s"), ["b"], "one of the others has it now");
-    assert!(net.node(1).counters().writes_beyond + net.node(2).counters().writes_beyond > 0);
+    assert_eq!(net.ids(4, "s"), ["b"], "1 has it now");
+    assert!(net.node(1).counters().writes_beyond > 0);
     assert_eq!(net.write(4, deposit(6, 10, 1, "c", true)), Outcome::Unknown(Failure::Full));
 }

@@ -125,7 +125,7 @@ fn a_write_beyond_its_limits_is_refused() {
     let mut net = Network::with_voters(3);
     let now = net.now;
     let mut large = deposit(1, 10, 1, "a", true);
-    large.entries = vec![large.entries[0].clone(); 17];
+    large.entries = vec![large.entries[0].clone(); 33];
     assert!(matches!(net.node(1).write(large.clone(), WITHIN, now), Err(Failure::Invalid(_))));
     large.entries.truncate(1);
     for bytes in [8 * 1024 + 1, 17 * 1024] {

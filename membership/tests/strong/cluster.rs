@@ -98,8 +98,13 @@ impl Strong {
         self.outcome(n, op)
     }
 
-    /// Writes a register as the node itself, whatever its catalog says.
+    /// Makes a strong registration of the service `s`.
     pub(crate) fn write(&mut self, n: usize, id: &str) -> Outcome {
+        self.register_strongly(n, id, "s")
+    }
+
+    /// Writes a register as an early life of a node.
+    pub(crate) fn write_long_ago(&mut self, n: usize, id: &str) -> Outcome {
         let origin = self.net.id(n);
         let place = Place { service: "s".into(), origin, id: id.into() };
         let stamp = Stamp { epoch: Epoch(1), version: self.net.now.as_micros() };
