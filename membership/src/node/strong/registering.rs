@@ -6,8 +6,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::time::Time;
-use crate::catalog::Replica;
 use crate::catalog::record::{Key, RawValue, ServiceRecord, Text, Value};
+use crate::catalog::{Replica, Slot};
 use crate::node::Node;
 use crate::quorum::{
     Deposit, Entry, Failure, Fence, MAX_INSTANCES_OF_WRITE, OpId, OriginEnd, Place, Stamp,
@@ -94,7 +94,7 @@ fn registers(
         Some((service_key(&it.namespace, &it.service), slot.version(), value))
     }) else {
         // A deletion that is forgotten happened before the last write.
-        let version = slot.map_or(replica.known_to(), |slot| slot.version());
+        let version = slot.map_or(replica.known_to(), Slot::version);
         let place = place(left.unwrap_or_default());
         return vec![Entry { place, stamp: stamp(version), value: None }];
     };
