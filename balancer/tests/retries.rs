@@ -67,6 +67,28 @@ fn open_circuits_are_not_tried() {
 }
 
 #[test]
+fn a_wait_that_is_given_up_raises_the_latency_and_nothing_else() {
+    let breaker = BreakerConfig { failure_threshold: 1, ..Default::default() };
+    let balancer = Balancer::new(Config { breaker: Some(breaker), ..Config::default() });
+    balancer.update(targets(&["a"]));
+    balancer.advance(Duration::from_secs(1));
+    let mut picker = balancer.picker();
+    let mut pick = || picker.pick(Strategy::PeakEwma, None).expect("its circuit is closed");
+    let millis = Duration::from_millis;
+    pick().complete(Outcome::Success, millis(10));
+    for (waited, expected) in [(5, 10), (200, 200)] {
+        pick().give_up(millis(waited));
+        let snapshot = balancer.snapshot();
+        let latency = snapshot.instances()[0].latency().expect("it has answered");
+        assert!(latency.abs_diff(millis(expected)) < millis(1), "{latency:?}");
+    }
+    assert_eq!(
+        (balancer.report().targets[0].failures, balancer.report().targets[0].in_flight),
+        (0, 0)
+    );
+}
+
+#[test]
 fn a_retry_goes_on_to_a_farther_layer_when_the_near_one_was_tried() {
     let layer = |region: &str, distance, names: &[&str]| Layer {
         region: region.into(),

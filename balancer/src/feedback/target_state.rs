@@ -173,6 +173,11 @@ impl TargetState {
         }
     }
 
+    /// Learns that an answer takes longer than this.
+    pub(crate) fn observe_wait(&self, waited_us: f32) {
+        self.latency.observe_failure(waited_us, self.service.now_us());
+    }
+
     #[cold]
     fn raise_reliability(&self, reliability: u32) {
         let step = ((RELIABLE - reliability) >> RELIABILITY_SHIFT).max(1);
