@@ -75,6 +75,19 @@ impl Answer {
         Ok(if all.is_empty() { first } else { all.freeze() })
     }
 
+    /// Reads its body to the end, so that the connection is of use for the next call, and drops it. Returns its length.
+    ///
+    /// # Errors
+    /// The body breaks off.
+    pub async fn discard(self) -> Result<u64, CallError> {
+        let (mut body, mut length) = (self.response.into_body(), 0);
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+        {
+            length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Ok(length)
+    }
+
     /// The response, which says [by whom it is](AnsweredBy) in its extensions.
     #[must_use]
     pub fn into_response(self) -> Response<AnswerBody> {

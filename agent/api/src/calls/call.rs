@@ -152,16 +152,21 @@ impl Call<'_> {
                     Tried { pick, ended }
                 }
             };
-            tried.push(last.pick.id().clone());
-            let tries = tried.len() as u32;
-            let failure = match &last.ended.result {
-                Ok((response, _)) if !(caller.config.is_failure)(response.status()) => {
-                    return Ok(self.answer(last, tries));
+            let tries = tried.len() as u32 + 1;
+            let last = match last {
+                Tried { pick, ended: Ended { latency, result: Ok((response, connection)) } }
+                    if !(caller.config.is_failure)(response.status()) =>
+                {
+                    return Ok(self.answer(pick, latency, response, connection, tries));
                 }
+                failed => failed,
+            };
+            let failure = match &last.ended.result {
                 // An answer says that the call has arrived. The connection is as good as before.
                 Ok(_) => self.failure(true),
                 Err(failed) => self.failure(failed.may_have_arrived),
             };
+            tried.push(last.pick.id().clone());
             let left = self.deadline.saturating_duration_since(Instant::now());
             let (config, now) = (&caller.config.retries, caller.now());
             let next = attempts.after(failure, config, &caller.budget, now, left, caller.draw());
@@ -257,8 +262,14 @@ impl Call<'_> {
         Tried { pick: other, ended: rest.await }
     }
 
-    fn answer(&self, tried: Tried, tries: u32) -> Answer {
-        let Tried { pick, ended: Ended { latency, result } } = tried;
+    fn answer(
+        &self,
+        pick: CallPick,
+        latency: Duration,
+        response: Response<Incoming>,
+        connection: Option<Used>,
+        tries: u32,
+    ) -> Answer {
         if self.caller.config.hedge_quantile.is_some() {
             self.caller.latencies.record(latency);
         }
@@ -271,10 +282,7 @@ impl Call<'_> {
             }
             false => Some(Flight { pick, latency }),
         };
-        match result {
-            Ok((response, connection)) => self.wrap(response, instance, flight, connection, tries),
-            Err(_) => unreachable!("it is an answer"),
-        }
+        self.wrap(response, instance, flight, connection, tries)
     }
 
     fn wrap(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -19,6 +19,10 @@ use crate::types::Instance;
 
 /// A kept connection whose last answer has just ended may need a moment until it takes the next request.
 const READY_WITHIN: Duration = Duration::from_millis(5);
+
+/// A connection of HTTP/2 with calls is pinged, and ends without an answer: all calls to an instance depend on it.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The connections to one instance.
 pub(super) struct Upstream {
@@ -172,7 +176,12 @@ impl Upstream {
         config: &CallConfig,
     ) -> Result<http2::SendRequest<SentBody>, Failed> {
         let stream = self.connect(config.connect_timeout).await.map_err(unconnected)?;
-        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(TokioIo::new(stream))
+            .await;
         let (sender, connection) = handshake.map_err(|error| not_sent(Reason::Broken(error)))?;
         tokio::spawn(async { drop(connection.await) });
         Ok(sender)

@@ -6,6 +6,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -23,6 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::sleep;
 use tokio_util::codec::Framed;
 
 /// What a server does with a request.
@@ -34,6 +36,8 @@ pub(crate) enum Behaviour {
     Close,
     /// Never answers.
     Hang,
+    /// Answers 200 after this time.
+    Slow(Duration),
 }
 
 /// A server of HTTP/1.1, or of HTTP/2.
@@ -124,6 +128,10 @@ async fn answer(
     match behaviour {
         Behaviour::Close => Err(Closes),
         Behaviour::Hang => pending().await,
+        Behaviour::Slow(time) => {
+            sleep(time).await;
+            Ok(Response::new(Full::default()))
+        }
         Behaviour::Answer(status) => {
             let Ok(body) = request.into_body().collect().await else { return Err(Closes) };
             let mut response = Response::new(Full::new(body.to_bytes()));
