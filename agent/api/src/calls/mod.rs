@@ -11,7 +11,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let web = Discovery::start(DiscoveryConfig::for_calls("web"))?;
 //! let answer = web.call(Request::get("/hello").body(())?).await?;
-//! println!("{} says: {:?}", answer.instance.id, answer.bytes(1 << 20).await?);
+//! println!("{:?}", answer.bytes(1 << 20).await?);
 //! # Ok(())
 //! # }
 //! ```
