@@ -83,7 +83,7 @@ impl Caller {
             headers: head.headers,
         };
         call.address()?;
-        self.budget.record_call(self.now());
+        self.budget.record_call(self.at(begun));
         call.run(begun).await
     }
 
@@ -128,27 +128,30 @@ impl Call<'_> {
         Ok(())
     }
 
-    async fn run(&self, begun: Instant) -> Result<Answer, CallError> {
+    async fn run(&self, mut begun: Instant) -> Result<Answer, CallError> {
         let caller = self.caller;
         let key = self.key.as_deref();
         let mut picked = caller.pick(key, &[]);
         if picked.is_none() && !caller.is_ready() {
-            if !caller.ready(self.deadline).await {
+            if !Box::pin(caller.ready(self.deadline)).await {
                 let (service, waited) = (caller.service.clone(), begun.elapsed());
                 return Err(CallError::AgentAway { service, waited });
             }
+            begun = Instant::now();
             picked = caller.pick(key, &[]);
         }
         let (mut pick, mut upstream) = picked.ok_or_else(|| caller.nothing())?;
         let mut attempts = Attempts::default();
         let mut tried: Vec<Arc<str>> = Vec::new();
+        // A clock that is read less often is cheaper, and picking takes no time.
+        let mut try_begun = begun;
         loop {
             let last = match caller.hedge_after() {
                 Some(after) if tried.is_empty() && self.is_idempotent && self.body.is_shared() => {
-                    self.hedged(pick, upstream, after, &mut tried).await
+                    Box::pin(self.hedged(pick, upstream, after, &mut tried)).await
                 }
                 _ => {
-                    let ended = self.attempt(&upstream, !tried.is_empty()).await;
+                    let ended = self.attempt(&upstream, try_begun, !tried.is_empty()).await;
                     Tried { pick, ended }
                 }
             };
@@ -176,6 +179,7 @@ impl Call<'_> {
                         caller.counters.retries.add();
                         last.fail();
                         sleep(after).await;
+                        try_begun = Instant::now();
                         (pick, upstream) = next;
                         continue;
                     }
@@ -196,19 +200,18 @@ impl Call<'_> {
     }
 
     /// One try at one instance.
-    async fn attempt(&self, upstream: &Arc<Upstream>, is_retry: bool) -> Ended {
+    async fn attempt(&self, upstream: &Arc<Upstream>, begun: Instant, is_retry: bool) -> Ended {
         let config = &self.caller.config;
         let mut request = Request::new(self.body.next_try());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let begun = Instant::now();
         let may_follow = self.is_idempotent && self.body.is_whole();
         let limit = match may_follow {
             true => self.deadline.min(begun + config.try_timeout),
             false => self.deadline,
         };
-        let sent = timeout_at(limit, upstream.send(request, config)).await;
+        let sent = timeout_at(limit, upstream.send(request, config, begun)).await;
         let latency = begun.elapsed();
         let result = sent.unwrap_or_else(|_| {
             // A retry that had little time left says nothing about its instance.
@@ -229,7 +232,7 @@ impl Call<'_> {
         tried: &mut Vec<Arc<str>>,
     ) -> Tried {
         let (caller, begun) = (self.caller, Instant::now());
-        let mut first = pin!(self.attempt(&upstream, false));
+        let mut first = pin!(self.attempt(&upstream, begun, false));
         match select(first.as_mut(), pin!(sleep(after))).await {
             Either::Left((ended, _)) => return Tried { pick, ended },
             Either::Right(((), _)) => {}
@@ -243,7 +246,7 @@ impl Call<'_> {
         };
         caller.counters.hedges.add();
         let second_begun = Instant::now();
-        let second = pin!(self.attempt(&second_upstream, true));
+        let second = pin!(self.attempt(&second_upstream, second_begun, true));
         let (done, other, begun, rest) = match select(first, second).await {
             Either::Left((ended, rest)) => {
                 (Tried { pick, ended }, second_pick, second_begun, Either::Right(rest))
@@ -282,13 +285,13 @@ impl Call<'_> {
             }
             false => Some(Flight { pick, latency }),
         };
-        self.wrap(response, instance, flight, connection, tries)
+        self.wrap(response, &instance, flight, connection, tries)
     }
 
     fn wrap(
         &self,
         response: Response<Incoming>,
-        instance: Arc<Instance>,
+        instance: &Arc<Instance>,
         flight: Option<Flight>,
         connection: Option<Used>,
         tries: u32,
@@ -306,7 +309,7 @@ impl Call<'_> {
         pick.complete(Outcome::Failure, latency);
         match result {
             Ok((response, connection)) => {
-                Ok(self.wrap(response, instance, None, connection, tries))
+                Ok(self.wrap(response, &instance, None, connection, tries))
             }
             Err(Failed { reason, .. }) => {
                 let service = self.caller.service.clone();

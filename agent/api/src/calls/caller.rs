@@ -80,6 +80,11 @@ impl Caller {
         self.started.elapsed()
     }
 
+    /// The time of the budget at a moment.
+    pub(super) fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.started)
+    }
+
     /// A uniformly random number in `0.0..1.0`.
     pub(super) fn draw(&self) -> f64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()

@@ -93,10 +93,11 @@ impl Upstream {
         self: &Arc<Self>,
         request: Request<SentBody>,
         config: &CallConfig,
+        now: Instant,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
         match config.protocol {
-            Protocol::Http1 => self.send_http1(request, config).await,
-            Protocol::Http2 => Ok((self.send_http2(request, config).await?, None)),
+            Protocol::Http1 => self.send_http1(request, config, now).await,
+            Protocol::Http2 => Ok((Box::pin(self.send_http2(request, config)).await?, None)),
         }
     }
 
@@ -104,11 +105,12 @@ impl Upstream {
         self: &Arc<Self>,
         mut request: Request<SentBody>,
         config: &CallConfig,
+        now: Instant,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
         loop {
-            let (mut sender, is_fresh) = match self.take_idle(config.idle_timeout).await {
+            let (mut sender, is_fresh) = match self.take_idle(config.idle_timeout, now).await {
                 Some(sender) => (sender, false),
-                None => (self.connect_http1(config).await?, true),
+                None => (Box::pin(self.connect_http1(config)).await?, true),
             };
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -125,14 +127,18 @@ impl Upstream {
         }
     }
 
-    async fn take_idle(&self, idle_timeout: Duration) -> Option<http1::SendRequest<SentBody>> {
+    async fn take_idle(
+        &self,
+        idle_timeout: Duration,
+        now: Instant,
+    ) -> Option<http1::SendRequest<SentBody>> {
         loop {
             let Idle { since, mut sender } = self.lock().pop_back()?;
-            if sender.is_closed() || since.elapsed() >= idle_timeout {
+            if sender.is_closed() || now.saturating_duration_since(since) >= idle_timeout {
                 continue;
             }
             if sender.is_ready()
-                || matches!(timeout(READY_WITHIN, sender.ready()).await, Ok(Ok(())))
+                || matches!(Box::pin(timeout(READY_WITHIN, sender.ready())).await, Ok(Ok(())))
             {
                 return Some(sender);
             }

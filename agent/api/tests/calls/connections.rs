@@ -75,7 +75,7 @@ async fn a_connection_over_tcp_goes_where_one_comes_about() {
         stream.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"ping");
     }
-    assert_eq!(tries, 3);
+    assert!((3..=4).contains(&tries), "{tries}");
     let connection = web.connect(&CallOptions::default()).await.unwrap();
     let standing =
         |id: &str| web.standings().into_iter().find(|standing| standing.instance.id == id).unwrap();
