@@ -48,7 +48,7 @@ fn main() {
     slow();
     failing();
     for method in [Method::GET, Method::POST] {
-        killed(method);
+        killed(&method);
     }
 }
 
@@ -260,7 +260,7 @@ fn failing() {
 }
 
 /// One of three servers is killed.
-fn killed(method: Method) {
+fn killed(method: &Method) {
     let [killed, other, third] = [(); 3].map(|()| Process::start());
     let addresses = [killed.address, other.address, third.address];
     let (went, stats, in_flight) = runtime().block_on(async {
@@ -281,7 +281,7 @@ fn killed(method: Method) {
             killed.child.kill().unwrap();
             (in_flight, killed)
         });
-        let went = at_rate(&web, &method, RATE, Duration::from_secs(5)).await;
+        let went = at_rate(&web, method, RATE, Duration::from_secs(5)).await;
         let (in_flight, _killed) = kill.await.unwrap();
         (went, web.call_stats(), in_flight)
     });

@@ -36,7 +36,7 @@ async fn a_circuit_opens_is_shown_and_closes_after_a_trial() {
         match web.call(get("/")).await {
             Ok(answer) => break answer,
             Err(CallError::CircuitsOpen { .. }) => {
-                tokio::time::sleep(Duration::from_millis(5)).await
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Err(error) => panic!("{error}"),
         }
@@ -132,8 +132,10 @@ async fn a_call_that_takes_long_is_hedged_when_that_is_wanted() {
 
 #[tokio::test]
 async fn calls_from_many_tasks_at_once_all_end() {
-    let (one, other) =
-        (Server::start(Behaviour::Answer(200)).await, Server::start(Behaviour::Close).await);
+    let (one, other) = (
+        Server::start(Behaviour::Slow(Duration::from_millis(1))).await,
+        Server::start(Behaviour::Close).await,
+    );
     let instances = vec![instance("one", one.address), instance("other", other.address)];
     let web = web(instances, |_| {}).await;
     let barrier = Arc::new(Barrier::new(50));
