@@ -26,6 +26,7 @@
 //! | `feedback` | what outcomes lead to: latencies, circuits, ejection, ramps, reports |
 //! | `locality` | layers of targets, nearest first, with spill-over that moves in time |
 //! | `picker` | the read path: pickers and picks |
+//! | `retries` | whether a call that failed is tried again, and the budget of such tries |
 //!
 //! The settings stand in one table: [`Config`]. The feature `serde` lets [`Strategy`], [`Prefer`] and [`Outcome`] be read
 //! and written by their names.
@@ -39,6 +40,7 @@ mod ledger;
 mod locality;
 mod names;
 mod picker;
+mod retries;
 mod selector;
 mod snapshot;
 mod strategies;
@@ -49,7 +51,7 @@ pub use config::{
     BreakerConfig, Config, ConfigError, FAILURES_MAX, LOAD_BOUND_PERCENT,
     LOAD_BOUND_PERCENT_DEFAULT, OutlierConfig, TIMES,
 };
-pub use feedback::{Circuit, Outcome, Report, TargetReport};
+pub use feedback::{Circuit, LatencyHistogram, Outcome, Report, TargetReport};
 pub use ledger::{Completion, Ledger, Token, UnknownToken};
 pub use locality::{
     LAYERS_MAX, Layer, Layered, LayeredPicker, MOVE_TIME, Nearness, OVERPROVISIONING, Place,
@@ -57,6 +59,7 @@ pub use locality::{
 };
 pub use names::UnknownName;
 pub use picker::{Pick, PickRef, Picker};
+pub use retries::{Attempts, Failure, GaveUp, Next, RetryBudget, RetryBudgetConfig, RetryConfig};
 pub use selector::{REQUIREMENTS_MAX, SELECTOR_BYTES_MAX, Selector, SelectorError};
 pub use snapshot::{Instance, Snapshot, Target};
 pub use strategies::Strategy;

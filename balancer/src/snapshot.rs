@@ -78,6 +78,11 @@ impl<T> Instance<T> {
         self.state.is_ejected()
     }
 
+    /// When its ejection ends, in microseconds of the balancer's clock; `None` while it is not ejected.
+    pub fn ejected_until_us(&self) -> Option<u64> {
+        self.state.ejected_until_us()
+    }
+
     /// The share of its weight that it has now, in `0.0..=1.0`: less than 1 during slow start and drain.
     pub fn share(&self) -> f32 {
         self.state.share()

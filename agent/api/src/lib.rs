@@ -7,10 +7,13 @@
 //! |---|---|
 //! | ask one question, register an instance | [`client::Client`] |
 //! | call a service often, without asking the agent each time | [`discovery::Discovery`] |
+//! | call a service: pick, send, learn, try again | `calls`, with the feature `call` |
 //! | speak the protocol yourself | [`codec`] and the types here, or `docs/API.md` |
 
 pub mod address;
 mod backoff;
+#[cfg(feature = "call")]
+pub mod calls;
 pub mod client;
 pub mod clock;
 pub mod codec;

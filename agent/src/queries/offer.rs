@@ -39,13 +39,18 @@ pub(crate) fn explain(
     let verdict = match target {
         _ if hidden.is_some() => Offer::NotOffered,
         Some(Standing { available: true, .. }) => Offer::Offered,
+        Some(Standing { ejected_until_us: Some(until_us), failures, .. }) => {
+            Offer::Ejected { failures, back_in: registry.until(until_us) }
+        }
         Some(Standing { circuit: Circuit::HalfOpen { until_us }, .. }) => {
             Offer::OnTrial { lost_in: registry.until(until_us) }
         }
         Some(Standing { circuit: Circuit::Open { until_us }, failures, .. }) => {
             Offer::CircuitOpen { failures, trial_in: registry.until(until_us) }
         }
-        Some(Standing { circuit: Circuit::Closed, .. }) => Offer::Ejected,
+        Some(Standing { circuit: Circuit::Closed, failures, .. }) => {
+            Offer::Ejected { failures, back_in: Duration::ZERO }
+        }
         None => Offer::NotOffered,
     };
     // An instance that operators took out is written as one whose check is critical, so that earlier versions avoid it.
@@ -78,7 +83,7 @@ enum Offer {
     Offered,
     CircuitOpen { failures: u64, trial_in: Duration },
     OnTrial { lost_in: Duration },
-    Ejected,
+    Ejected { failures: u64, back_in: Duration },
     NotOffered,
 }
 
@@ -138,13 +143,14 @@ fn standing(offer: Offer, entry: &Entry, best: Option<Grade>, origin: &MemberExp
             seconds(trial_in)
         ),
         (Offer::OnTrial { lost_in }, _) => format!(
-            "its circuit was open, and one call is out as a trial: its report decides; without one, the first pick in {} s \
+            "its circuit is half-open: one call is out as a trial, and its report decides; without one, the first pick in {} s \
              or later is the next trial",
             seconds(lost_in)
         ),
-        (Offer::Ejected, _) => {
-            "callers reported more failures of it than of others, and it rests for now".to_owned()
-        }
+        (Offer::Ejected { failures, back_in }, _) => format!(
+            "it is ejected as an outlier for {} s: callers reported {failures} failures of it to this agent so far, more than of others",
+            seconds(back_in)
+        ),
         (Offer::NotOffered, Some(Grade::Healthy)) => {
             "it has just become healthy, and the next pick may choose it".to_owned()
         }

@@ -346,7 +346,8 @@ impl Scoped {
             let snapshot = balancer.snapshot();
             let target = snapshot.get(id)?;
             let (available, circuit) = (target.is_available(), target.circuit());
-            Some(Standing { available, circuit, failures: target.failures() })
+            let (failures, ejected_until_us) = (target.failures(), target.ejected_until_us());
+            Some(Standing { available, circuit, ejected_until_us, failures })
         };
         match &self.balancer {
             Kind::Flat(balancer) => of(balancer),
@@ -378,6 +379,8 @@ pub(crate) struct Standing {
     /// Whether a pick could go to it now.
     pub(crate) available: bool,
     pub(crate) circuit: Circuit,
+    /// When its ejection ends, by the clock of the balancers; `None` while it is not ejected.
+    pub(crate) ejected_until_us: Option<u64>,
     /// The calls of it that were reported as failed.
     pub(crate) failures: u64,
 }

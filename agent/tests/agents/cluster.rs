@@ -368,6 +368,11 @@ async fn slow_start_and_ejection_apply_on_every_agent() {
     assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 3 });
     let Response::Picked(picked) = call(&b, pick("random")).await else { panic!() };
     assert_eq!((picked.picks.len(), of(&picked.picks, "old")), (1000, 0));
+    let explain = Request::Explain { subject: "old".to_owned() };
+    let Response::Explained(explained) = call(&b, explain).await else { panic!() };
+    let [instance] = &explained.instances[..] else { panic!("{explained:?}") };
+    let expected = "it is ejected as an outlier for 86400 s: callers reported 3 failures";
+    assert!(!instance.offered && instance.reason.starts_with(expected), "{}", instance.reason);
     let Response::Picked(picked) = call(&a, pick("random")).await else { panic!() };
     assert!(of(&picked.picks, "old") > 0, "the other agent has seen no failure");
 }

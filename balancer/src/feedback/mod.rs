@@ -5,6 +5,7 @@
 //! panic, and whether any target needs a check at all.
 
 mod breaker;
+mod histogram;
 mod latency;
 mod outcome;
 mod outlier;
@@ -16,6 +17,7 @@ mod target_state;
 
 pub use self::{
     breaker::Circuit,
+    histogram::LatencyHistogram,
     outcome::Outcome,
     report::{Report, TargetReport},
 };

@@ -27,6 +27,11 @@ impl OutlierRecord {
         self.ejected_until_us.load(Relaxed) > now_us
     }
 
+    /// When the latest ejection ends or ended; 0 without one.
+    pub(crate) fn ejected_until_us(&self) -> u64 {
+        self.ejected_until_us.load(Relaxed)
+    }
+
     /// Marks the target as ejected. Returns whether this call did it.
     pub(crate) fn eject(&self, config: &OutlierConfig, now_us: u64) -> bool {
         let ejections = self.ejections.load(Relaxed).saturating_add(1);

@@ -112,6 +112,11 @@ impl TargetState {
         self.outlier.is_ejected(self.service.now_us())
     }
 
+    /// When its ejection ends; `None` while it is not ejected.
+    pub(crate) fn ejected_until_us(&self) -> Option<u64> {
+        self.is_ejected().then(|| self.outlier.ejected_until_us())
+    }
+
     /// The share of its weight that it has now, `0.0..=1.0`.
     pub(crate) fn share(&self) -> f32 {
         self.ramp.share(self.service.now_us())
@@ -166,6 +171,11 @@ impl TargetState {
         if let Some(ticket) = probe {
             self.resolve_probe(ticket, outcome);
         }
+    }
+
+    /// Learns that an answer takes longer than this.
+    pub(crate) fn observe_wait(&self, waited_us: f32) {
+        self.latency.observe_failure(waited_us, self.service.now_us());
     }
 
     #[cold]

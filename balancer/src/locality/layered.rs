@@ -256,6 +256,24 @@ impl<T: Send + Sync + 'static> LayeredPicker<T> {
     /// Picks a layer by its share of the load, then a target in it as [`Picker::pick`] does. If no target of that layer
     /// takes the pick, the other layers are asked, nearest first. A key stays in its layer while the shares stay the same.
     pub fn pick(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<Pick<T>> {
+        self.pick_by(strategy, key, |picker| picker.pick(strategy, key))
+    }
+
+    /// Picks as [`LayeredPicker::pick`] does, but none of the targets with these ids. See [`Picker::pick_another`].
+    pub fn pick_another(
+        &mut self,
+        strategy: Strategy,
+        key: Option<&[u8]>,
+        tried: &[Arc<str>],
+    ) -> Option<Pick<T>> {
+        self.pick_by(strategy, key, |picker| picker.pick_another(strategy, key, tried))
+    }
+
+    #[inline]
+    fn pick_by<F>(&mut self, strategy: Strategy, key: Option<&[u8]>, pick: F) -> Option<Pick<T>>
+    where
+        F: Fn(&mut Picker<T>) -> Option<Pick<T>>,
+    {
         if self.layered.generation.load(Acquire) != self.generation {
             self.refresh();
         }
@@ -271,8 +289,8 @@ impl<T: Send + Sync + 'static> LayeredPicker<T> {
                 self.layer(draw)
             }
         };
-        let picked = self.pickers.get_mut(chosen).and_then(|picker| picker.pick(strategy, key));
-        picked.or_else(|| self.pickers.iter_mut().find_map(|picker| picker.pick(strategy, key)))
+        let picked = self.pickers.get_mut(chosen).and_then(&pick);
+        picked.or_else(|| self.pickers.iter_mut().find_map(pick))
     }
 
     fn layer(&self, draw: f64) -> usize {

@@ -71,6 +71,22 @@ impl<T> Picker<T> {
         self.instances.get(index).map(|instance| Pick::begin(Arc::clone(instance), probe))
     }
 
+    /// Picks as [`Picker::pick`] does, but none of the targets with these ids: the call has failed there. A key that is
+    /// refused is hashed again, so that its second target is the same everywhere, too.
+    pub fn pick_another(
+        &mut self,
+        strategy: Strategy,
+        key: Option<&[u8]>,
+        tried: &[Arc<str>],
+    ) -> Option<Pick<T>> {
+        self.refresh_if_stale();
+        let place =
+            |id: &Arc<str>| self.instances.binary_search_by(|instance| instance.id().cmp(id)).ok();
+        let tried: Vec<usize> = tried.iter().filter_map(place).collect();
+        let Admitted { index, probe } = self.select(strategy, key, true, &tried)?;
+        self.instances.get(index).map(|instance| Pick::begin(Arc::clone(instance), probe))
+    }
+
     /// Picks as [`Picker::pick`] does, but lends the target instead of sharing it. It is cheaper, for a thread that makes one
     /// call after the other.
     #[inline]
@@ -85,7 +101,7 @@ impl<T> Picker<T> {
     pub fn choose(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<&Arc<Instance<T>>> {
         let mut index = self.at_once(strategy, key);
         if index == ASK {
-            index = self.select(strategy, key, false)?.index;
+            index = self.select(strategy, key, false, &[])?.index;
         }
         self.instances.get(index)
     }
@@ -117,7 +133,7 @@ impl<T> Picker<T> {
     fn claim(&mut self, strategy: Strategy, key: Option<&[u8]>) -> Option<(usize, Option<Ticket>)> {
         let index = self.at_once(strategy, key);
         if index == ASK {
-            let admitted = self.select(strategy, key, true)?;
+            let admitted = self.select(strategy, key, true, &[])?;
             return Some((admitted.index, admitted.probe));
         }
         Some((index, None))
@@ -182,7 +198,13 @@ impl<T> Picker<T> {
 
     /// Brings the snapshot up to date and finds a target that takes the pick.
     #[cold]
-    fn select(&mut self, strategy: Strategy, key: Option<&[u8]>, claims: bool) -> Option<Admitted> {
+    fn select(
+        &mut self,
+        strategy: Strategy,
+        key: Option<&[u8]>,
+        claims: bool,
+        tried: &[usize],
+    ) -> Option<Admitted> {
         self.refresh_if_stale();
         if self.instances.is_empty() {
             return None;
@@ -190,10 +212,10 @@ impl<T> Picker<T> {
         let bounded = strategy == Strategy::BoundedHash
             || strategy.is_keyed() && self.service.bounds_every_key();
         let hash = self.hash(strategy, key);
-        if self.calm && !bounded {
+        if self.calm && !bounded && tried.is_empty() {
             return Some(Admitted { index: self.choose_unchecked(strategy, hash), probe: None });
         }
-        let request = Request { strategy, hash, bounded, claims };
+        let request = Request { strategy, hash, bounded, claims, tried };
         let candidates = candidates(&self.snapshot, &self.service, self.calm);
         request.settle(&mut self.chooser, &candidates, &self.published.turns)
     }

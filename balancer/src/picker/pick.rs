@@ -88,6 +88,13 @@ impl<T> Pick<T> {
         self.flight.end(self.instance.state(), outcome, latency);
     }
 
+    /// Ends a pick whose answer the caller waits for no longer, because another target has answered. It counts as cancelled,
+    /// and the time of the wait raises the latency of the target if it is above that.
+    pub fn give_up(mut self, waited: Duration) {
+        self.instance.state().observe_wait(latency_us(waited));
+        self.flight.end(self.instance.state(), Outcome::Cancelled, Duration::ZERO);
+    }
+
     /// Ends a pick whose call is made, but whose outcome nobody will report. A dropped pick counts as a call that was not
     /// made, so the next one may probe an open circuit at once. After this one, the probe is under way until it counts
     /// as lost: only one such call in each recovery timeout reaches a target that may still fail.

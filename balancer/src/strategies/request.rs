@@ -9,7 +9,7 @@ const ATTEMPTS_MAX: u64 = 16;
 
 /// The request of a pick.
 #[derive(Clone, Copy)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     pub(crate) strategy: Strategy,
     /// The hash of the key, for keyed strategies.
     pub(crate) hash: u64,
@@ -17,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) bounded: bool,
     /// Whether the pick will report its outcome, so that it may be the probe of a circuit.
     pub(crate) claims: bool,
+    /// The targets that do not come into question, because the call has failed there.
+    pub(crate) tried: &'a [usize],
 }
 
 /// A target that takes a pick.
@@ -25,7 +27,7 @@ pub(crate) struct Admitted {
     pub(crate) probe: Option<Ticket>,
 }
 
-impl Request {
+impl Request<'_> {
     /// Asks target after target until one takes the pick. A key that is refused is hashed again: the keys of a target that
     /// refuses spread over all others, no other key moves, and no table is rebuilt. The bound is dropped if every target
     /// refuses with it.
@@ -74,6 +76,9 @@ impl Request {
         draw: f32,
         panics: bool,
     ) -> Option<Admitted> {
+        if self.tried.contains(&index) {
+            return None;
+        }
         let state = &candidates.states[index];
         if self.bounded {
             let roster = candidates.tables.roster();

@@ -3,6 +3,7 @@
 mod ack;
 mod agent;
 mod balancing;
+mod call;
 mod catalog;
 mod choices;
 mod cluster;
@@ -48,6 +49,7 @@ use crate::output;
 use crate::texts::{CompletionsArgs, ManArgs};
 
 pub(crate) use agent::{AgentArgs, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
     DatacentersArgs, DatacentersCommand, ForceLeaveArgs, InfoArgs, JoinArgs, LeaveArgs,
@@ -85,6 +87,7 @@ Examples:
   hobnob register web --port 8001 --check-http http://127.0.0.1:8001/
   hobnob resolve web                                who serves web?
   hobnob pick web                                   where should this call go?
+  hobnob call web /                                 call it
 
 Exit codes, of all commands:
   0  done
@@ -186,6 +189,8 @@ pub(crate) enum Command {
     Resolve(ResolveArgs),
     /// Choose the instance that a call should go to
     Pick(PickArgs),
+    /// Call a service: pick an instance, send, and try again elsewhere if that fails
+    Call(CallArgs),
     /// Report how the calls of earlier picks went
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change

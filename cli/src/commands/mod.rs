@@ -1,6 +1,7 @@
 //! The commands.
 
 mod agent;
+mod call;
 mod catalog;
 mod cluster;
 mod configuration;
@@ -74,15 +75,18 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
 /// Asks the agent behind `socket`. An error about a name that nothing has tells which known one may have been meant.
 async fn ask(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
     let given = Given::to(&command);
-    match call(command, socket.clone(), within).await {
+    match self::command(command, socket.clone(), within).await {
         Ok(exit) => Ok(exit),
         Err(error) => Err(given.explain(error, socket).await),
     }
 }
 
-async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
+async fn command(command: Command, socket: PathBuf, within: Duration) -> anyhow::Result<Exit> {
     if let Command::Watch(args) = &command {
         return watch::run(socket, within, args).await;
+    }
+    if let Command::Call(args) = &command {
+        return call::run(socket, within, args).await;
     }
     let mut client = Client::connect(socket).await?.answer_within(within);
     match command {
@@ -110,6 +114,7 @@ async fn call(command: Command, socket: PathBuf, within: Duration) -> anyhow::Re
         Command::Reload(args) => configuration::reload(&mut client, &args).await,
         Command::Leave(args) => cluster::leave(&mut client, &args).await,
         Command::Agent(_)
+        | Command::Call(_)
         | Command::Config(_)
         | Command::Dev(_)
         | Command::Doctor(_)

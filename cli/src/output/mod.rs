@@ -1,5 +1,6 @@
 //! Output on stdout and stderr, and its style.
 
+mod called;
 mod colour;
 mod columns;
 mod datacenters;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use crate::logging;
 
+pub(crate) use called::{CalledInstance, called, latency};
 pub(crate) use colour::{Style, choose, colours_wanted, member_status, status_style};
 pub(crate) use datacenters::datacenters;
 pub(crate) use explain::explanation;

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use hobnob_api::codec::BinaryCodec;
 use hobnob_api::{Reply, Request, Response};
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::Framed;
 
 /// Answers one connection: the n-th request gets the n-th list of responses. Then the connection ends.
@@ -28,13 +28,26 @@ impl ScriptedAgent {
 
     /// Listens when this returns. It answers with these replies, each with the number of its call.
     pub(crate) fn start_telling(script: Vec<Vec<Reply>>) -> Self {
+        Self::start_telling_each(vec![script])
+    }
+
+    /// Listens when this returns. It answers one connection after the other, each by a script of its own.
+    pub(crate) fn start_each(scripts: Vec<Vec<Vec<Response>>>) -> Self {
+        let told = |responses: Vec<Response>| -> Vec<Reply> {
+            responses.into_iter().map(|response| Reply::new(0, response)).collect()
+        };
+        let told = |script: Vec<Vec<Response>>| script.into_iter().map(told).collect();
+        Self::start_telling_each(scripts.into_iter().map(told).collect())
+    }
+
+    fn start_telling_each(scripts: Vec<Vec<Vec<Reply>>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener =
             std::os::unix::net::UnixListener::bind(folder.path().join("a.sock")).unwrap();
         listener.set_nonblocking(true).unwrap();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(serve(listener, script))
+            runtime.unwrap().block_on(serve_each(listener, scripts))
         });
         Self { folder, thread }
     }
@@ -51,11 +64,20 @@ impl ScriptedAgent {
     }
 }
 
-async fn serve(
+async fn serve_each(
     listener: std::os::unix::net::UnixListener,
-    script: Vec<Vec<Reply>>,
+    scripts: Vec<Vec<Vec<Reply>>>,
 ) -> Vec<Request> {
-    let (stream, _) = UnixListener::from_std(listener).unwrap().accept().await.unwrap();
+    let listener = UnixListener::from_std(listener).unwrap();
+    let mut requests = vec![];
+    for script in scripts {
+        let (stream, _) = listener.accept().await.unwrap();
+        requests.extend(serve(stream, script).await);
+    }
+    requests
+}
+
+async fn serve(stream: UnixStream, script: Vec<Vec<Reply>>) -> Vec<Request> {
     let mut connection = Framed::new(stream, BinaryCodec::server());
     let mut requests = vec![];
     for replies in script {

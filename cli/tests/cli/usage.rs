@@ -106,6 +106,7 @@ fn every_command_has_help() {
         "deregister",
         "resolve",
         "pick",
+        "call",
         "watch",
         "services",
         "members",

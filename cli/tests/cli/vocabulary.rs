@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 
-use hobnob_api::{Reply, Response};
+use hobnob_api::{Basis, Instance, InstanceStatus, Reply, Response};
 use serde_json::{Value, json};
 
 use crate::support::{ScriptedAgent, hobnob, stderr, stdout};
@@ -56,8 +58,10 @@ const ASKING: [(&str, &[&str]); 34] = [
     ("config show", &["settings"]),
 ];
 
-/// The commands that ask no agent, or need files: [`without_an_agent`] runs them. `trust` and `revoke` ask, too.
-const WITHOUT: [&str; 10] = [
+/// The commands that ask no agent, or need files or a server: [`without_an_agent`] runs them. `trust`, `revoke` and `call`
+/// ask, too.
+const WITHOUT: [&str; 11] = [
+    "call",
     "init",
     "token create",
     "token inspect",
@@ -243,6 +247,11 @@ fn without_an_agent(folder: &Path) -> Printed {
     printed.add("init --rotate-ca", &run("init --rotate-ca --ca CA --json"));
     printed.add("token create", &run("token create --role operator --name w* --ca CA --json"));
     printed.add("token inspect", &run(&format!("token inspect {token} --json")));
+    for count in ["1", "8"] {
+        let output = call(&["call", "web", "/", "-n", count, "--strategy", "random", "--json"]);
+        printed.add("call", &output);
+        assert!(!stdout(&call(&["call", "web", "/", "-n", count])).is_empty());
+    }
     fs::write(folder.join("hobnob.toml"), "zone = \"r1\"\n").unwrap();
     let toml = folder.join("hobnob.toml").display().to_string();
     let dir = folder.display().to_string();
@@ -282,6 +291,42 @@ fn without_an_agent(folder: &Path) -> Printed {
         assert!(!stdout(&output).is_empty(), "{line}");
     }
     printed
+}
+
+/// Calls a service of two instances: one answers, and the other refuses connections.
+fn call(words: &[&str]) -> Output {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        // The last connection is that of a test that ended.
+        for stream in server.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        (&stream).write_all(answer).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let mut found = answers("instances").remove(0);
+    let Response::Instances(instances) = &mut found else { panic!("{found:?}") };
+    let one = instances.instances.remove(0);
+    let healthy = |(id, port): (&str, u16)| Instance {
+        id: id.to_owned(),
+        address: "127.0.0.1".to_owned(),
+        port,
+        status: InstanceStatus::Healthy,
+        basis: Basis::Current,
+        ..one.clone()
+    };
+    instances.instances = [("web-1", port), ("web-2", refusing)].map(healthy).to_vec();
+    let info = answers("info").remove(0);
+    let scripts = vec![vec![vec![found.clone()]], vec![vec![info], vec![found]]];
+    ScriptedAgent::start_each(scripts).run(words).0
 }
 
 /// The vocabulary of the document: each name, and the types of its values.

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod agent;
+mod calls;
 mod clients;
 mod clusters;
 mod configured;

@@ -60,10 +60,10 @@ impl Follower {
         }
     }
 
-    /// Runs until it is aborted.
-    pub(super) async fn run(mut self) {
+    /// Runs until it is aborted. The clock of the balancer began then.
+    pub(super) async fn run(mut self, started: Moment) {
         let balancer = self.balancer.clone();
-        join(keep_time(&balancer), self.follow()).await;
+        join(keep_time(&balancer, started), self.follow()).await;
     }
 
     async fn follow(&mut self) {
@@ -124,8 +124,7 @@ impl Follower {
 }
 
 /// Circuits, ejections and slow starts end by the clock.
-async fn keep_time(balancer: &Layered<Arc<Instance>>) {
-    let started = Moment::now();
+async fn keep_time(balancer: &Layered<Arc<Instance>>, started: Moment) {
     let mut ticks = interval(ADVANCE_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -67,6 +67,9 @@ pub struct DiscoveryConfig {
     pub strict: bool,
     /// The settings of the balancer: circuit breaker, ejection of outliers, slow start.
     pub balancer: Config,
+    /// How calls are made.
+    #[cfg(feature = "call")]
+    pub calls: crate::calls::CallConfig,
 }
 
 impl DiscoveryConfig {
@@ -83,6 +86,8 @@ impl DiscoveryConfig {
             datacenter: Datacenters::All,
             strict: false,
             balancer: Config { seed: entropy(), ..Config::default() },
+            #[cfg(feature = "call")]
+            calls: crate::calls::CallConfig::default(),
         }
     }
 }
@@ -98,17 +103,30 @@ pub struct Discovery {
     balancer: Arc<Layered<Arc<Instance>>>,
     strategy: Strategy,
     views: watch::Receiver<View>,
+    #[cfg(feature = "call")]
+    caller: crate::calls::Caller,
+    /// When the clock of the balancer began.
+    #[cfg(feature = "call")]
+    started: Moment,
     task: JoinHandle<()>,
 }
 
 /// The state of a discovery.
 #[derive(Clone, Debug, Default)]
-struct View {
+pub(crate) struct View {
     /// All instances, by node and id; absent before the first answer of an agent.
     instances: Option<Arc<[Arc<Instance>]>>,
     /// Since when no agent answers; absent while one does.
     away_since: Option<Moment>,
     isolated: bool,
+}
+
+#[cfg(feature = "call")]
+impl View {
+    /// All instances; `None` before the first answer of an agent.
+    pub(crate) fn instances(&self) -> Option<&Arc<[Arc<Instance>]>> {
+        self.instances.as_ref()
+    }
 }
 
 impl Discovery {
@@ -123,9 +141,27 @@ impl Discovery {
         let balancer = Arc::new(Layered::new(&config.balancer, OVERPROVISIONING));
         let view = View { away_since: Some(Moment::now()), ..View::default() };
         let (publish, views) = watch::channel(view);
-        let strategy = config.strategy;
+        let (strategy, started) = (config.strategy, Moment::now());
+        #[cfg(feature = "call")]
+        let caller = crate::calls::Caller::new(
+            config.calls.clone(),
+            &config.service,
+            strategy,
+            balancer.clone(),
+            views.clone(),
+        );
         let follower = follow::Follower::new(config, selector, nearness, balancer.clone(), publish);
-        Ok(Self { balancer, strategy, views, task: tokio::spawn(follower.run()) })
+        let task = tokio::spawn(follower.run(started));
+        Ok(Self {
+            balancer,
+            strategy,
+            views,
+            #[cfg(feature = "call")]
+            caller,
+            #[cfg(feature = "call")]
+            started,
+            task,
+        })
     }
 
     /// Waits until an agent has told the instances, of which there may be none.
@@ -170,6 +206,22 @@ impl Discovery {
     #[must_use]
     pub fn picker(&self) -> DiscoveryPicker {
         DiscoveryPicker { picker: self.balancer.picker(), strategy: self.strategy }
+    }
+}
+
+#[cfg(feature = "call")]
+impl Discovery {
+    pub(crate) fn caller(&self) -> &crate::calls::Caller {
+        &self.caller
+    }
+
+    pub(crate) fn balancer(&self) -> &Layered<Arc<Instance>> {
+        &self.balancer
+    }
+
+    /// The time of the balancer's clock.
+    pub(crate) fn balancer_time(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 

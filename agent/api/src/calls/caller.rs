@@ -1,0 +1,195 @@
+//! The calls of one service: pick, try, learn, try again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hobnob_balancer::{LatencyHistogram, Layered, LayeredPicker, Pick, RetryBudget, Strategy};
+use http::HeaderValue;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::config::CallConfig;
+use super::error::CallError;
+use super::stats::Counters;
+use super::upstream::Upstream;
+use crate::discovery::View;
+use crate::types::Instance;
+
+/// The time from one look at the latencies to the next.
+const HISTOGRAM_PERIOD: Duration = Duration::from_millis(250);
+/// With fewer connections to instances than this, those of instances that are gone are kept.
+const UPSTREAMS_MIN: usize = 16;
+
+/// Picks as calls make them.
+pub(super) type CallPick = Pick<Arc<Instance>>;
+
+/// Makes the calls of one service.
+pub(crate) struct Caller {
+    pub(super) config: CallConfig,
+    pub(super) service: Arc<str>,
+    /// The name of the service as a host, when it can be one.
+    pub(super) host: Option<HeaderValue>,
+    pub(super) budget: RetryBudget,
+    pub(super) latencies: LatencyHistogram,
+    pub(super) counters: Counters,
+    balancer: Arc<Layered<Arc<Instance>>>,
+    strategy: Strategy,
+    views: watch::Receiver<View>,
+    started: Instant,
+    looked_us: AtomicU64,
+    choice: Mutex<Choice>,
+    random: Mutex<fastrand::Rng>,
+}
+
+/// What a pick needs for itself.
+struct Choice {
+    picker: LayeredPicker<Arc<Instance>>,
+    upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+}
+
+impl Caller {
+    pub(crate) fn new(
+        config: CallConfig,
+        service: &str,
+        strategy: Strategy,
+        balancer: Arc<Layered<Arc<Instance>>>,
+        views: watch::Receiver<View>,
+    ) -> Self {
+        let choice = Choice { picker: balancer.picker(), upstreams: HashMap::new() };
+        Self {
+            service: service.into(),
+            host: HeaderValue::from_str(service).ok(),
+            budget: RetryBudget::new(config.retries.budget.clone()),
+            latencies: LatencyHistogram::new(config.hedge_quantile.unwrap_or(1.0)),
+            counters: Counters::default(),
+            balancer,
+            strategy,
+            views,
+            started: Instant::now(),
+            looked_us: AtomicU64::new(0),
+            choice: Mutex::new(choice),
+            random: Mutex::new(fastrand::Rng::new()),
+            config,
+        }
+    }
+
+    /// The time of the budget.
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The time of the budget at a moment.
+    pub(super) fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.started)
+    }
+
+    /// A uniformly random number in `0.0..1.0`.
+    pub(super) fn draw(&self) -> f64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+
+    /// Picks an instance that was not tried, with the connections to it. When all were tried, any that takes the call.
+    pub(super) fn pick(
+        &self,
+        key: Option<&[u8]>,
+        tried: &[Arc<str>],
+    ) -> Option<(CallPick, Arc<Upstream>)> {
+        let mut choice = self.lock();
+        let Choice { picker, upstreams } = &mut *choice;
+        let pick = match tried {
+            [] => picker.pick(self.strategy, key)?,
+            tried => match picker.pick_another(self.strategy, key, tried) {
+                Some(pick) => pick,
+                None => picker.pick(self.strategy, key)?,
+            },
+        };
+        let known = upstreams.get(pick.id()).filter(|known| known.leads_to(pick.item()));
+        let upstream = match known {
+            Some(known) => known.clone(),
+            None => self.add_upstream(upstreams, &pick),
+        };
+        Some((pick, upstream))
+    }
+
+    /// Picks an instance that was not tried; `None` when all were.
+    pub(super) fn pick_another(
+        &self,
+        key: Option<&[u8]>,
+        tried: &[Arc<str>],
+    ) -> Option<(CallPick, Arc<Upstream>)> {
+        let mut choice = self.lock();
+        let Choice { picker, upstreams } = &mut *choice;
+        let pick = picker.pick_another(self.strategy, key, tried)?;
+        let known = upstreams.get(pick.id()).filter(|known| known.leads_to(pick.item()));
+        let upstream = known.cloned().unwrap_or_else(|| self.add_upstream(upstreams, &pick));
+        Some((pick, upstream))
+    }
+
+    #[cold]
+    fn add_upstream(
+        &self,
+        upstreams: &mut HashMap<Arc<str>, Arc<Upstream>>,
+        pick: &CallPick,
+    ) -> Arc<Upstream> {
+        let layers = self.balancer.layers();
+        let snapshots: Vec<_> = layers.iter().map(|layer| layer.snapshot()).collect();
+        if upstreams.len() >= UPSTREAMS_MIN {
+            let offered = snapshots.iter().flat_map(|snapshot| snapshot.instances());
+            let offered: HashSet<&str> = offered.map(|instance| &**instance.id()).collect();
+            upstreams.retain(|id, _| offered.contains(&**id));
+        }
+        let upstream = Arc::new(Upstream::new(pick.item()));
+        upstreams.insert(pick.id().clone(), upstream.clone());
+        upstream
+    }
+
+    /// Waits until the instances are known.
+    pub(super) async fn ready(&self, deadline: Instant) -> bool {
+        let mut views = self.views.clone();
+        let ready = views.wait_for(|view| view.instances().is_some());
+        matches!(tokio::time::timeout_at(deadline, ready).await, Ok(Ok(_)))
+    }
+
+    /// Whether an agent has told the instances.
+    pub(super) fn is_ready(&self) -> bool {
+        self.views.borrow().instances().is_some()
+    }
+
+    /// Why no instance can be picked.
+    pub(super) fn nothing(&self) -> CallError {
+        let service = self.service.clone();
+        let known = self.views.borrow().instances().map_or(0, |instances| instances.len());
+        let layers = self.balancer.layers();
+        let offered: usize = layers.iter().map(|layer| layer.snapshot().len()).sum();
+        match (known, offered) {
+            (0, _) => CallError::NoInstance { service },
+            (known, 0) => CallError::NothingOffered { service, known },
+            (_, offered) => CallError::CircuitsOpen { service, offered },
+        }
+    }
+
+    /// The time after which a call is hedged, if calls are and enough of them are known.
+    pub(super) fn hedge_after(&self) -> Option<Duration> {
+        self.config.hedge_quantile?;
+        let (now, looked_us) = (self.now(), self.looked_us.load(Relaxed));
+        let now_us = now.as_micros() as u64;
+        if now_us >= looked_us + HISTOGRAM_PERIOD.as_micros() as u64
+            && self.looked_us.compare_exchange(looked_us, now_us, Relaxed, Relaxed).is_ok()
+        {
+            self.latencies.advance(now);
+        }
+        self.latencies.quantile()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Choice> {
+        self.choice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("service", &self.service).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! Why a call got no answer.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hobnob_balancer::GaveUp;
+
+use crate::types::Instance;
+
+/// Why a call got no answer. An answer with a status of failure is an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No agent has told the instances yet. Nothing was sent.
+    #[error("no agent has told the instances of `{service}` within {waited:?}")]
+    AgentAway {
+        /// The service.
+        service: Arc<str>,
+        /// The time of the call.
+        waited: Duration,
+    },
+    /// The service has no instance. Nothing was sent.
+    #[error("`{service}` has no instance")]
+    NoInstance {
+        /// The service.
+        service: Arc<str>,
+    },
+    /// The service has instances, and none of them is offered: their checks fail, or their agents are lost and the caller is
+    /// strict, or they are outside the selector or the datacenters. Nothing was sent.
+    #[error("none of the {known} instances of `{service}` is offered")]
+    NothingOffered {
+        /// The service.
+        service: Arc<str>,
+        /// The number of its instances.
+        known: usize,
+    },
+    /// Every instance that is offered has an open circuit or is ejected. Nothing was sent.
+    #[error(
+        "all {offered} instances of `{service}` that are offered failed before: their circuits are open"
+    )]
+    CircuitsOpen {
+        /// The service.
+        service: Arc<str>,
+        /// The number of instances that are offered.
+        offered: usize,
+    },
+    /// The last try failed.
+    #[error("`{service}` did not answer, {tries} tried, last {id} at {address}: {reason}{gave_up}", id = instance.id, address = endpoint(instance), gave_up = GaveUpWords(*gave_up))]
+    Failed {
+        /// The service.
+        service: Arc<str>,
+        /// The instance of the last try.
+        instance: Arc<Instance>,
+        /// Why the last try failed.
+        #[source]
+        reason: Reason,
+        /// The tries.
+        tries: u32,
+        /// Why there was no further try.
+        gave_up: GaveUp,
+    },
+    /// The request cannot be sent to anybody.
+    #[error("the request to `{service}` cannot be sent: {reason}")]
+    Invalid {
+        /// The service.
+        service: Arc<str>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The body of the answer broke off.
+    #[error("the answer of `{service}` broke off, from {id} at {address}: {source}", id = instance.id, address = endpoint(instance))]
+    BrokeOff {
+        /// The service.
+        service: Arc<str>,
+        /// The instance that answered.
+        instance: Arc<Instance>,
+        /// How it broke off.
+        source: hyper::Error,
+    },
+    /// The body of the answer is longer than the caller takes.
+    #[error("the answer of `{service}` is longer than {max} bytes")]
+    TooLong {
+        /// The service.
+        service: Arc<str>,
+        /// The most bytes that the caller takes.
+        max: usize,
+    },
+}
+
+/// Why a try failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No connection came about. Nothing was sent.
+    #[error("no connection: {0}")]
+    Connect(io::Error),
+    /// No connection stood in time. Nothing was sent.
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    /// The connection broke before an answer.
+    #[error("the connection broke: {0}")]
+    Broken(hyper::Error),
+    /// There was no answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The body of the request failed at its source.
+    #[error("the body of the request failed: {0}")]
+    Body(hyper::Error),
+}
+
+impl CallError {
+    /// The service that was called.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        match self {
+            Self::AgentAway { service, .. }
+            | Self::NoInstance { service }
+            | Self::NothingOffered { service, .. }
+            | Self::CircuitsOpen { service, .. }
+            | Self::Failed { service, .. }
+            | Self::Invalid { service, .. }
+            | Self::BrokeOff { service, .. }
+            | Self::TooLong { service, .. } => service,
+        }
+    }
+
+    /// The instance that was called last; `None` when nothing was sent.
+    #[must_use]
+    pub fn instance(&self) -> Option<&Arc<Instance>> {
+        match self {
+            Self::Failed { instance, .. } | Self::BrokeOff { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
+
+    /// The tries; 0 when nothing was sent.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        match self {
+            Self::Failed { tries, .. } => *tries,
+            _ => 0,
+        }
+    }
+}
+
+/// `address:port`, with brackets around an IPv6 address.
+pub(super) fn endpoint(instance: &Instance) -> String {
+    match instance.address.contains(':') {
+        true => format!("[{}]:{}", instance.address, instance.port),
+        false => format!("{}:{}", instance.address, instance.port),
+    }
+}
+
+struct GaveUpWords(GaveUp);
+
+impl fmt::Display for GaveUpWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            GaveUp::NotIdempotent => "; it may have arrived, and is not idempotent",
+            GaveUp::NotReplayable => "; part of its body is sent and gone",
+            GaveUp::BudgetSpent => "; the budget of retries is spent",
+            GaveUp::DeadlinePassed => "; its time is over",
+            _ => "",
+        })
+    }
+}
