@@ -84,7 +84,7 @@ fn unrecorded() -> Vec<Response> {
         "version": "0.1.0", "datacenter": "dc1", "zone": "", "gossip_address": "10.0.0.1:7946", "sync_address": "10.0.0.1:7947",
         "gossip_bound": "0.0.0.0:7946", "sync_bound": "0.0.0.0:7947", "pid": 1, "uptime_ms": 5, "last_contact_ago_ms": null,
         "duplicate": null, "name_conflicts": [{ "node_id": "00000000000000ac", "gossip_address": "10.0.0.2:7946" }],
-        "takes_tcp_probes": true, "udp_blocked": false, "active_members": 1, "instances": 0, "catalog_digest": "0",
+        "takes_tcp_probes": true, "udp_blocked": false, "active_members": 1, "instances": 0, "catalog_digest": "0", "voter": { "standing": "votes", "registers": 7 },
         "counters": {}, "protocol": {}, "broken_links": ["a3"],
         "mass_losses": [{ "ago_ms": 9, "lost": 12, "of": 20, "back": 3, "missing": 9, "exited": 1 }],
         "sealed": { "key": "ab", "token": "cd", "generation": 3, "revoked": false, "refusal": "its token expired" },
