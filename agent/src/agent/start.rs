@@ -40,7 +40,7 @@ use crate::reloading::{self, Reloading};
 use crate::security::{self, Entered, Secrets, SecurityError};
 use crate::seeding;
 use crate::services::{Locality, Registry};
-use crate::storage::{self, DataDir, LockedDir};
+use crate::storage::{self, DataDir, FoundVoter, LockedDir};
 use crate::transport::{HoldSettings, Network};
 
 /// Requests of the driver that wait for the disk; further ones are dropped and counted.
@@ -85,7 +85,7 @@ struct Http {
 struct Ready {
     bound: Bound,
     restored: Restored,
-    voter: Result<VoterWriter, String>,
+    voter: Result<(VoterWriter, FoundVoter), String>,
     epoch: Epoch,
 }
 

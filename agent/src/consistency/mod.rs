@@ -16,7 +16,7 @@ use hobnob_api::{
 
 pub(crate) use reading::{Asked, read, read_at_home};
 pub(crate) use voter_writer::{Stored, VoterWriter};
-pub(crate) use writing::{Write, confirm};
+pub(crate) use writing::{Write, confirm, is_deregistered};
 
 /// The wait for voters that a request asks for; `None` if it is eventual.
 ///

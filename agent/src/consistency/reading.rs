@@ -41,7 +41,7 @@ pub(crate) async fn read(
         let in_datacenter = |error: ApiError| match datacenters.len() {
             1 => error,
             _ => {
-                let message = format!("of the datacenter `{datacenter}`: {}", error.message);
+                let message = format!("in the datacenter `{datacenter}`: {}", error.message);
                 ApiError { message, ..error }
             }
         };
@@ -85,7 +85,8 @@ pub(crate) async fn read_at_home(
     within: Duration,
 ) -> Result<(Vec<Arc<Instance>>, Vec<quorum::Entry>), ApiError> {
     let key = quorum::service_key(&service.namespace, &service.service);
-    let done = driver.strongly(move |node, now| node.read_strongly(&key, within, now)).await?;
+    let begin = move |node: &mut Node, now: Time| Ok(node.read_strongly(&key, within, now)?);
+    let done = driver.strongly(begin).await?;
     Ok(match done {
         Done::Read { shown, kept } => (shown, kept),
         Done::Written | Done::Changed => (Vec::new(), Vec::new()),

@@ -12,34 +12,49 @@ pub(crate) fn no_part(problem: &str) -> ApiError {
     ApiError::new(ErrorCode::NoVoters, message)
 }
 
-/// The refusal of an operation that was not begun.
-pub(crate) fn not_begun(node: &Node, failure: &Failure) -> ApiError {
-    ApiError::new(code(failure), words(node, failure))
-}
-
-/// The refusal of a read.
-pub(crate) fn unread(node: &Node, failure: &Failure) -> ApiError {
+/// The refusal of a read, or of a change of voters, and of what was not begun.
+pub(crate) fn failed(node: &Node, failure: &Failure) -> ApiError {
     ApiError::new(code(failure), words(node, failure))
 }
 
 /// The answer to a write that was not confirmed.
 pub(crate) fn unconfirmed(node: &Node, failure: &Failure) -> ApiError {
+    unconfirmed_because(&words(node, failure))
+}
+
+/// The same, for a reason in words.
+pub(crate) fn unconfirmed_because(reason: &str) -> ApiError {
     let message = format!(
-        "the change is made here and spreads, and is not confirmed: {}. Strong reads may show it or not, until one does or the request is repeated",
-        words(node, failure)
+        "the change is made here and spreads, and is not confirmed: {reason}. Strong reads may show it or not, until one does or the request is repeated"
     );
     ApiError::new(ErrorCode::Unconfirmed, message)
 }
 
 /// The refusal of a change of voters.
 pub(crate) fn unchanged(node: &Node, failure: &Failure) -> ApiError {
-    let code = match failure {
-        Failure::Superseded(_) | Failure::Taken(_) | Failure::Forgetful(_) => {
-            ErrorCode::VotersUnchanged
-        }
-        other => code(other),
-    };
-    ApiError::new(code, words(node, failure))
+    match failure {
+        Failure::NoQuorum { .. } => ApiError::new(ErrorCode::NoQuorum, too_few(node, failure)),
+        _ => failed(node, failure),
+    }
+}
+
+/// The answer to a change of voters that may be made all the same.
+pub(crate) fn uncertain(node: &Node, failure: &Failure) -> ApiError {
+    let message = format!(
+        "the change of voters is not confirmed, and may be made all the same, which `hobnob voters` shows: {}",
+        too_few(node, failure)
+    );
+    ApiError::new(ErrorCode::Unconfirmed, message)
+}
+
+fn too_few(node: &Node, failure: &Failure) -> String {
+    match failure {
+        Failure::NoQuorum { silent, .. } => format!(
+            "each agent of the new set has to answer once, and a majority of the set before it: {} did not in time. Leave out an agent that is down",
+            names(node, silent.iter().copied())
+        ),
+        other => words(node, other),
+    }
 }
 
 fn code(failure: &Failure) -> ErrorCode {
@@ -67,7 +82,10 @@ fn words(node: &Node, failure: &Failure) -> String {
         }
         Failure::NoQuorum { answered, silent } => {
             let answered = if answered.is_empty() { "none".to_owned() } else { named(answered) };
-            format!("no majority of the voters answered in time: {answered} did, {} did not", named(silent))
+            format!(
+                "no majority of the voters answered in time: {answered} did, {} did not",
+                named(silent)
+            )
         }
         Failure::Contended => {
             "a majority of the voters answered, and others wrote to the service so much that the read did not settle in time: ask again, or with more time".to_owned()

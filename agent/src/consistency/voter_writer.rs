@@ -2,20 +2,33 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
-use hobnob_membership::quorum::{Change, Image, Provenance};
+use hobnob_membership::quorum::Change;
 use tokio::sync::mpsc;
 
-use crate::storage::{DataDir, FoundVoter, VoterLog};
+use crate::storage::{DataDir, FoundVoter, VoterLog, VoterLogFile};
 
-/// The end of a write: its ticket, or why it failed.
-pub(crate) type Stored = Result<u64, String>;
+/// A log that failed is opened again after this long.
+const OPENED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The thread looks this often whether it is needed no more.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    /// The write with this ticket is on disk.
+    Written(u64),
+    /// A write failed, for this reason. None follows until the log was opened again.
+    Failed(String),
+    /// The log was opened again, and the disk takes writes.
+    Opened(FoundVoter),
+}
 
 /// The way to the thread. It ends when this is dropped, after the write that is under way.
 pub(crate) struct VoterWriter {
     writes: mpsc::Sender<(u64, Vec<Change>)>,
     stored: mpsc::Receiver<Stored>,
-    found: (Image, Provenance),
     has_ended: bool,
 }
 
@@ -24,10 +37,13 @@ impl VoterWriter {
     ///
     /// # Errors
     /// Why it takes no part.
-    pub(crate) fn open(data_dir: &DataDir) -> Result<Self, String> {
-        let opened = data_dir.voter_log().map_err(|error| error.to_string());
-        let started = opened
-            .and_then(|(log, found)| Self::start(log, found).map_err(|error| error.to_string()));
+    pub(crate) fn open(data_dir: &DataDir) -> Result<(Self, FoundVoter), String> {
+        let mut file = data_dir.voter_log();
+        let opened = file.open().map_err(|error| error.to_string());
+        let started = opened.and_then(|(log, found)| {
+            let writer = Self::start(file, log).map_err(|error| error.to_string())?;
+            Ok((writer, found))
+        });
         started.inspect_err(|problem| {
             tracing::error!(
                 problem,
@@ -40,29 +56,16 @@ impl VoterWriter {
     ///
     /// # Errors
     /// The system starts no thread.
-    fn start(mut log: VoterLog, found: FoundVoter) -> io::Result<Self> {
+    fn start(file: VoterLogFile, log: VoterLog) -> io::Result<Self> {
         // The voter asks for one write at a time.
-        let (writes, mut waiting) = mpsc::channel::<(u64, Vec<Change>)>(1);
+        let (writes, waiting) = mpsc::channel(1);
         let (told, stored) = mpsc::channel(1);
         let span = tracing::dispatcher::get_default(Clone::clone);
         let write = move || {
-            while let Some((ticket, changes)) = waiting.blocking_recv() {
-                let written = log.append(&changes).map(|()| ticket);
-                if told.blocking_send(written.map_err(|error| error.to_string())).is_err() {
-                    return;
-                }
-            }
+            tracing::dispatcher::with_default(&span, || write(file, log, waiting, &told));
         };
-        thread::Builder::new()
-            .name("voter log".to_owned())
-            .spawn(move || tracing::dispatcher::with_default(&span, write))?;
-        let FoundVoter { image, provenance } = found;
-        Ok(Self { writes, stored, found: (image, provenance), has_ended: false })
-    }
-
-    /// Takes what was found at the start.
-    pub(crate) fn take_found(&mut self) -> (Image, Provenance) {
-        std::mem::replace(&mut self.found, (Image::default(), Provenance::Unproven))
+        thread::Builder::new().name("voter log".to_owned()).spawn(write)?;
+        Ok(Self { writes, stored, has_ended: false })
     }
 
     /// Hands over a write. Returns whether it was taken.
@@ -70,7 +73,12 @@ impl VoterWriter {
         self.writes.try_send((ticket, changes)).is_ok()
     }
 
-    /// The end of the write that is under way. A thread that panicked ends it once.
+    /// What the thread tells, if it tells something now.
+    pub(crate) fn try_stored(&mut self) -> Option<Stored> {
+        self.stored.try_recv().ok()
+    }
+
+    /// What the thread tells next. That it panicked is told once.
     pub(crate) async fn stored(&mut self) -> Stored {
         if self.has_ended {
             return std::future::pending().await;
@@ -79,8 +87,60 @@ impl VoterWriter {
             Some(stored) => stored,
             None => {
                 self.has_ended = true;
-                Err("the task that writes the voter log ended".to_owned())
+                Stored::Failed("the task that writes the voter log ended".to_owned())
             }
+        }
+    }
+}
+
+/// Writes until nobody asks for it any more.
+fn write(
+    mut file: VoterLogFile,
+    mut log: VoterLog,
+    mut waiting: mpsc::Receiver<(u64, Vec<Change>)>,
+    told: &mpsc::Sender<Stored>,
+) {
+    while let Some((ticket, changes)) = waiting.blocking_recv() {
+        let stored = match log.append(&changes) {
+            Ok(()) => Stored::Written(ticket),
+            Err(error) => {
+                if told.blocking_send(Stored::Failed(error.to_string())).is_err() {
+                    return;
+                }
+                let Some((again, found)) = open_again(&mut file, &waiting) else { return };
+                log = again;
+                Stored::Opened(found)
+            }
+        };
+        if told.blocking_send(stored).is_err() {
+            return;
+        }
+    }
+}
+
+/// Opens a log that failed, once the disk takes a write; `None` if nobody asks for it any more.
+fn open_again(
+    file: &mut VoterLogFile,
+    waiting: &mpsc::Receiver<(u64, Vec<Change>)>,
+) -> Option<(VoterLog, FoundVoter)> {
+    loop {
+        let mut waited = Duration::ZERO;
+        while waited < OPENED_AGAIN_AFTER {
+            if waiting.is_closed() {
+                return None;
+            }
+            thread::sleep(LOOK_EVERY);
+            waited += LOOK_EVERY;
+        }
+        // What is found holds all that was acknowledged. A write without changes shows whether there is room.
+        let opened = file.open().map_err(|error| error.to_string());
+        let tried = opened.and_then(|(mut log, found)| {
+            log.append(&[]).map_err(|error| error.to_string())?;
+            Ok((log, found))
+        });
+        match tried {
+            Ok(opened) => return Some(opened),
+            Err(error) => tracing::debug!(error, "the voter log cannot be written yet"),
         }
     }
 }

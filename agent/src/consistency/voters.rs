@@ -67,7 +67,7 @@ fn shown(node: &Node, voter: NodeId) -> Voter {
 /// Makes members of this agent's datacenter its voters. They decide when this returns.
 ///
 /// # Errors
-/// A member is not known, is elsewhere, or is named twice; in a sealed cluster nobody signed the order that may; or the voters were not
+/// A member is not known, is elsewhere, or is named twice; in a sealed cluster no operator signed the order; or the voters were not
 /// changed.
 pub(crate) async fn set_voters(
     driver: &DriverHandle,
@@ -82,14 +82,15 @@ pub(crate) async fn set_voters(
     named.iter().try_for_each(|name| check("member", name))?;
     let signed = signed.as_ref().map(read).transpose()?;
     let (credential, home) = (credential.clone(), own.datacenter.clone());
-    let choose = move |node: &Node, _: Time| {
+    let within = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
+    // In one step, so that the order is carried out under the number that it names.
+    let begin = move |node: &mut Node, now: Time| {
         let members = named.iter().map(|name| member_of(node, name));
         let members = members.collect::<Result<Vec<_>, _>>()?;
-        judge(node, &credential, &home, &members, signed.as_ref()).map(|()| members)
+        judge(node, &credential, &home, &members, signed.as_ref())?;
+        Ok(node.set_voters(members, first, within, now)?)
     };
-    let members = driver.inspect(choose).await??;
-    let within = timeout_ms.map_or(DEFAULT_WAIT, Duration::from_millis);
-    driver.strongly(move |node, now| node.set_voters(members, first, within, now)).await?;
+    driver.change_voters(begin).await?;
     voters(driver, &own.datacenter).await
 }
 
@@ -131,7 +132,7 @@ fn member_of(node: &Node, named: &str) -> Result<NodeId, ApiError> {
 /// There is nothing to vouch for.
 pub(crate) async fn vouch(driver: &DriverHandle, own: &AgentInfo) -> Result<Voters, ApiError> {
     if !driver.vouch().await? {
-        let message = "this agent waits for nobody's word: it votes, or is no voter, or has lost what it kept";
+        let message = "there is nothing to vouch for: this agent votes, is no voter, or has lost what it kept";
         return Err(ApiError::new(ErrorCode::VotersUnchanged, message));
     }
     voters(driver, &own.datacenter).await

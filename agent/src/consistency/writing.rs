@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hobnob_api::ApiError;
+use hobnob_api::{ApiError, ErrorCode};
 use hobnob_membership::quorum::Failure;
-use hobnob_membership::record::{ServiceRecord, Text};
+use hobnob_membership::record::{Key, ServiceRecord, Text};
 use hobnob_membership::{Node, Time};
 
 use super::refusal;
@@ -33,9 +33,11 @@ impl Write {
         let look = {
             let id = id.clone();
             move |node: &Node, _: Time| {
-                let chain = node.strong().and_then(|quorum| quorum.chain());
-                if chain.is_none() {
-                    return Err(refusal::not_begun(node, &Failure::NoVoters));
+                let Some(quorum) = node.strong() else {
+                    return Err(refusal::no_part("`hobnob voters` says why"));
+                };
+                if quorum.chain().is_none() {
+                    return Err(refusal::failed(node, &Failure::NoVoters));
                 }
                 let own = node.identity().node_id;
                 Ok(node.instance(own, &id).map(|before| (*before.service).clone()))
@@ -52,7 +54,23 @@ impl Write {
 /// It was not confirmed. The change stands.
 pub(crate) async fn confirm(write: Option<Write>, driver: &DriverHandle) -> Result<(), ApiError> {
     let Some(Write { id, formerly, within }) = write else { return Ok(()) };
-    let begin =
-        move |node: &mut Node, now: Time| node.register_strongly(&[(id, formerly)], within, now);
-    driver.strongly(begin).await.map(drop)
+    let begin = move |node: &mut Node, now: Time| {
+        Ok(node.register_strongly(&[(id, formerly)], within, now)?)
+    };
+    driver.strongly(begin).await.map(drop).map_err(|error| match error.code {
+        ErrorCode::Unconfirmed => error,
+        // It could not even be asked for. The change is made all the same.
+        _ => refusal::unconfirmed_because(&error.message),
+    })
+}
+
+/// Whether the catalog still knows that an instance of this agent was deregistered.
+pub(crate) async fn is_deregistered(driver: &DriverHandle, id: &str) -> Result<bool, ApiError> {
+    let key = Key::Service(id.into());
+    let look = move |node: &Node, _: Time| {
+        let own = node.catalog().origin(node.identity().node_id);
+        let slot = own.and_then(|own| own.current()).and_then(|own| own.slot(&key));
+        slot.is_some_and(|slot| slot.is_tombstone())
+    };
+    Ok(driver.inspect(look).await?)
 }

@@ -99,6 +99,8 @@ pub(super) enum Command {
     },
     Strong {
         begin: Beginning,
+        /// Whether it is a change of voters.
+        is_change: bool,
         reply: Reply<Result<Done, ApiError>>,
     },
     Vouch {
@@ -229,7 +231,9 @@ impl Driver {
             Command::Answer { request, bytes } => {
                 self.node.handle(Input::Answer { request, bytes }, now);
             }
-            Command::Strong { begin, reply } => self.begin_strongly(begin, reply),
+            Command::Strong { begin, is_change, reply } => {
+                self.begin_strongly(begin, is_change, reply);
+            }
             Command::Vouch { reply } => reply.send(self.node.vouch(now)),
             Command::Survey { reply } => {
                 self.node.handle(Input::Survey, now);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hobnob_api::{Alias, ApiError, CheckExplained};
 use hobnob_keys::SignedCommand;
-use hobnob_membership::quorum::{Failure, OpId};
+use hobnob_membership::quorum::OpId;
 use hobnob_membership::registering::RecordChanges;
 use hobnob_membership::{Confirmers, Node, NodeId, RequestId, Time};
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use super::commands::{Command, Confirmed, Ordered, Refused, Report};
 use super::kept::KeysKept;
 use super::own_checks::OwnChange;
 use super::requesting::Answered;
-use super::strong::Done;
+use super::strong::{Done, NotBegun};
 use crate::actor::{Reply, Stopping, ask, tell};
 use crate::checks::{CheckReport, Followed};
 
@@ -216,16 +216,28 @@ impl DriverHandle {
         tell(&self.commands, Command::Answer { request, bytes }).await
     }
 
-    /// Begins a strong operation, and waits for its end. The operation has a time limit of its own.
+    /// Begins a strong read or write, and waits for its end. The operation has a time limit of its own.
     ///
     /// # Errors
     /// The operation was not begun, or did not end as it should; or this agent is stopping.
     pub(crate) async fn strongly(
         &self,
-        begin: impl FnOnce(&mut Node, Time) -> Result<OpId, Failure> + Send + 'static,
+        begin: impl FnOnce(&mut Node, Time) -> Result<OpId, NotBegun> + Send + 'static,
     ) -> Result<Done, ApiError> {
-        let begin = Box::new(begin);
-        ask(&self.commands, |reply| Command::Strong { begin, reply }).await?
+        let (begin, is_change) = (Box::new(begin), false);
+        ask(&self.commands, |reply| Command::Strong { begin, is_change, reply }).await?
+    }
+
+    /// The same for a change of voters.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) async fn change_voters(
+        &self,
+        begin: impl FnOnce(&mut Node, Time) -> Result<OpId, NotBegun> + Send + 'static,
+    ) -> Result<Done, ApiError> {
+        let (begin, is_change) = (Box::new(begin), true);
+        ask(&self.commands, |reply| Command::Strong { begin, is_change, reply }).await?
     }
 
     /// Takes an operator's word that what this agent keeps as a voter is all that it wrote. Returns whether there was something to

@@ -260,6 +260,9 @@ impl Driver {
             let Ok(report) = self.inbox.reports.try_recv() else { break };
             self.take_report(&report);
         }
+        if let Some(stored) = self.strong.try_stored() {
+            self.take_stored(stored);
+        }
         let began = Instant::now();
         for _ in 0..BATCH {
             if began.elapsed() >= COMMANDS_FOR {

@@ -15,6 +15,7 @@ use super::{Driver, words};
 use crate::actor::Reply;
 use crate::consistency::{Stored, VoterWriter, refusal};
 use crate::history::{By, Event};
+use crate::storage::FoundVoter;
 
 /// The end of a strong operation.
 #[derive(Clone, Debug)]
@@ -33,18 +34,45 @@ pub(crate) enum Done {
 }
 
 /// A function that begins a strong operation.
-pub(super) type Beginning = Box<dyn FnOnce(&mut Node, Time) -> Result<OpId, Failure> + Send>;
+pub(super) type Beginning = Box<dyn FnOnce(&mut Node, Time) -> Result<OpId, NotBegun> + Send>;
+
+/// Why a strong operation was not begun.
+#[derive(Debug)]
+pub(crate) enum NotBegun {
+    /// The node refuses it.
+    Failed(Failure),
+    /// The caller may not have it.
+    Refused(ApiError),
+}
+
+impl From<Failure> for NotBegun {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<ApiError> for NotBegun {
+    fn from(refused: ApiError) -> Self {
+        Self::Refused(refused)
+    }
+}
 
 /// The callers that wait, and the log. The node limits how many wait.
 #[derive(Default)]
 pub(super) struct Strong {
-    waiting: BTreeMap<OpId, Reply<Result<Done, ApiError>>>,
+    /// Whether it is a change of voters, and the way back.
+    waiting: BTreeMap<OpId, (bool, Reply<Result<Done, ApiError>>)>,
     writer: Option<VoterWriter>,
     /// Why this agent takes no part, or votes no more.
     problem: Option<String>,
 }
 
 impl Strong {
+    /// What the log tells, if it tells something now.
+    pub(super) fn try_stored(&mut self) -> Option<Stored> {
+        self.writer.as_mut()?.try_stored()
+    }
+
     /// The end of a write to the log.
     pub(super) async fn stored(&mut self) -> Stored {
         match &mut self.writer {
@@ -56,13 +84,11 @@ impl Strong {
 
 impl Driver {
     /// The same driver, with the log of this agent as a voter, or the reason why there is none.
-    pub(crate) fn voting(mut self, log: Result<VoterWriter, String>) -> Self {
+    pub(crate) fn voting(mut self, log: Result<(VoterWriter, FoundVoter), String>) -> Self {
         match log {
-            Ok(mut writer) => {
-                let (image, provenance) = writer.take_found();
-                let now = self.clock.now();
-                self.node.begin_strong(image, provenance, rand::random(), now);
+            Ok((writer, found)) => {
                 self.strong.writer = Some(writer);
+                self.begin_voting(found);
             }
             Err(problem) => self.strong.problem = Some(problem),
         }
@@ -70,9 +96,14 @@ impl Driver {
         self
     }
 
+    fn begin_voting(&mut self, FoundVoter { image, provenance }: FoundVoter) {
+        self.node.begin_strong(image, provenance, rand::random(), self.clock.now());
+    }
+
     pub(super) fn begin_strongly(
         &mut self,
         begin: Beginning,
+        is_change: bool,
         reply: Reply<Result<Done, ApiError>>,
     ) {
         let now = self.clock.now();
@@ -81,8 +112,11 @@ impl Driver {
             return reply.send(Err(refusal::no_part(problem)));
         }
         match begin(&mut self.node, now) {
-            Ok(op) => drop(self.strong.waiting.insert(op, reply)),
-            Err(failure) => reply.send(Err(refusal::not_begun(&self.node, &failure))),
+            Ok(op) => drop(self.strong.waiting.insert(op, (is_change, reply))),
+            Err(NotBegun::Failed(failure)) => {
+                reply.send(Err(refusal::failed(&self.node, &failure)));
+            }
+            Err(NotBegun::Refused(refused)) => reply.send(Err(refused)),
         }
     }
 
@@ -91,18 +125,25 @@ impl Driver {
         // The room asks for no further write before this one is over, so there is room.
         let is_taken = self.strong.writer.as_ref().is_some_and(|it| it.write(ticket, changes));
         if !is_taken {
-            self.take_stored(Err("the task that writes the voter log is gone".to_owned()));
+            let gone = "the task that writes the voter log is gone".to_owned();
+            self.take_stored(Stored::Failed(gone));
         }
     }
 
     pub(super) fn take_stored(&mut self, stored: Stored) {
         match stored {
-            Ok(ticket) => self.node.strong_stored(ticket, self.clock.now()),
-            Err(problem) => {
+            Stored::Written(ticket) => self.node.strong_stored(ticket, self.clock.now()),
+            Stored::Opened(found) => {
+                tracing::info!("the voter log can be written again");
+                self.history.record(Event::new(EventKind::VoterResumed, By::agent()));
+                self.strong.problem = None;
+                self.begin_voting(found);
+            }
+            Stored::Failed(problem) => {
                 if self.strong.problem.is_none() {
-                    tracing::error!(problem, "this agent does not vote any more");
-                    self.history
-                        .record(Event::new(EventKind::VoterStopped, By::agent()).why(&problem));
+                    tracing::error!(problem, "this agent does not vote");
+                    let event = Event::new(EventKind::VoterStopped, By::agent());
+                    self.history.record(event.why(&problem));
                 }
                 self.strong.problem = Some(problem);
                 self.node.strong_failed();
@@ -111,7 +152,7 @@ impl Driver {
     }
 
     pub(super) fn note_strong_done(&mut self, op: OpId, outcome: Outcome) {
-        let Some(reply) = self.strong.waiting.remove(&op) else { return };
+        let Some((is_change, reply)) = self.strong.waiting.remove(&op) else { return };
         let node = &self.node;
         reply.send(match outcome {
             Outcome::Written => Ok(Done::Written),
@@ -120,8 +161,9 @@ impl Driver {
                 let shown = kept.iter().filter_map(|entry| show(node, entry)).collect();
                 Ok(Done::Read { shown, kept })
             }
+            Outcome::Unknown(failure) if is_change => Err(refusal::uncertain(node, &failure)),
             Outcome::Unknown(failure) => Err(refusal::unconfirmed(node, &failure)),
-            Outcome::Unread(failure) => Err(refusal::unread(node, &failure)),
+            Outcome::Unread(failure) => Err(refusal::failed(node, &failure)),
             Outcome::Unchanged(failure) => Err(refusal::unchanged(node, &failure)),
         });
     }

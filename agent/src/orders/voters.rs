@@ -29,8 +29,8 @@ pub(crate) fn judge(
     let chain = node.strong().and_then(|quorum| quorum.chain());
     let number = chain.map_or(0, |chain| chain.installed.number).saturating_add(1);
     let voters: Vec<_> = voters.iter().map(|voter| keys::NodeId(voter.0)).collect();
-    if Command::voters(DatacenterId::named(home).0, number, &voters).as_ref() == signed.unverified()
-    {
+    let expected = Command::voters(DatacenterId::named(home).0, number, &voters);
+    if expected.is_some_and(|expected| signed.unverified() == Some(&expected)) {
         return Ok(());
     }
     let message = format!(

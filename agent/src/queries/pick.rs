@@ -94,14 +94,22 @@ impl Picks {
             Scope { selector: query.selector, datacenter: query.datacenter, prefer: query.prefer };
         check_scope(&scope)?;
         let Self { allowance, pickers, in_flight, in_flight_held } = self;
-        let only = registered.map(|entries| Only::new(entries, &scope, strict)).transpose()?;
+        let here = registry.service(&service).map(|service| service.instances());
+        let only = registered.map(|entries| Only::new(entries, &scope, strict, here.as_ref()));
+        let only = only.transpose()?;
         let known = known(pickers, registry, allowance, (service, scope))?;
         let Some(known) = known else {
+            need_key(strategy.unwrap_or(Strategy::RoundRobin), key)?;
             // Its instances may be registered, and not known here yet.
-            let stand_in = only.as_ref().and_then(Only::stand_in);
-            let shown = stand_in.map(|entry| registry.show_picked(entry));
-            let pick = |instance| hobnob_api::Pick { token: 0, instance };
-            picked.picks.extend(std::iter::repeat_n(shown.map(pick), count).flatten());
+            let stand_in = || only.as_ref().and_then(Only::stand_in);
+            let mut length = Length::new();
+            for entry in (0..count).map_while(|_| stand_in()) {
+                let instance = registry.show_picked(entry);
+                if !length.add(&instance) {
+                    return Err(too_many(count, picked.picks.len()));
+                }
+                picked.picks.push(hobnob_api::Pick { token: 0, instance });
+            }
             return Ok(picked);
         };
 
@@ -147,8 +155,7 @@ impl Picks {
         for (pick, entry) in (0..count).map_while(|_| next()) {
             let instance = registry.show_picked(&entry);
             if !length.add(&instance) {
-                let remedy = format!("ask for a smaller count, such as {}", picks.len().max(1));
-                return Err(too_long(&format!("the answer with {count} picks"), &remedy));
+                return Err(too_many(count, picks.len()));
             }
             picks.push((pick, instance));
         }
@@ -177,6 +184,12 @@ impl Picks {
         }
         Ok(picked)
     }
+}
+
+/// The refusal of an answer of which only the first picks fit.
+fn too_many(count: usize, fit: usize) -> ApiError {
+    let remedy = format!("ask for a smaller count, such as {}", fit.max(1));
+    too_long(&format!("the answer with {count} picks"), &remedy)
 }
 
 /// The picker of a scope, made anew when its balancer is no longer updated. `None` when there is no such service.

@@ -58,4 +58,4 @@ pub use registration::{
 };
 pub use sealed::{KeptKeys, KeptMembership};
 pub use verdicts::KeptVerdict;
-pub use voter::{FoundVoter, VoterError, VoterLog};
+pub use voter::{FoundVoter, VoterError, VoterLog, VoterLogFile};

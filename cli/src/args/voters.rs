@@ -25,11 +25,12 @@ Examples:
   hobnob voters set a1 a2 a3 a4 a5 --timeout 30s
   hobnob voters set a1 a2 a3 --first     this datacenter never had voters
 
-Names all voters that there are to be. A change needs majorities of the voters before and of those after it; the very
-first set needs all of its voters. Replace voters one at a time, and only then stop the agents that are none any more.
+Names all voters that there are to be. Each of them has to answer once, so leave out an agent that is down; and a
+majority of the voters before has to. Replace voters one at a time, and only then stop those that are none any more.
 In a sealed cluster an operator signs the order: see --credential.
 A change that was not confirmed in time may be made all the same: repeat the command, or look with `hobnob voters`.
-Exits with 1 when the voters were not changed, and with 3 when no member has that name.";
+Exits with 1 when the voters were not changed, with 3 when no member has that name, and with 4 when the change was not
+confirmed in time.";
 
 const VOUCH_HELP: &str = "\
 Examples:

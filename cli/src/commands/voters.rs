@@ -52,7 +52,7 @@ fn warning(voters: &Voters) -> Option<String> {
             "warning: this agent is a voter and does not vote yet: it lost what it kept, and reads it from the other voters".to_owned(),
         ),
         VoterStanding::NoVoter | VoterStanding::Votes => {
-            problem.map(|problem| format!("warning: this agent does not vote any more: {problem}"))
+            problem.map(|problem| format!("warning: this agent does not vote: {problem}"))
         }
     }
 }

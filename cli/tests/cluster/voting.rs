@@ -213,7 +213,7 @@ fn a_strong_read_of_several_datacenters_asks_the_voters_of_each() {
     assert_eq!(of(&us, "eu"), (Some(0), ids(&["web-eu"]), String::new()));
     let (code, _, error) = of(&us, "*");
     assert_eq!(code, Some(1));
-    assert!(error.contains("of the datacenter `us`") && error.contains("no voters"), "{error}");
+    assert!(error.contains("in the datacenter `us`") && error.contains("no voters"), "{error}");
 
     let refused = us.run(&["voters", "set", "us-1", "us-2", "eu-1"]);
     assert_eq!(refused.status.code(), Some(2));

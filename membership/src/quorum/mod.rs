@@ -276,7 +276,7 @@ impl Quorum {
         self.settle(now);
     }
 
-    /// A write failed. The node answers nobody any more, until it starts again.
+    /// A write failed. The node answers nobody until it begins anew.
     pub fn store_failed(&mut self) {
         self.voter.storing.failed();
     }

@@ -264,8 +264,10 @@ kinds! {
     VotersChanged "voters_changed",
     /// A client vouched for what the agent keeps as a voter.
     VoterVouchedFor "voter_vouched_for",
-    /// The agent cannot write what it keeps as a voter, and votes no more.
+    /// The agent cannot write what it keeps as a voter, and does not vote.
     VoterStopped "voter_stopped",
+    /// The agent can write what it keeps as a voter again.
+    VoterResumed "voter_resumed",
     /// A client set the filter of the log.
     LogLevelSet "log_level_set",
 }

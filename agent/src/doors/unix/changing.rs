@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use hobnob_api::{Ack, Acknowledged, ApiError, Consistency, InstanceScope, Registration, Response};
+use hobnob_api::{
+    Ack, Acknowledged, ApiError, Consistency, ErrorCode, InstanceScope, Registration, Response,
+};
 
 use super::handler::Handler;
 use crate::caller::Caller;
-use crate::consistency::{Write, asked_wait, confirm};
+use crate::consistency::{Write, asked_wait, confirm, is_deregistered};
 use crate::elsewhere::{self, Done};
 use crate::queries::acknowledge::{acknowledged, check_ack, check_ackers, check_reach};
 use crate::queries::asked::check;
@@ -103,7 +105,14 @@ impl Handler {
             return Ok(Response::Deregistered { id, ack, node, also_at, consistency });
         }
         let write = Write::prepare(driver, &id, strong).await?;
-        self.registrations.deregister(id.clone(), caller).await?;
+        match self.registrations.deregister(id.clone(), caller).await {
+            // It was done before, and not confirmed by the voters.
+            Err(error)
+                if error.code == ErrorCode::InstanceNotFound
+                    && write.is_some()
+                    && is_deregistered(driver, &id).await? => {}
+            done => done?,
+        }
         let ack = self.confirmed(write, ack, InstanceScope::Global).await?;
         Ok(Response::Deregistered { id, ack, node: None, also_at: Vec::new(), consistency })
     }

@@ -1,7 +1,6 @@
 //! Answers calls: each becomes a query, or a command to the driver or the registrar.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use hobnob_api::{
     ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, Settings, Signed,
@@ -148,12 +147,7 @@ impl Handler {
             Request::Resolve(query) => {
                 Response::Instances(self.resolve(&query, false, caller).await?)
             }
-            Request::Pick(query) => {
-                let began = Instant::now();
-                let picked = self.pick(query, picks, caller).await?;
-                self.calls.count_pick(picked.picks.len(), began.elapsed());
-                Response::Picked(picked)
-            }
+            Request::Pick(query) => Response::Picked(self.pick(query, picks, caller).await?),
             Request::Report { reports } => self.report(&reports)?,
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))

@@ -31,6 +31,8 @@ impl Handler {
             return Err(ApiError::new(ErrorCode::NeverStrong, message));
         }
         let service = service_key(query.namespace.clone(), query.service.clone())?;
+        // What cannot be answered asks nobody.
+        resolve::answer(&self.registry, query, &[], is_paged)?;
         let entries = self.read(&service, &query.datacenter, within, caller).await?;
         let answer = resolve::answer(&self.registry, query, &entries, is_paged)?;
         Ok(Instances { consistency: Consistency::Strong, ..answer })

@@ -20,7 +20,7 @@ use super::peers::{self, Peers};
 use super::registration::{StoredRegistrant, StoredRegistration, StoredUpkeep, upkeep};
 use super::sealed::{KeptKeys, Written};
 use super::verdicts::{self, KeptVerdict};
-use super::voter::{FoundVoter, MemoryMark, VoterLog};
+use super::voter::VoterLogFile;
 
 pub use locked::LockedDir;
 pub(crate) use locked::holds_membership;
@@ -127,15 +127,13 @@ impl DataDir {
         Ok(())
     }
 
-    /// Opens the log of this node as a voter of strong operations, or creates an empty one, and tells what was found. It has to be opened
-    /// before the epoch of the new life is minted: a directory without an epoch is that of a new node.
-    ///
-    /// # Errors
-    /// The system refuses an operation, or the log is of a later version. The agent may run without a voter then.
-    pub fn voter_log(&self) -> Result<(VoterLog, FoundVoter), OpenError> {
+    /// The log of this node as a voter of strong operations, to be opened. It is asked for before the epoch of the new life is minted: a
+    /// directory without an epoch is that of a new node.
+    #[must_use]
+    pub fn voter_log(&self) -> VoterLogFile {
         let instance = xxh3_64(&self.identity.instance_key.to_le_bytes());
-        let mark = MemoryMark::of(&self.identity.node_id.to_string(), instance);
-        VoterLog::open(self.disk.again(), Box::new(mark), self.epoch == Epoch::default())
+        let (node_id, is_first_start) = (self.identity.node_id, self.epoch == Epoch::default());
+        VoterLogFile::new(self.disk.again(), node_id, instance, is_first_start)
     }
 
     /// The registrations, by id.

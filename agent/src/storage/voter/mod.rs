@@ -16,6 +16,7 @@ mod mark;
 
 use std::io;
 
+use hobnob_membership::NodeId;
 use hobnob_membership::quorum::{Change, Image, Provenance};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
@@ -43,21 +44,19 @@ struct MarkText {
     number: u64,
 }
 
-/// Changes of a voter may not be durable. The agent does not vote until it is started again.
+/// Changes of a voter may not be durable. The agent does not vote until its log was opened again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VoterError {
     /// The disk failed.
-    #[error(
-        "{0}: this agent does not vote any more; make room on the disk, or mend it, and start the agent again"
-    )]
+    #[error("{0}: this agent does not vote; make room on the disk, or mend it, and it votes again")]
     Write(WriteError),
     /// The mark, which proves that the log is the last one, could neither be replaced nor removed.
-    #[error("{0}: this agent does not vote any more; remove the file, and start the agent again")]
+    #[error("{0}: this agent does not vote; remove the file, and it votes again")]
     Mark(WriteError),
     /// An earlier write failed.
     #[error(
-        "an earlier write to the voter log failed: this agent does not vote until it is started again"
+        "an earlier write to the voter log failed: this agent does not vote until the log was opened again"
     )]
     Stopped,
 }
@@ -95,6 +94,37 @@ pub struct FoundVoter {
     pub image: Image,
     /// What is known of it.
     pub provenance: Provenance,
+}
+
+/// The log of a node in its data directory, which may be opened again after it failed.
+pub struct VoterLogFile {
+    disk: Box<dyn Disk>,
+    node_id: NodeId,
+    /// A hash of the key of this copy of the data directory.
+    instance: u64,
+    is_first_start: bool,
+}
+
+impl VoterLogFile {
+    pub(super) fn new(
+        disk: Box<dyn Disk>,
+        node_id: NodeId,
+        instance: u64,
+        is_first_start: bool,
+    ) -> Self {
+        Self { disk, node_id, instance, is_first_start }
+    }
+
+    /// Opens the log, or creates an empty one, and tells what was found. One that was opened before must not be used any more.
+    ///
+    /// # Errors
+    /// The system refuses an operation, or the log is of a later version. The agent may run without a voter then.
+    pub fn open(&mut self) -> Result<(VoterLog, FoundVoter), OpenError> {
+        let mark = MemoryMark::of(&self.node_id.to_string(), self.instance);
+        let opened = VoterLog::open(self.disk.again(), Box::new(mark), self.is_first_start)?;
+        self.is_first_start = false;
+        Ok(opened)
+    }
 }
 
 impl VoterLog {

@@ -163,7 +163,7 @@ impl Node {
         }
     }
 
-    /// Changes of [`Event::StrongStore`] could not be made durable. This node answers no question any more, until it starts again, or
+    /// Changes of [`Event::StrongStore`] could not be made durable. This node answers no question until it starts again, or
     /// [`begin_strong`](Self::begin_strong) is called with what the disk holds.
     pub fn strong_failed(&mut self) {
         if let Some(strong) = &mut self.strong {
