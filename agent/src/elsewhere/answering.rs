@@ -1,8 +1,10 @@
 //! The side that answers: changes that agents of other datacenters ask this one for.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hobnob_api::{ApiError, Consistency, ErrorCode, InstanceScope};
+use hobnob_api::{Ack, ApiError, Consistency, ErrorCode, InstanceScope};
 use hobnob_membership::record::{Key, Value};
 use hobnob_membership::{Hidden, Node, NodeId};
 use tokio::sync::mpsc;
@@ -77,28 +79,37 @@ impl Answering {
                 let ack = acknowledged(&self.driver, ack, scope).await?;
                 Ok(Outcome::Registered { outcome, ack })
             }
-            Change::Deregister { id, ack, strong_ms } => {
-                let strong = match strong_ms {
-                    Some(_) => asked_wait(Consistency::Strong, strong_ms)?,
-                    None => None,
-                };
-                check("instance id", &id)?;
-                check_ack(ack.as_ref())?;
-                check_ackers(&self.driver, ack.as_ref()).await?;
-                if self.review(from, &id, None).await? == Held::There {
-                    return Ok(Outcome::RegisteredThere {});
-                }
-                let write = Write::prepare(&self.driver, &id, strong).await?;
-                self.registrations.deregister(id, caller).await?;
-                confirm(write, &self.driver).await?;
-                let ack = acknowledged(&self.driver, ack, InstanceScope::Global).await?;
-                Ok(Outcome::Deregistered { ack })
+            Change::Deregister { id, ack } => self.deregister(from, id, ack, None, caller).await,
+            Change::DeregisterStrongly { id, ack, timeout_ms } => {
+                let strong = asked_wait(Consistency::Strong, Some(timeout_ms))?;
+                self.deregister(from, id, ack, strong, caller).await
             }
             Change::Read { namespace, service, timeout_ms } => {
                 Ok(read(&self.driver, namespace, service, timeout_ms).await?)
             }
             Change::Echo { back } => Ok(Outcome::Echoed(echo(&self.driver, from, back).await?)),
         }
+    }
+
+    async fn deregister(
+        &self,
+        from: NodeId,
+        id: String,
+        ack: Option<Ack>,
+        strong: Option<Duration>,
+        caller: Caller,
+    ) -> Result<Outcome, ApiError> {
+        check("instance id", &id)?;
+        check_ack(ack.as_ref())?;
+        check_ackers(&self.driver, ack.as_ref()).await?;
+        if self.review(from, &id, None).await? == Held::There {
+            return Ok(Outcome::RegisteredThere {});
+        }
+        let write = Write::prepare(&self.driver, &id, strong).await?;
+        self.registrations.deregister(id, caller).await?;
+        confirm(write, &self.driver).await?;
+        let ack = acknowledged(&self.driver, ack, InstanceScope::Global).await?;
+        Ok(Outcome::Deregistered { ack })
     }
 
     /// Checks that the agent which asks may serve the service of the instance with this id, and the one that it is to have.

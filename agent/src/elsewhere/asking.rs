@@ -78,7 +78,7 @@ pub(crate) async fn register(
     while let Some(agent) = asked.next() {
         match ask(driver, datacenter, &agent, change.clone(), waits, caller).await? {
             Outcome::Registered { outcome, ack } => {
-                let change = Change::Deregister { id, ack: None, strong_ms: None };
+                let change = Change::Deregister { id, ack: None };
                 let others = asked.collect();
                 let removed = remove(driver, datacenter, others, &change, 0, caller).await;
                 for (agent, error) in &removed.failed {
@@ -119,7 +119,11 @@ pub(crate) async fn deregister(
     }
     let unasked = holders.split_off(holders.len().min(MAX_HOLDERS_ASKED));
     let waits = waits_ms(ack.as_ref(), strong);
-    let change = Change::Deregister { id: id.to_owned(), ack, strong_ms: strong.map(millis) };
+    let id_there = id.to_owned();
+    let change = match strong.map(millis) {
+        None => Change::Deregister { id: id_there, ack },
+        Some(timeout_ms) => Change::DeregisterStrongly { id: id_there, ack, timeout_ms },
+    };
     let removed = remove(driver, datacenter, holders, &change, waits, caller).await;
     removed.judge(datacenter, id, names(unasked).chain(away).collect())
 }

@@ -36,9 +36,14 @@ pub(super) enum Change {
         id: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ack: Option<Ack>,
-        /// The longest wait for voters, in milliseconds, if the removal is to be strong.
+    },
+    /// The same, strongly. An earlier version does not know it, and so does not do less than was asked for.
+    DeregisterStrongly {
+        id: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        strong_ms: Option<u64>,
+        ack: Option<Ack>,
+        /// The longest wait for voters, in milliseconds.
+        timeout_ms: u64,
     },
     /// Change nothing: read by the voters of the agent's datacenter which instances of a service are registered.
     Read { namespace: String, service: String, timeout_ms: u64 },
@@ -136,7 +141,7 @@ mod tests {
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"register":{"service":"web","port":80}}}"#,
             ),
             (
-                Change::Deregister { id: "web".to_owned(), ack: None, strong_ms: None },
+                Change::Deregister { id: "web".to_owned(), ack: None },
                 r#"{"version":1,"by":{"uid":1000,"pid":4242},"change":{"deregister":{"id":"web"}}}"#,
             ),
             (

@@ -25,9 +25,14 @@ pub(super) async fn run(client: &mut Client, args: &VotersArgs) -> anyhow::Resul
     let mut out = Output::new().wide(args.table.wide);
     if args.json() {
         out.json(&voters)?;
+    } else if voters.voters.is_empty() && voters.own.standing == VoterStanding::Stopped {
+        output::say(&format!(
+            "this agent does not know whether the datacenter {} has voters",
+            printable(&voters.datacenter)
+        ));
     } else if voters.voters.is_empty() {
         output::say(&format!(
-            "the datacenter {} has no voters: `hobnob voters set` makes 3 or 5 of its agents voters",
+            "the datacenter {} has no voters that this agent knows of: `hobnob voters set` makes 3 or 5 of its agents voters",
             printable(&voters.datacenter)
         ));
     } else {
@@ -51,8 +56,6 @@ fn warning(voters: &Voters) -> Option<String> {
         VoterStanding::Lost => Some(
             "warning: this agent is a voter and does not vote yet: it lost what it kept, and reads it from the other voters".to_owned(),
         ),
-        VoterStanding::NoVoter | VoterStanding::Votes => {
-            problem.map(|problem| format!("warning: this agent does not vote: {problem}"))
-        }
+        VoterStanding::NoVoter | VoterStanding::Votes => None,
     }
 }

@@ -181,7 +181,7 @@ fn voters_that_cannot_be_are_refused_by_name() {
     for few in [&["a1", "a2"][..], &["a1", "a1", "a2"]] {
         let (code, error) = set(few);
         assert_eq!(code, Some(2), "{error}");
-        assert!(error.contains("3 or 5 different voters"), "{error}");
+        assert!(error.contains("3 or 5 different members"), "{error}");
     }
     let vouched = agents[0].run(&["voters", "vouch"]);
     assert_eq!(vouched.status.code(), Some(1), "{}", error_of(&vouched));

@@ -10,7 +10,7 @@ use crate::base::time::Time;
 use crate::requests::facts::Fact;
 use crate::requests::{Purpose, RequestError, RequestId};
 use crate::trust::rights::Hidden;
-use crate::wire::HomeVerdict;
+use crate::wire::{Frame, HomeVerdict};
 
 impl Node {
     /// Asks a living member, of any datacenter. [`Event::Answered`] with this number follows: with the answer of its owner, or
@@ -81,6 +81,11 @@ impl Node {
     /// Serves the request that begins a stream.
     pub(super) fn serve_request(&mut self, stream: StreamId, bytes: &[u8], now: Time) {
         let Self { requests, liveness, wan, .. } = self;
+        if Frame::is_question(bytes) {
+            // Only members of the own pool ask voters.
+            let is_alive = |node| liveness.members().active(node).is_some();
+            return requests.serve(stream, bytes, is_alive, now);
+        }
         // A member of a datacenter that is held out of reach was heard just now.
         let is_alive = |node| match wan.remote(node) {
             Some(entry) => wan.table().believed(entry) == HomeVerdict::Alive,

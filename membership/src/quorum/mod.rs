@@ -242,7 +242,7 @@ impl Quorum {
         sorted.sort_unstable();
         sorted.dedup();
         if sorted.len() != voters.len() || !chain::is_valid_size(voters.len()) {
-            return Err(Failure::Invalid("there are 3 or 5 different voters"));
+            return Err(Failure::Invalid("name 3 or 5 different members, all that are to be voters"));
         }
         if self.changing.as_ref().is_some_and(|changing| changing.op().is_some()) {
             return Err(Failure::Busy);

@@ -32,6 +32,8 @@ struct Line {
     /// Frames that wait until it has.
     waiting: VecDeque<Frame>,
     used_at: Time,
+    /// When the peer replied last.
+    heard_at: Time,
 }
 
 /// The lines that this node opened, one to a peer, and those that others opened.
@@ -61,7 +63,7 @@ impl Lines {
         self.add(stream, peer, None, now);
     }
 
-    /// The line that has to go for another one of its kind, if there are too many: of those on which nothing is `awaited`, the one that
+    /// The line to close so that another one of its kind can be opened, if there are too many: of those on which nothing is `awaited`, the one that
     /// was used longest ago. Fails if there is none.
     pub(super) fn make_room(
         &self,
@@ -73,14 +75,35 @@ impl Lines {
         if of_kind().count() < most {
             return Ok(None);
         }
-        let idle = of_kind().filter(|(stream, _)| !is_awaited(**stream));
+        let is_idle =
+            |(stream, line): &(&StreamId, &Line)| line.waiting.is_empty() && !is_awaited(**stream);
+        let idle = of_kind().filter(is_idle);
         let oldest = idle.min_by_key(|(_, line)| line.used_at);
         oldest.map(|(stream, _)| Some(*stream)).ok_or(NoRoom)
     }
 
     fn add(&mut self, stream: StreamId, peer: NodeId, opened_to: Option<SocketAddr>, now: Time) {
         let waiting = VecDeque::new();
-        self.all.insert(stream, Line { peer, opened_to, unwritten: 0, waiting, used_at: now });
+        let line = Line { peer, opened_to, unwritten: 0, waiting, used_at: now, heard_at: now };
+        self.all.insert(stream, line);
+    }
+
+    /// Notes that the peer replied.
+    pub(super) fn heard(&mut self, stream: StreamId, now: Time) {
+        if let Some(line) = self.all.get_mut(&stream) {
+            line.heard_at = now;
+        }
+    }
+
+    /// Whether there is a line whose peer has not replied to anything since then.
+    pub(super) fn is_silent_since(&self, stream: StreamId, since: Time) -> bool {
+        self.all.get(&stream).is_some_and(|line| line.heard_at <= since)
+    }
+
+    /// The line that a peer opened.
+    pub(super) fn accepted_from(&self, peer: NodeId) -> Option<StreamId> {
+        let is_of = |line: &Line| line.peer == peer && line.opened_to.is_none();
+        self.all.iter().find(|(_, line)| is_of(line)).map(|(stream, _)| *stream)
     }
 
     /// The peer of a line, and whether this node opened it.

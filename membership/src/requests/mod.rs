@@ -90,6 +90,7 @@ struct Asked {
     purpose: Purpose,
     to: NodeId,
     stream: StreamId,
+    at: Time,
     due: Time,
 }
 
@@ -146,9 +147,9 @@ impl Requests {
         self.asked.len() + self.serving.len()
     }
 
-    /// Takes questions to this node as a voter from now on.
-    pub(crate) fn take_questions(&mut self) {
-        self.takes_questions = true;
+    /// Takes questions to this node as a voter from now on, or refuses them.
+    pub(crate) fn take_questions(&mut self, takes: bool) {
+        self.takes_questions = takes;
     }
 
     /// Asks a member, and waits for the answer for so long.
@@ -206,7 +207,7 @@ impl Requests {
             }
         };
         let (to, due) = (peer.node_id, now + within);
-        self.asked.insert(request, Asked { purpose, to, stream, due });
+        self.asked.insert(request, Asked { purpose, to, stream, at: now, due });
         Ok(request)
     }
 
@@ -269,11 +270,28 @@ impl Requests {
         match Frame::decode(bytes) {
             Ok(Frame::Request(request)) => self.serve_request(stream, request, is_member, now),
             Ok(Frame::Question(question)) => {
+                let sender = question.sender;
+                if question.cluster != self.out.mark() {
+                    self.out.counters.sessions_other_cluster += 1;
+                    return self.out.reset(stream);
+                }
+                if self.is_refused(&question, &is_member) {
+                    // Whoever is no member keeps no line.
+                    self.count_refused(Purpose::Voter);
+                    let (number, taken) = (question.number, Taken::Refused);
+                    let reply = Frame::Reply(Reply { number, taken, body: Vec::new() });
+                    self.out.send_frame(stream, &reply);
+                    return self.out.finish(stream);
+                }
+                // A member that opens another line gave up the one before.
+                if let Some(before) = self.lines.accepted_from(sender) {
+                    self.drop_line(before);
+                }
                 if self.make_room(false).is_err() {
                     self.count_refused(Purpose::Voter);
                     return self.out.reset(stream);
                 }
-                self.lines.accept(stream, question.sender, now);
+                self.lines.accept(stream, sender, now);
                 self.serve_question(stream, question, is_member, now);
             }
             _ => {
@@ -313,10 +331,12 @@ impl Requests {
     fn serve_question(
         &mut self,
         stream: StreamId,
-        Question { cluster, sender, receiver, within_ms, number, body }: Question,
+        question: Question,
         is_member: impl Fn(NodeId) -> bool,
         now: Time,
     ) {
+        let is_refused = self.is_refused(&question, is_member);
+        let Question { cluster, sender, within_ms, number, body, .. } = question;
         // In a sealed cluster the sender of the first one has proved who it is.
         let is_of_peer = self.lines.get(stream) == Some((sender, false));
         if cluster != self.out.mark() || !is_of_peer {
@@ -325,8 +345,6 @@ impl Requests {
             return self.drop_line(stream);
         }
         let purpose = Purpose::Voter;
-        let is_addressed = receiver == self.own && sender != self.own;
-        let is_refused = !self.takes_questions || !is_addressed || !is_member(sender);
         let taken = self.judge(purpose, sender, is_refused);
         if taken != Taken::Yes {
             self.count_refused(purpose);
@@ -340,6 +358,12 @@ impl Requests {
         let request = self.next_question();
         self.serving.insert(request, Serving { purpose, from: sender, stream, number, due });
         self.out.tell(Fact::Requested { request, purpose, from: sender, bytes: body });
+    }
+
+    /// Whether a question is for somebody else, or from somebody who is no member.
+    fn is_refused(&self, question: &Question, is_member: impl Fn(NodeId) -> bool) -> bool {
+        let is_addressed = question.receiver == self.own && question.sender != self.own;
+        self.leaving || !self.takes_questions || !is_addressed || !is_member(question.sender)
     }
 
     /// Whether a request is taken.
@@ -397,7 +421,7 @@ impl Requests {
     ) {
         if let Some((_, is_ours)) = self.lines.get(stream) {
             return match (Frame::decode(bytes), is_ours) {
-                (Ok(Frame::Reply(reply)), true) => self.take_reply(stream, reply),
+                (Ok(Frame::Reply(reply)), true) => self.take_reply(stream, reply, now),
                 (Ok(Frame::Question(question)), false) => {
                     self.serve_question(stream, question, is_member, now);
                 }
@@ -429,8 +453,9 @@ impl Requests {
     }
 
     /// Takes the reply to a question. One that came too late, or twice, is for nobody.
-    fn take_reply(&mut self, stream: StreamId, Reply { number, taken, body }: Reply) {
+    fn take_reply(&mut self, stream: StreamId, Reply { number, taken, body }: Reply, now: Time) {
         let request = RequestId(number);
+        self.lines.heard(stream, now);
         if self.asked.get(&request).is_none_or(|asked| asked.stream != stream) {
             return;
         }
@@ -494,7 +519,8 @@ impl Requests {
 
     /// Gives up requests to a member that is gone.
     pub(crate) fn member_lost(&mut self, node: NodeId) {
-        if let Some(line) = self.lines.opened_to(node) {
+        let lines = [self.lines.opened_to(node), self.lines.accepted_from(node)];
+        for line in lines.into_iter().flatten() {
             self.drop_line(line);
         }
         let lost = self.asked.values().filter(|asked| asked.to == node);
@@ -526,7 +552,7 @@ impl Requests {
                     self.out.reset(asked.stream);
                 }
                 // The peer may be another life of the member, which knows nothing of the line.
-                Purpose::Voter if self.lines.get(asked.stream).is_some() => {
+                Purpose::Voter if self.lines.is_silent_since(asked.stream, asked.at) => {
                     self.drop_line(asked.stream)
                 }
                 Purpose::Voter => {}

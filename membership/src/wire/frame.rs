@@ -363,6 +363,11 @@ impl Frame {
         matches!(bytes, [REQUEST | QUESTION, ..])
     }
 
+    /// Whether these bytes claim to be a question.
+    pub(crate) fn is_question(bytes: &[u8]) -> bool {
+        matches!(bytes, [QUESTION, ..])
+    }
+
     /// Whether these bytes are an end.
     pub(crate) fn is_end(bytes: &[u8]) -> bool {
         matches!(bytes, [END])

@@ -1,4 +1,4 @@
-//! Strong reads and writes as a part of the node. The messages of the room are questions on streams of their own, and their answers.
+//! Strong reads and writes as a part of the node. The messages of the room are questions to other members, and their replies.
 
 mod absorbing;
 mod registering;
@@ -93,7 +93,7 @@ impl Node {
             strong.untold = self.members_to_tell();
         }
         self.strong = Some(Box::new(strong));
-        self.requests.take_questions();
+        self.requests.take_questions(true);
         self.settle(now);
     }
 
@@ -168,6 +168,8 @@ impl Node {
     pub fn strong_failed(&mut self) {
         if let Some(strong) = &mut self.strong {
             strong.quorum.store_failed();
+            // Whoever asks is to know that this node does not answer.
+            self.requests.take_questions(false);
         }
     }
 

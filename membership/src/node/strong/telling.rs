@@ -17,11 +17,13 @@ const MAX_TELLS: usize = 8;
 const REFUSED_TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Members that could not be told are told again after this long.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 impl Strong {
-    /// Takes the next member that may not know of the configurations.
+    /// Takes the next member that may not know of the configurations. One that is being told has its turn after that.
     fn take_turn(&mut self) -> Option<NodeId> {
-        let later = self.untold.range((Bound::Excluded(self.told_last), Bound::Unbounded)).next();
-        let next = later.or(self.untold.first()).copied()?;
+        let is_free = |node: &&NodeId| !self.tells.values().any(|told| told == *node);
+        let later = self.untold.range((Bound::Excluded(self.told_last), Bound::Unbounded));
+        let next = later.chain(&self.untold).find(is_free).copied()?;
         self.untold.remove(&next);
         self.told_last = next;
         Some(next)
