@@ -32,17 +32,30 @@ pub struct Place {
 }
 block!(Place { service, origin, id });
 
-/// One write of one register.
+/// The service that an instance is in, and its definition there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Elsewhere {
+    /// The service, as a [`Place`] names it.
+    pub service: SmolStr,
+    /// The definition.
+    pub value: Arc<[u8]>,
+}
+block!(Elsewhere { service, value });
+
+/// One write of one instance, as the register of one service has it. It tells all of the write, so that whoever takes it knows in which
+/// service the instance is, and not only that it is not in this one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
     /// The register.
     pub place: Place,
     /// The write.
     pub stamp: Stamp,
-    /// What was written; `None` when the instance was deregistered.
+    /// The definition, if the instance is in this service.
     pub value: Option<Arc<[u8]>>,
+    /// Where the instance is, if it is in another service; `None` when it was deregistered.
+    pub elsewhere: Option<Elsewhere>,
 }
-block!(Entry { place, stamp, value });
+block!(Entry { place, stamp, value, elsewhere });
 
 /// The end of an origin, by an operator's word: all of its writes up to this stamp are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::entry::{Entry, OriginEnd, Place, Stamp};
+use super::entry::{Elsewhere, Entry, OriginEnd, Place, Stamp};
 use crate::base::identity::{Epoch, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::codec::encoded_len;
@@ -117,10 +117,12 @@ pub struct Ledger {
 impl Ledger {
     /// Takes the later of two writes of an instance. Returns whether that changed anything.
     pub fn join(&mut self, entry: &Entry) -> bool {
-        let Entry { place, stamp, value } = entry;
+        let Entry { place, stamp, value, elsewhere } = entry;
         let service = &place.service;
-        let value = value.clone().filter(|_| !service.is_empty());
-        let latest = Latest { stamp: *stamp, live: value.map(|it| (service.clone(), it)) };
+        let here = value.clone().map(|value| (service.clone(), value));
+        let there = || elsewhere.clone().map(|it| (it.service, it.value));
+        let live = here.or_else(there).filter(|(service, _)| !service.is_empty());
+        let latest = Latest { stamp: *stamp, live };
         let spot = (place.origin, place.id.clone());
         let is_later = self.instances.get(&spot).is_none_or(|held| held.latest < latest);
         if !is_later && self.has_register(place) {
@@ -137,8 +139,11 @@ impl Ledger {
             instance.services.iter().for_each(|name| self.leave(name, &spot));
             return true;
         }
-        if let Some(unneeded) = instance.enter(service) {
-            self.leave(&unneeded, &spot);
+        let named = latest.live.as_ref().map(|(service, _)| service);
+        for service in [Some(service), named].into_iter().flatten() {
+            if let Some(unneeded) = instance.enter(service) {
+                self.leave(&unneeded, &spot);
+            }
         }
         instance.latest = instance.latest.max(latest);
         for name in &instance.services {
@@ -174,7 +179,12 @@ impl Ledger {
 
     /// The number of registers that these entries add.
     pub(crate) fn adds(&self, entries: &[Entry]) -> usize {
-        entries.iter().filter(|entry| !self.has_register(&entry.place)).count()
+        let there = |entry: &Entry| {
+            let elsewhere = entry.elsewhere.as_ref()?;
+            Some(Place { service: elsewhere.service.clone(), ..entry.place.clone() })
+        };
+        let places = entries.iter().flat_map(|entry| [Some(entry.place.clone()), there(entry)]);
+        places.flatten().filter(|place| !self.has_register(place)).count()
     }
 
     fn has_register(&self, Place { service, origin, id }: &Place) -> bool {
@@ -244,8 +254,12 @@ impl Ledger {
     pub(crate) fn entry(&self, service: &SmolStr, spot: &Spot) -> Option<Entry> {
         let instance = self.instances.get(spot)?;
         let place = Place { service: service.clone(), origin: spot.0, id: spot.1.clone() };
-        let value = instance.value(service).cloned();
-        Some(Entry { place, stamp: instance.latest.stamp, value })
+        let Latest { stamp, live } = &instance.latest;
+        let is_here = |(name, _): &&(SmolStr, Arc<[u8]>)| name == service;
+        let value = live.as_ref().filter(is_here).map(|(_, value)| value.clone());
+        let elsewhere = live.as_ref().filter(|it| !is_here(it)).cloned();
+        let elsewhere = elsewhere.map(|(service, value)| Elsewhere { service, value });
+        Some(Entry { place, stamp: *stamp, value, elsewhere })
     }
 
     /// The instances of a service that are registered.

@@ -32,7 +32,7 @@ use crate::base::time::Time;
 use crate::codec::encoded_len;
 
 pub use chain::{Acceptor, Ballot, Chain, Configuration, MAX_VOTERS, Proposal, Seat};
-pub use entry::{Entry, Fence, MAX_VALUE_BYTES, OriginEnd, Place, Stamp};
+pub use entry::{Elsewhere, Entry, Fence, MAX_VALUE_BYTES, OriginEnd, Place, Stamp};
 pub use instance::{registered, service_key};
 pub(crate) use ledger::Holding;
 pub use ledger::{Ledger, MAX_ENTRIES, last_of};
@@ -242,7 +242,9 @@ impl Quorum {
         sorted.sort_unstable();
         sorted.dedup();
         if sorted.len() != voters.len() || !chain::is_valid_size(voters.len()) {
-            return Err(Failure::Invalid("name 3 or 5 different members, all that are to be voters"));
+            return Err(Failure::Invalid(
+                "name 3 or 5 different members, all that are to be voters",
+            ));
         }
         if self.changing.as_ref().is_some_and(|changing| changing.op().is_some()) {
             return Err(Failure::Busy);

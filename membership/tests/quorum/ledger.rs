@@ -11,7 +11,7 @@ const SERVICES: [&str; 4] = ["", "s", "t", "u"];
 fn entry(service: &str, origin: u64, id: &str, version: u64, value: Option<u8>) -> Entry {
     let place = Place { service: service.into(), origin: NodeId(origin), id: id.into() };
     let stamp = Stamp { epoch: Epoch(1 + version / 4), version: version % 4 };
-    Entry { place, stamp, value: value.map(|value| [value].as_slice().into()) }
+    Entry { place, stamp, value: value.map(|value| [value].as_slice().into()), elsewhere: None }
 }
 
 /// Writes of anybody, honest or not.
@@ -122,4 +122,26 @@ fn a_later_write_of_another_service_takes_an_instance_out_of_the_first_one() {
     moves.iter().for_each(|it| _ = ledger.join(it));
     assert!(ledger.join(&entry("", 1, "a", 3, None)), "a write without a service is one of all");
     assert_eq!((ledger.live(&"t".into()), ledger.len()), (vec![], 2));
+}
+
+/// What a read of a service finds at a voter with these writes, and brings to another one.
+fn written_back(service: &str, writes: &[Entry], to: &mut Ledger) {
+    let all: Vec<Change> = writes.iter().cloned().map(Change::Entry).collect();
+    let registers = image(&all).changes().filter_map(|change| match change {
+        Change::Entry(entry) if entry.place.service == service => Some(entry),
+        _ => None,
+    });
+    registers.for_each(|register| _ = to.join(&register));
+}
+
+#[test]
+fn a_read_of_a_service_that_an_instance_left_does_not_take_it_out_of_the_one_that_it_is_in() {
+    let (left, moved) = (entry("s", 1, "a", 1, Some(1)), entry("t", 1, "a", 2, Some(2)));
+    let anew = entry("t", 1, "a", 3, Some(3));
+    let mut ledger = Ledger::default();
+    [&left, &moved].iter().for_each(|it| _ = ledger.join(it));
+    // The voter misses the last write. A read of `s` brings it the register of `s` from one that has it.
+    written_back("s", &[left, moved, anew.clone()], &mut ledger);
+    assert_eq!(ledger.live(&"s".into()), []);
+    assert_eq!(ledger.live(&"t".into()), [anew], "the register of s tells where it is");
 }

@@ -161,7 +161,11 @@ pub(crate) fn deposit(origin: u64, epoch: u64, version: u64, id: &str, lives: bo
     let stamp = Stamp { epoch: Epoch(epoch), version };
     let value = lives.then(|| format!("{id} {version}").into_bytes().into());
     let fence = Some(Fence { origin: n(origin), epoch: Epoch(epoch), key: 7 });
-    Deposit { entries: vec![Entry { place, stamp, value }], ends: Vec::new(), fence }
+    Deposit {
+        entries: vec![Entry { place, stamp, value, elsewhere: None }],
+        ends: Vec::new(),
+        fence,
+    }
 }
 
 pub(crate) fn is_no_quorum(failure: &Failure, heard: &[u64], unheard: &[u64]) -> bool {

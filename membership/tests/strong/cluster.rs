@@ -108,7 +108,8 @@ impl Strong {
         let origin = self.net.id(n);
         let place = Place { service: "s".into(), origin, id: id.into() };
         let stamp = Stamp { epoch: Epoch(1), version: self.net.now.as_micros() };
-        let entries = vec![Entry { place, stamp, value: Some(id.as_bytes().into()) }];
+        let entries =
+            vec![Entry { place, stamp, value: Some(id.as_bytes().into()), elsewhere: None }];
         let fence = Some(Fence { origin, epoch: Epoch(1), key: 0 });
         let deposit = Deposit { entries, ends: Vec::new(), fence };
         let now = self.net.now;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hobnob_membership::quorum::{
-    Deposit, Entry, Failure, Fence, OriginEnd, Outcome, Place, Stamp, Text, last_of,
+    Deposit, Elsewhere, Entry, Failure, Fence, OriginEnd, Outcome, Place, Stamp, Text, last_of,
 };
 use hobnob_membership::{Epoch, Time};
 
@@ -104,7 +104,8 @@ impl World {
         let place =
             Place { service: name(service), origin: id(origin), id: instance.as_str().into() };
         let value = is_registered.then(|| format!("{}.{version}", epoch.0).into_bytes().into());
-        let mut entries = vec![Entry { place: place.clone(), stamp, value }];
+        let elsewhere = value.clone().map(|value| Elsewhere { service: name(service), value });
+        let mut entries = vec![Entry { place: place.clone(), stamp, value, elsewhere: None }];
         let asked = |lives| Asked::Write((id(origin), instance.clone()), stamp, lives);
         let now = self.now;
         let mut operations =
@@ -116,7 +117,8 @@ impl World {
                 operations.push((other, self.histories[other].invoke(asked(false), now)));
                 if self.dice.happens(500) {
                     let place = Place { service: name(other), ..place.clone() };
-                    entries.push(Entry { place, stamp, value: None });
+                    let elsewhere = elsewhere.clone();
+                    entries.push(Entry { place, stamp, value: None, elsewhere });
                 }
             }
         }

@@ -33,7 +33,7 @@ impl Mark for FakeMark {
 fn change(version: u64, value: &[u8]) -> Change {
     let place = Place { service: "s".into(), origin: NodeId(7), id: "a".into() };
     let stamp = Stamp { epoch: Epoch(3), version };
-    Change::Entry(Entry { place, stamp, value: Some(value.into()) })
+    Change::Entry(Entry { place, stamp, value: Some(value.into()), elsewhere: None })
 }
 
 fn founded() -> Change {

@@ -177,7 +177,7 @@ impl Source<'_> {
         let stamp = |version| Stamp { epoch: replica.epoch(), version };
         let entry = |service, stamp, value| {
             let place = Place { service, origin, id: id.clone() };
-            Some(Entry { place, stamp, value })
+            Some(Entry { place, stamp, value, elsewhere: None })
         };
         // A deletion takes the instance out of all services.
         let gone = |stamp| {

@@ -96,11 +96,9 @@ fn registers(
         // A deletion that is forgotten happened before the last write.
         let version = slot.map_or(replica.known_to(), Slot::version);
         let place = place(left.unwrap_or_default());
-        return vec![Entry { place, stamp: stamp(version), value: None }];
+        return vec![Entry { place, stamp: stamp(version), value: None, elsewhere: None }];
     };
-    let left = left.filter(|left| *left != service);
-    let value = Some(value.into());
-    let here = Entry { place: place(service), stamp: stamp(version), value };
-    let left = left.map(|left| Entry { place: place(left), stamp: stamp(version), value: None });
-    std::iter::once(here).chain(left).collect()
+    // Voters take the instance out of the service that it was in.
+    let (place, value) = (place(service), Some(value.into()));
+    vec![Entry { place, stamp: stamp(version), value, elsewhere: None }]
 }
