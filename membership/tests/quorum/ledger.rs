@@ -127,11 +127,14 @@ fn a_later_write_of_another_service_takes_an_instance_out_of_the_first_one() {
 /// What a read of a service finds at a voter with these writes, and brings to another one.
 fn written_back(service: &str, writes: &[Entry], to: &mut Ledger) {
     let all: Vec<Change> = writes.iter().cloned().map(Change::Entry).collect();
-    let registers = image(&all).changes().filter_map(|change| match change {
-        Change::Entry(entry) if entry.place.service == service => Some(entry),
-        _ => None,
-    });
-    registers.for_each(|register| _ = to.join(&register));
+    let found = image(&all);
+    for change in found.changes() {
+        if let Change::Entry(entry) = change
+            && entry.place.service == service
+        {
+            to.join(&entry);
+        }
+    }
 }
 
 #[test]
