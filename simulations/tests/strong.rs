@@ -2,14 +2,14 @@
 
 #[cfg(feature = "mutants")]
 use hobnob_membership::Mutant;
-use hobnob_simulations::strong::{Totals, run_seed};
+use hobnob_simulations::strong::{Judgement, Totals, run_seed};
 
 #[test]
 fn histories_under_faults_are_linearizable() {
     let mut totals = Totals::default();
     for seed in 0..300 {
         let outcome = run_seed(seed);
-        assert_eq!(outcome.broken(), Vec::<usize>::new(), "seed {seed}");
+        assert_eq!(outcome.judge(), Judgement::default(), "seed {seed}");
         totals.add(&outcome);
     }
     println!("{totals:?}");
@@ -31,7 +31,7 @@ fn a_seed_runs_the_same_twice() {
 fn known_bugs_are_found() {
     for mutant in Mutant::QUORUM {
         Mutant::activate(Some(*mutant));
-        let found = (0..200).find(|seed| !run_seed(*seed).broken().is_empty());
+        let found = (0..200).find(|seed| !run_seed(*seed).judge().broken.is_empty());
         Mutant::activate(None);
         println!("{mutant:?}: seed {found:?}");
         assert!(found.is_some(), "{mutant:?} escaped");

@@ -22,7 +22,7 @@ pub(crate) enum Stored {
     /// A write failed, for this reason. None follows until the log was opened again.
     Failed(String),
     /// The log was opened again, and the disk takes writes.
-    Opened(FoundVoter),
+    Opened(Box<FoundVoter>),
 }
 
 /// The way to the thread. It ends when this is dropped, after the write that is under way.
@@ -109,7 +109,7 @@ fn write(
                 }
                 let Some((again, found)) = open_again(&mut file, &waiting) else { return };
                 log = again;
-                Stored::Opened(found)
+                Stored::Opened(Box::new(found))
             }
         };
         if told.blocking_send(stored).is_err() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hobnob_api::{ApiError, ErrorCode};
+use hobnob_membership::catalog::Slot;
 use hobnob_membership::quorum::Failure;
 use hobnob_membership::record::{Key, ServiceRecord, Text};
 use hobnob_membership::{Node, Time};
@@ -70,7 +71,7 @@ pub(crate) async fn is_deregistered(driver: &DriverHandle, id: &str) -> Result<b
     let look = move |node: &Node, _: Time| {
         let own = node.catalog().origin(node.identity().node_id);
         let slot = own.and_then(|own| own.current()).and_then(|own| own.slot(&key));
-        slot.is_some_and(|slot| slot.is_tombstone())
+        slot.is_some_and(Slot::is_tombstone)
     };
     Ok(driver.inspect(look).await?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hobnob_api::{ApiError, EventKind};
 use hobnob_membership::quorum::{
-    Chain, Change, Configuration, Entry, Failure, OpId, Outcome, Standing, registered,
+    Chain, Change, Configuration, Entry, Failure, OpId, Outcome, Quorum, Standing, registered,
 };
 use hobnob_membership::record::{Health, NodeRecord, Support, Text};
 use hobnob_membership::view::{Instance, InstanceStatus};
@@ -137,7 +137,7 @@ impl Driver {
                 tracing::info!("the voter log can be written again");
                 self.history.record(Event::new(EventKind::VoterResumed, By::agent()));
                 self.strong.problem = None;
-                self.begin_voting(found);
+                self.begin_voting(*found);
             }
             Stored::Failed(problem) => {
                 if self.strong.problem.is_none() {
@@ -188,7 +188,7 @@ impl Driver {
 
     /// Whether this agent is a voter and does not vote.
     pub(super) fn is_silent_voter(&self) -> bool {
-        let standing = self.node.strong().map_or(Standing::NoSeat, |quorum| quorum.standing());
+        let standing = self.node.strong().map_or(Standing::NoSeat, Quorum::standing);
         match standing {
             Standing::NoSeat => false,
             Standing::Votes => self.strong.problem.is_some(),

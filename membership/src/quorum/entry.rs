@@ -55,7 +55,7 @@ pub struct Entry {
     /// Where the instance is, if it is in another service; `None` when it was deregistered.
     pub elsewhere: Option<Elsewhere>,
 }
-block!(Entry { place, stamp, value, elsewhere });
+block!(Entry { place, stamp, value } later { elsewhere: None });
 
 /// The end of an origin, by an operator's word: all of its writes up to this stamp are over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

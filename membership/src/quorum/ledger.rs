@@ -64,7 +64,8 @@ impl Instance {
 
     /// The hash of the register in a service.
     fn hash(&self, spot: &Spot, service: &str) -> u128 {
-        let (Stamp { epoch, version }, value) = (self.latest.stamp, self.value(service));
+        let Latest { stamp: Stamp { epoch, version }, live } = &self.latest;
+        let value = self.value(service);
         let mut hasher = Xxh3::new();
         hasher.update(&spot.0.0.to_le_bytes());
         hasher.update(&epoch.0.to_le_bytes());
@@ -72,7 +73,11 @@ impl Instance {
         hasher.update(&[u8::from(value.is_some())]);
         hasher.update(&(spot.1.len() as u64).to_le_bytes());
         hasher.update(spot.1.as_bytes());
-        hasher.update(value.map(|value| &**value).unwrap_or_default());
+        // Also of a register that says where else the instance is.
+        if let Some((service, value)) = live {
+            hasher.update(service.as_bytes());
+            hasher.update(value);
+        }
         hasher.digest128()
     }
 

@@ -553,7 +553,7 @@ impl Requests {
                 }
                 // The peer may be another life of the member, which knows nothing of the line.
                 Purpose::Voter if self.lines.is_silent_since(asked.stream, asked.at) => {
-                    self.drop_line(asked.stream)
+                    self.drop_line(asked.stream);
                 }
                 Purpose::Voter => {}
             }

@@ -35,8 +35,11 @@ fn image(changes: &[Change]) -> Image {
     image
 }
 
+/// All changes, the digest and the instances of each service, and the number of registers.
+type Seen = (Vec<Change>, Vec<(u128, Vec<Entry>)>, usize);
+
 /// All that can be seen of an image.
-fn seen(image: &Image) -> (Vec<Change>, Vec<(u128, Vec<Entry>)>, usize) {
+fn seen(image: &Image) -> Seen {
     let ledger = image.ledger();
     let services = SERVICES.map(|name| (ledger.digest(name), ledger.live(&Text::from(name))));
     (image.changes().collect(), services.into(), ledger.len())

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use clap::Args;
-use hobnob_simulations::strong::{Outcome, Totals, run_seed};
+use hobnob_simulations::strong::{Judgement, Outcome, Totals, run_seed};
 use hobnob_simulations::swarm::in_parallel;
 
 use super::CommandResult;
@@ -26,7 +26,14 @@ pub(super) fn strong(arguments: &StrongArguments) -> anyhow::Result<CommandResul
     let seeds: Vec<u64> = arguments.seeds.clone().collect();
     let mut progress = Progress::new();
     let (mut finished, mut broken, mut totals) = (0, Vec::new(), Totals::default());
-    let mut tell = |seed, (outcome, services): (Outcome, Vec<usize>)| {
+    let mut unjudged = 0;
+    let mut tell = |seed, (outcome, judgement): (Outcome, Judgement)| {
+        let services = judgement.broken;
+        if !judgement.unjudged.is_empty() {
+            unjudged += judgement.unjudged.len();
+            let services = judgement.unjudged;
+            progress.note(&format!("seed {seed} takes too long to judge: services {services:?}"));
+        }
         finished += 1;
         totals.add(&outcome);
         if !services.is_empty() {
@@ -38,18 +45,19 @@ pub(super) fn strong(arguments: &StrongArguments) -> anyhow::Result<CommandResul
     };
     let judged = |seed| {
         let outcome = run_seed(seed);
-        let broken = outcome.broken();
-        (outcome, broken)
+        let judgement = outcome.judge();
+        (outcome, judgement)
     };
     in_parallel(&seeds, arguments.jobs, judged, &mut tell);
     progress.done();
     print(&format!(
-        "{} histories of {} operations in {:.0} s: {} seeds broken; {} % of the operations were done, {} % overlapped; {} changes of voters, \
+        "{} histories of {} operations in {:.0} s: {} seeds broken, {} histories too long to judge; {} % of the operations were done, {} % overlapped; {} changes of voters, \
          {} crashes, {} disks lost or rolled back\n",
         totals.histories,
         totals.operations,
         progress.seconds(),
         broken.len(),
+        unjudged,
         totals.succeeded_percent(),
         totals.overlapping_percent(),
         totals.changes,

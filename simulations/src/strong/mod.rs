@@ -44,13 +44,29 @@ pub struct Outcome {
     pub fingerprint: u64,
 }
 
+/// What the histories of a run show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The services whose histories are not linearizable; all of them if two configurations had one number.
+    pub broken: Vec<usize>,
+    /// The services whose histories take too long to judge.
+    pub unjudged: Vec<usize>,
+}
+
 impl Outcome {
-    /// The services whose histories are not linearizable, or were too long to judge; all of them if two configurations had one number.
+    /// Judges the histories.
     #[must_use]
-    pub fn broken(&self) -> Vec<usize> {
-        let judged = self.histories.iter().enumerate();
-        let is_broken = |it: &History| self.is_forked || it.is_linearizable() != Some(true);
-        judged.filter(|(_, it)| is_broken(it)).map(|(at, _)| at).collect()
+    pub fn judge(&self) -> Judgement {
+        let mut judgement = Judgement::default();
+        for (service, history) in self.histories.iter().enumerate() {
+            match history.is_linearizable() {
+                _ if self.is_forked => judgement.broken.push(service),
+                Some(true) => {}
+                Some(false) => judgement.broken.push(service),
+                None => judgement.unjudged.push(service),
+            }
+        }
+        judgement
     }
 }
 
