@@ -105,11 +105,7 @@ impl Caller {
                 None => picker.pick(self.strategy, key)?,
             },
         };
-        let known = upstreams.get(pick.id()).filter(|known| known.leads_to(pick.item()));
-        let upstream = match known {
-            Some(known) => known.clone(),
-            None => self.add_upstream(upstreams, &pick),
-        };
+        let upstream = self.upstream(upstreams, &pick);
         Some((pick, upstream))
     }
 
@@ -122,9 +118,18 @@ impl Caller {
         let mut choice = self.lock();
         let Choice { picker, upstreams } = &mut *choice;
         let pick = picker.pick_another(self.strategy, key, tried)?;
-        let known = upstreams.get(pick.id()).filter(|known| known.leads_to(pick.item()));
-        let upstream = known.cloned().unwrap_or_else(|| self.add_upstream(upstreams, &pick));
+        let upstream = self.upstream(upstreams, &pick);
         Some((pick, upstream))
+    }
+
+    /// The connections to a picked instance.
+    fn upstream(
+        &self,
+        upstreams: &mut HashMap<Arc<str>, Arc<Upstream>>,
+        pick: &CallPick,
+    ) -> Arc<Upstream> {
+        let known = upstreams.get(pick.id()).filter(|known| known.leads_to(pick.item()));
+        known.cloned().unwrap_or_else(|| self.add_upstream(upstreams, pick))
     }
 
     #[cold]

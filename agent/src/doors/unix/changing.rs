@@ -35,36 +35,30 @@ impl Handler {
         let there = self.elsewhere(registration.datacenter.take())?;
         check_reach(&registration, there.as_deref().unwrap_or(&self.info.datacenter))?;
         check_ackers(driver, registration.ack.as_ref()).await?;
-        if let Some(there) = there {
-            let Done { outcome, ack, node, also_at } =
-                elsewhere::register(driver, &there, registration, caller).await?;
-            let Caller { uid, pid, .. } = caller;
-            tracing::info!(
-                uid,
-                pid,
-                id,
-                datacenter = there,
-                agent = node,
-                "registered elsewhere, as a client asked"
-            );
-            let (node, dropped, not_offered) = (Some(node), None, None);
-            return Ok(Response::Registered {
-                id,
-                outcome,
-                ack,
-                node,
-                also_at,
-                dropped,
-                not_offered,
-                consistency,
-            });
-        }
-        let write = Write::prepare(driver, &id, strong).await?;
-        let (ack, scope) = (registration.ack.take(), registration.scope);
-        let (outcome, dropped) = self.registrations.register(registration, caller).await?;
-        let not_offered = self.registrations.withheld(&id);
-        let ack = self.confirmed(write, ack, scope).await?;
-        let (node, also_at) = (None, Vec::new());
+        let (outcome, ack, node, also_at, dropped, not_offered) = match there {
+            Some(there) => {
+                let Done { outcome, ack, node, also_at } =
+                    elsewhere::register(driver, &there, registration, caller).await?;
+                let Caller { uid, pid, .. } = caller;
+                tracing::info!(
+                    uid,
+                    pid,
+                    id,
+                    datacenter = there,
+                    agent = node,
+                    "registered elsewhere, as a client asked"
+                );
+                (outcome, ack, Some(node), also_at, None, None)
+            }
+            None => {
+                let write = Write::prepare(driver, &id, strong).await?;
+                let (ack, scope) = (registration.ack.take(), registration.scope);
+                let (outcome, dropped) = self.registrations.register(registration, caller).await?;
+                let not_offered = self.registrations.withheld(&id);
+                let ack = self.confirmed(write, ack, scope).await?;
+                (outcome, ack, None, Vec::new(), dropped, not_offered)
+            }
+        };
         Ok(Response::Registered {
             id,
             outcome,

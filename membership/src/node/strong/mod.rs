@@ -168,7 +168,7 @@ impl Node {
     pub fn strong_failed(&mut self) {
         if let Some(strong) = &mut self.strong {
             strong.quorum.store_failed();
-            // Whoever asks is to know that this node does not answer.
+            // Members that ask are told so.
             self.requests.take_questions(false);
         }
     }
