@@ -7,6 +7,8 @@ use super::{
     Query, Registration, Signed, SignedRevocation, WatchAllQuery, WatchMembersQuery, WatchQuery,
     is_default,
 };
+#[cfg(doc)]
+use super::Response;
 
 /// A request of a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
