@@ -24,7 +24,7 @@ use clap::Subcommand;
 pub(crate) enum CommandResult {
     /// Every promise was kept.
     Green,
-    /// A promise was broken.
+    /// A promise was broken, or nobody could tell.
     Broken,
 }
 

@@ -64,5 +64,6 @@ pub(super) fn strong(arguments: &StrongArguments) -> anyhow::Result<CommandResul
         totals.crashes,
         totals.losses,
     ))?;
-    Ok(if broken.is_empty() { CommandResult::Green } else { CommandResult::Broken })
+    let shown = broken.is_empty() && unjudged == 0;
+    Ok(if shown { CommandResult::Green } else { CommandResult::Broken })
 }

@@ -211,7 +211,14 @@ impl Search {
                 Act::Read(_) => continue,
                 // The one writer of a register orders its writes itself.
                 Act::Write(register, stamp, _) if *stamp < state[*register].0 => continue,
-                Act::Write(register, stamp, lives) => next[*register] = (*stamp, *lives),
+                Act::Write(register, stamp, lives) => {
+                    next[*register] = (*stamp, *lives);
+                    if self.times[number].1.is_none()
+                        && !self.is_asked_for(done, *register, state, &next)
+                    {
+                        continue;
+                    }
+                }
                 Act::End(registers, end) => {
                     for register in registers {
                         let (stamp, lives) = &mut next[*register];
@@ -224,6 +231,17 @@ impl Search {
             }
         }
         false
+    }
+
+    /// Whether a read that may come next tells what a register holds in `next`, and not what it holds in `state`. A write that nobody
+    /// was answered need not take place before that: until then it may as well come after any other write, or never.
+    fn is_asked_for(&self, done: u128, register: usize, state: &State, next: &State) -> bool {
+        let told_in = |state: &State| state[register].1.then_some(state[register].0);
+        let (now, then) = (told_in(state), told_in(next));
+        now != then
+            && self
+                .candidates(done)
+                .any(|it| matches!(&self.acts[it], Act::Read(told) if told[register] == then))
     }
 
     /// The operations that may come next: those that began before any other one ended.
