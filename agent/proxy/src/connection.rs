@@ -99,7 +99,8 @@ async fn serve_http1(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .max_buf_size(limits.max_head_bytes.max(MIN_BUFFER_BYTES))
         .serve_connection(io, service)
         .with_upgrades();
-    drive(client, Pin::new(&mut connection), |connection| connection.graceful_shutdown()).await
+    let clock = Clock::new(limits, true);
+    drive(client, Pin::new(&mut connection), clock, |connection| connection.graceful_shutdown()).await
 }
 
 async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {
@@ -118,13 +119,15 @@ async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .serve_connection(io, service);
-    drive(client, pin!(connection), |connection| connection.graceful_shutdown()).await
+    let clock = Clock::new(limits, false);
+    drive(client, pin!(connection), clock, |connection| connection.graceful_shutdown()).await
 }
 
 /// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls.
 async fn drive<C>(
     client: &Client,
     mut connection: Pin<&mut C>,
+    mut clock: Clock,
     let_go: impl Fn(Pin<&mut C>),
 ) -> hyper::Result<()>
 where
@@ -132,7 +135,6 @@ where
 {
     let common = &client.route.common;
     let mut change = PhaseChange::new(&common.phases);
-    let mut clock = Clock::new(&common.limits);
     let mut is_let_go = false;
     let mut over = None;
     poll_fn(|cx: &mut Context<'_>| {

@@ -25,6 +25,8 @@ pub(crate) enum Over {
 /// The clock of one connection.
 pub(crate) struct Clock {
     limits: Limits,
+    /// Whether bytes without a call are the head of a request. In HTTP/2 they may be of any kind.
+    has_plain_heads: bool,
     alarm: Pin<Box<Sleep>>,
     /// When the head that is not there yet began.
     head_since: Option<Instant>,
@@ -34,15 +36,15 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, has_plain_heads: bool) -> Self {
         let now = Instant::now();
         let alarm = Box::pin(sleep_until((now + limits.idle_timeout).into()));
-        Self { limits: *limits, alarm, head_since: None, moves: 0, moved_at: now }
+        Self { limits: *limits, has_plain_heads, alarm, head_since: None, moves: 0, moved_at: now }
     }
 
     /// Rings when the time of the connection is over. It is polled after the connection.
     pub(crate) fn poll(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<Over> {
-        match activity.is_mid_head() {
+        match self.has_plain_heads && activity.is_mid_head() {
             false => self.head_since = None,
             true if self.head_since.is_none() => {
                 let now = Instant::now();
@@ -93,12 +95,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn clock() -> Clock {
-        Clock::new(&Limits {
+        let limits = Limits {
             head_timeout: SECOND,
             idle_timeout: 10 * SECOND,
             stream_idle_timeout: 25 * SECOND,
             ..Limits::default()
-        })
+        };
+        Clock::new(&limits, true)
     }
 
     #[tokio::test]

@@ -81,7 +81,7 @@ pub(crate) struct Activity {
     begun: Instant,
     /// Reads and writes that moved something.
     moves: AtomicU32,
-    /// Bytes that came after the head of the last request.
+    /// Whether bytes came since the last request began or ended.
     has_read: AtomicBool,
     calls: AtomicU32,
     /// When the last call ended, in microseconds since the beginning.
@@ -109,6 +109,8 @@ impl Activity {
     pub(crate) fn call_ends(&self, at: Instant) {
         let ended = at.saturating_duration_since(self.begun).as_micros();
         self.ended_us.store(u64::try_from(ended).unwrap_or(u64::MAX), Relaxed);
+        // What was read since the head is the body.
+        self.has_read.store(false, Relaxed);
         self.calls.fetch_sub(1, Relaxed);
     }
 
