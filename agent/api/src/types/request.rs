@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use super::Response;
 use super::{
     Ack, CallReport, CheckStatus, Consistency, Datacenters, DrainRequest, HistoryQuery, PickQuery,
     Query, Registration, Signed, SignedRevocation, WatchAllQuery, WatchMembersQuery, WatchQuery,
     is_default,
 };
-#[cfg(doc)]
-use super::Response;
 
 /// A request of a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
