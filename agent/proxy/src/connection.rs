@@ -100,7 +100,7 @@ async fn serve_http1(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .serve_connection(io, service)
         .with_upgrades();
     let clock = Clock::new(limits, true);
-    drive(client, Pin::new(&mut connection), clock, |connection| connection.graceful_shutdown())
+    drive(client, Pin::new(&mut connection), clock, http1::UpgradeableConnection::graceful_shutdown)
         .await
 }
 
@@ -121,7 +121,7 @@ async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .serve_connection(io, service);
     let clock = Clock::new(limits, false);
-    drive(client, pin!(connection), clock, |connection| connection.graceful_shutdown()).await
+    drive(client, pin!(connection), clock, http2::Connection::graceful_shutdown).await
 }
 
 /// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls.
