@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::answer::{Answer, AnswerBody, Flight};
 use super::body::{Body, Replay};
 use super::caller::{CallPick, Caller};
-use super::config::{CallOptions, Protocol};
+use super::config::{CallConfig, CallOptions, Protocol};
 use super::error::{CallError, Reason};
 use super::upstream::{Failed, Upstream, Used};
 use crate::types::Instance;
@@ -22,6 +22,7 @@ use crate::types::Instance;
 /// A call that is under way.
 struct Call<'a> {
     caller: &'a Caller,
+    config: Arc<CallConfig>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -67,12 +68,14 @@ impl Caller {
         options: CallOptions,
     ) -> Result<Answer, CallError> {
         let begun = Instant::now();
-        let timeout = options.timeout.unwrap_or(self.config.timeout);
+        let (config, has_waited) = self.settings(options.timeout).await;
+        let timeout = options.timeout.unwrap_or(config.timeout);
         let (head, body) = request.into_parts();
         let is_idempotent = options.is_idempotent(&head.method);
         let key = options.key.or_else(|| self.key_of(&head.headers));
         let mut call = Call {
             caller: self,
+            config,
             is_idempotent,
             body: body.into_replay(self.config.replay_bytes),
             key,
@@ -84,7 +87,7 @@ impl Caller {
         };
         call.address()?;
         self.budget.record_call(self.at(begun));
-        call.run(begun).await
+        call.run(if has_waited { Instant::now() } else { begun }).await
     }
 
     /// The value of the header that keyed strategies hash.
@@ -111,7 +114,7 @@ impl Call<'_> {
             (None, None) => self.caller.host.clone(),
         };
         let host = host.ok_or_else(|| invalid("it has no host".to_owned()))?;
-        match self.caller.config.protocol {
+        match self.config.protocol {
             Protocol::Http1 => {
                 if self.uri.authority().is_some() {
                     self.uri = path.into();
@@ -134,7 +137,7 @@ impl Call<'_> {
         let mut picked = caller.pick(key, &[]);
         if picked.is_none() && !caller.is_ready() {
             if !Box::pin(caller.ready(self.deadline)).await {
-                let (service, waited) = (caller.service.clone(), begun.elapsed());
+                let (service, waited) = (caller.service.clone(), self.timeout);
                 return Err(CallError::AgentAway { service, waited });
             }
             begun = Instant::now();
@@ -171,7 +174,7 @@ impl Call<'_> {
             };
             tried.push(last.pick.id().clone());
             let left = self.deadline.saturating_duration_since(Instant::now());
-            let (config, now) = (&caller.config.retries, caller.now());
+            let (config, now) = (&self.config.retries, caller.now());
             let next = attempts.after(failure, config, &caller.budget, now, left, caller.draw());
             let gave_up = match next {
                 Next::Retry { after } => match caller.pick(key, &tried) {
@@ -201,7 +204,7 @@ impl Call<'_> {
 
     /// One try at one instance.
     async fn attempt(&self, upstream: &Arc<Upstream>, begun: Instant, is_retry: bool) -> Ended {
-        let config = &self.caller.config;
+        let config = &*self.config;
         let mut request = Request::new(self.body.next_try());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
