@@ -12,6 +12,7 @@ pub(crate) mod info;
 pub(crate) mod join;
 pub(crate) mod members;
 pub(crate) mod metrics;
+pub(crate) mod observed;
 pub(crate) mod offer;
 mod only;
 pub(crate) mod parameters;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_api::Grade;
-use hobnob_balancer::{Pick, Strategy};
+use hobnob_balancer::{Observed, Pick, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 use hobnob_membership::{DatacenterId, NodeId, Time};
@@ -281,6 +281,12 @@ impl Registry {
     /// Ends calls, and says how many of them were open.
     pub(crate) fn close_calls(&self, reports: &[hobnob_api::CallReport]) -> usize {
         self.ledger.close(reports, self.clock.now().since(Time::ZERO))
+    }
+
+    /// Learns from calls of a client that picked for itself. Returns whether the instance is known, and offered.
+    pub(crate) fn observe(&self, service: &Arc<Service>, id: &str, observed: &Observed) -> bool {
+        self.need_clock(service);
+        service.observe(id, observed)
     }
 
     /// A service without instances yet.

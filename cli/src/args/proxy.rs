@@ -7,17 +7,19 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, value_parser};
 
-use hobnob_api::calls::Protocol;
 use hobnob_api::calls::http::HeaderName;
 use hobnob_api::discovery::DiscoveryConfig;
-use hobnob_api::{DEFAULT_NAMESPACE, Prefer, Strategy};
+use hobnob_api::{Balancing, DEFAULT_NAMESPACE, Prefer, Protocol, Strategy};
 use hobnob_proxy::{Endpoint, HttpOptions, Limits, Mode, RouteConfig, TcpOptions};
 
 use super::catalog::ScopeArgs;
+use super::values::millis;
 use super::{choices, values};
+
+/// The time until an answer begins, when neither an option nor a registration says it.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 const PROXY_HELP: &str = "\
 Examples:
@@ -139,9 +141,9 @@ pub(crate) struct RouteArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// The strategy
-    #[arg(long, default_value_t = Strategy::PeakEwma, value_parser = choices::strategy())]
-    strategy: Strategy,
+    /// The strategy [default: that of the registration, else peak-ewma]
+    #[arg(long, value_parser = choices::strategy())]
+    strategy: Option<Strategy>,
 
     /// The instances that come first; the others follow as far as these cannot take the calls
     #[arg(long, default_value_t = Prefer::default(), value_parser = choices::prefer())]
@@ -155,25 +157,25 @@ pub(crate) struct RouteArgs {
     #[arg(long, value_name = "NAME")]
     key_header: Option<HeaderName>,
 
-    /// The protocol to the instances; gRPC is always passed on by HTTP/2, and upgrades by HTTP/1.1
-    #[arg(long, default_value = "http1", value_parser = PossibleValuesParser::new(["http1", "http2"]))]
-    upstream_protocol: String,
+    /// The protocol to the instances; gRPC is always passed on by HTTP/2, and upgrades by HTTP/1.1 [default: that of the registration, else http1]
+    #[arg(long, value_parser = choices::protocol())]
+    protocol: Option<Protocol>,
 
-    /// The time until an answer begins, retries included, from the last piece of the request; gRPC has its own deadlines
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
-    timeout: Duration,
+    /// The time until an answer begins, retries included, from the last piece of the request; gRPC has its own deadlines [default: that of the registration, else 30s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
 
-    /// The time of one try of a call that may be made twice [default: that of the call]
+    /// The time of one try of a call that may be made twice [default: that of the registration, else that of the call]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     try_timeout: Option<Duration>,
 
-    /// The time until a connection to an instance stands
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration)]
-    connect_timeout: Duration,
+    /// The time until a connection to an instance stands [default: that of the registration, else 1s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    connect_timeout: Option<Duration>,
 
-    /// Number of retries of a call that may be made twice, or was not sent, from 0 to 10
-    #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(0..=10))]
-    retries: u32,
+    /// Number of retries of a call that may be made twice, or was not sent, from 0 to 10 [default: that of the registration, else 2]
+    #[arg(long, value_parser = value_parser!(u32).range(0..=10))]
+    retries: Option<u32>,
 
     /// Append the client to the header `forwarded` (RFC 7239)
     #[arg(long)]
@@ -274,20 +276,23 @@ impl RouteArgs {
         let mut discovery = DiscoveryConfig::for_calls(offer.service.clone());
         discovery.namespace.clone_from(&self.namespace);
         discovery.socket = socket;
-        discovery.strategy = self.strategy;
         discovery.prefer = self.prefer;
         discovery.selector.clone_from(&self.scope.selector);
         discovery.datacenter = (&self.scope.datacenters).into();
         discovery.strict = self.strict;
+        discovery.overrides = Balancing {
+            strategy: self.strategy,
+            call_timeout_ms: self.timeout.map(millis),
+            try_timeout_ms: self.try_timeout.map(millis),
+            connect_timeout_ms: self.connect_timeout.map(millis),
+            max_retries: self.retries,
+            protocol: self.protocol,
+            ..Balancing::default()
+        };
         let calls = &mut discovery.calls;
-        calls.timeout = self.timeout;
-        calls.try_timeout = self.try_timeout.unwrap_or(self.timeout);
-        calls.connect_timeout = self.connect_timeout;
-        calls.retries.max_retries = self.retries;
+        calls.timeout = DEFAULT_TIMEOUT;
+        calls.try_timeout = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
         calls.key_header.clone_from(&self.key_header);
-        if self.upstream_protocol == "http2" {
-            calls.protocol = Protocol::Http2;
-        }
         Ok(RouteConfig { discovery, listen: endpoint, mode })
     }
 }
@@ -373,15 +378,18 @@ mod tests {
 
     #[test]
     fn a_try_has_the_time_of_the_call_unless_it_has_its_own() {
-        let calls = |line: &str| routes(line).unwrap().remove(0).discovery.calls;
-        let plain = calls("web=127.0.0.1:1 --timeout 7s");
+        let discovery = |line: &str| routes(line).unwrap().remove(0).discovery;
+        let plain = discovery("web=127.0.0.1:1");
+        assert_eq!(plain.overrides, Balancing::default(), "registrations decide");
         assert_eq!(
-            (plain.timeout, plain.try_timeout),
-            (Duration::from_secs(7), Duration::from_secs(7))
+            (plain.calls.timeout, plain.calls.try_timeout),
+            (DEFAULT_TIMEOUT, DEFAULT_TIMEOUT)
         );
-        assert_eq!(plain.protocol, Protocol::Http1);
-        let own = calls("web=127.0.0.1:1 --try-timeout 2s --upstream-protocol http2");
-        assert_eq!((own.try_timeout, own.protocol), (Duration::from_secs(2), Protocol::Http2));
+        let timed = discovery("web=127.0.0.1:1 --timeout 7s");
+        assert_eq!(timed.overrides.call_timeout_ms, Some(7_000));
+        assert_eq!(timed.calls.try_timeout, Duration::from_secs(7));
+        let own = discovery("web=127.0.0.1:1 --try-timeout 2s --protocol http2").overrides;
+        assert_eq!((own.try_timeout_ms, own.protocol), (Some(2_000), Some(Protocol::Http2)));
     }
 
     #[test]

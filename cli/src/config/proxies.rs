@@ -102,7 +102,7 @@ fn culprit(error: &clap::Error, table: &ProxyTable) -> Option<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hobnob_api::calls::Protocol;
+    use hobnob_api::Protocol;
     use hobnob_proxy::Mode;
 
     fn read(text: &str) -> Result<Vec<RouteConfig>, Vec<String>> {
@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_table_has_the_options_of_the_command() {
-        let text = "bind = \"eth0\"\n[[proxy]]\nservice = \"web\"\nlisten = \"127.0.0.1:9001\"\nupstream_protocol = \"http2\"\nshow_instance = true\nretries = 1\n\
+        let text = "bind = \"eth0\"\n[[proxy]]\nservice = \"web\"\nlisten = \"127.0.0.1:9001\"\nprotocol = \"http2\"\nshow_instance = true\nretries = 1\n\
                     [[proxy]]\nservice = \"db\"\nlisten = \"tcp:unix:/run/db.sock\"\nproxy_protocol = true\nstrict = false\n";
         let routes = read(text).unwrap();
         assert_eq!(routes.len(), 2);
-        let calls = &routes[0].discovery.calls;
-        assert_eq!((calls.protocol, calls.retries.max_retries), (Protocol::Http2, 1));
+        let given = &routes[0].discovery.overrides;
+        assert_eq!((given.protocol, given.max_retries), (Some(Protocol::Http2), Some(1)));
         assert!(matches!(routes[0].mode, Mode::Http(options) if options.show_instance));
         assert!(matches!(routes[1].mode, Mode::Tcp(options) if options.proxy_protocol));
         assert_eq!(routes[1].listen.to_string(), "unix:/run/db.sock");
@@ -144,8 +144,8 @@ mod tests {
                 "h.toml:4: `timeout` cannot be `soon`: expected a number and a unit",
             ),
             (
-                table("upstream_protocol = \"h3\""),
-                "h.toml:4: `upstream_protocol` cannot be `h3`: expected one of http1, http2",
+                table("protocol = \"h3\""),
+                "h.toml:4: `protocol` cannot be `h3`: expected one of http1, http2",
             ),
             (table("proxy_protocol = true"), "h.toml:1: the PROXY protocol is for tcp: alone"),
             (

@@ -17,7 +17,7 @@ const RECORDED: &str = include_str!("../../../agent/api/tests/recorded/replies.j
 /// The document that lists the names.
 const DOCUMENT: &str = include_str!("../../../docs/CLI.md");
 /// Objects whose keys are data.
-const DATA: [&str; 3] = ["counters", "meta", "protocol"];
+const DATA: [&str; 4] = ["balancing", "counters", "meta", "protocol"];
 
 /// The commands that ask an agent: their words, and the kinds of the answers that they read. The last kind is tried with each
 /// recorded answer.

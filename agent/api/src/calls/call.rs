@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::answer::{Answer, AnswerBody, Flight};
 use super::body::{Body, Replay};
 use super::caller::{CallPick, Caller};
-use super::config::{CallOptions, Protocol};
+use super::config::{CallConfig, CallOptions, Protocol};
 use super::error::{CallError, Reason};
 use super::upstream::{Failed, Upstream, Used};
 use crate::types::Instance;
@@ -23,6 +23,7 @@ use crate::types::Instance;
 /// A call that is under way.
 struct Call<'a> {
     caller: &'a Caller,
+    config: Arc<CallConfig>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -69,15 +70,17 @@ impl Caller {
         options: CallOptions,
     ) -> Result<Answer, CallError> {
         let begun = Instant::now();
-        let timeout = options.timeout.unwrap_or(self.config.timeout);
+        let (config, has_waited) = self.settings(options.timeout).await;
+        let timeout = options.timeout.unwrap_or(config.timeout);
         let (head, body) = request.into_parts();
         let is_idempotent = options.is_idempotent(&head.method);
         let key = options.key.or_else(|| self.key_of(&head.headers));
         let mut call = Call {
             caller: self,
+            protocol: options.protocol.unwrap_or(config.protocol),
+            body: body.into_replay(config.replay_bytes),
+            config,
             is_idempotent,
-            protocol: options.protocol.unwrap_or(self.config.protocol),
-            body: body.into_replay(self.config.replay_bytes),
             key,
             timeout,
             deadline: begun + timeout,
@@ -87,7 +90,7 @@ impl Caller {
         };
         call.address()?;
         self.budget.record_call(self.at(begun));
-        call.run(begun).await
+        call.run(if has_waited { Instant::now() } else { begun }).await
     }
 
     /// The value of the header that keyed strategies hash.
@@ -137,7 +140,7 @@ impl Call<'_> {
         let mut picked = caller.pick(key, &[]);
         if picked.is_none() && !caller.is_ready() {
             if !Box::pin(caller.ready(self.deadline)).await {
-                let (service, waited) = (caller.service.clone(), begun.elapsed());
+                let (service, waited) = (caller.service.clone(), self.timeout);
                 return Err(CallError::AgentAway { service, waited });
             }
             begun = Instant::now();
@@ -177,7 +180,7 @@ impl Call<'_> {
             }
             tried.push(last.pick.id().clone());
             let left = self.deadline.saturating_duration_since(Instant::now());
-            let (config, now) = (&caller.config.retries, caller.now());
+            let (config, now) = (&self.config.retries, caller.now());
             let next = attempts.after(failure, config, &caller.budget, now, left, caller.draw());
             let gave_up = match next {
                 Next::Retry { after } => match caller.pick(key, &tried) {
@@ -207,7 +210,7 @@ impl Call<'_> {
 
     /// One try at one instance.
     async fn attempt(&self, upstream: &Arc<Upstream>, begun: Instant, is_retry: bool) -> Ended {
-        let config = &self.caller.config;
+        let config = &*self.config;
         let mut request = Request::new(self.body.next_try());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();

@@ -46,7 +46,8 @@ impl Caller {
 
     async fn connect_somewhere(&self, options: &CallOptions) -> Result<Connection, CallError> {
         let begun = Instant::now();
-        let deadline = begun + options.timeout.unwrap_or(self.config.timeout);
+        let (config, _) = self.settings(options.timeout).await;
+        let deadline = begun + options.timeout.unwrap_or(config.timeout);
         let key = options.key.as_deref();
         let mut picked = self.pick(key, &[]);
         if picked.is_none() && !self.is_ready() {
@@ -64,7 +65,7 @@ impl Caller {
             let instance = pick.item().clone();
             let began = Instant::now();
             let left = deadline.saturating_duration_since(began);
-            let within = left.min(self.config.connect_timeout);
+            let within = left.min(config.connect_timeout);
             let reason = match connect((&instance.address, instance.port), within).await {
                 Ok(stream) => {
                     let latency = began.elapsed();
@@ -86,8 +87,9 @@ impl Caller {
             let failure =
                 Failure { may_have_arrived: false, is_idempotent: true, is_replayable: true };
             let left = deadline.saturating_duration_since(Instant::now());
-            let (config, now) = (&self.config.retries, self.now());
-            let next = attempts.after(failure, config, &self.budget, now, left, self.draw());
+            let now = self.now();
+            let retries = &config.retries;
+            let next = attempts.after(failure, retries, &self.budget, now, left, self.draw());
             let gave_up = match next {
                 Next::Retry { after } => match self.pick(key, &tried) {
                     Some((next, _)) => {

@@ -20,6 +20,9 @@ pub struct CallStats {
     pub hedges: u64,
     /// The calls that were not tried again because the budget was spent.
     pub budget_spent: u64,
+    /// The outcomes of tries that the agent was not told: it was away, or of an earlier version, or there were too many
+    /// instances.
+    pub untold: u64,
     /// The connections to instances that are open now, for calls over HTTP.
     pub connections: u64,
 }
@@ -52,19 +55,24 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     pub(super) calls: Counter,
     pub(super) failed: Counter,
     pub(super) retries: Counter,
     pub(super) hedges: Counter,
     pub(super) budget_spent: Counter,
     pub(super) connections: Arc<Level>,
+    pub(super) untold: Counter,
 }
 
 impl Counters {
@@ -76,6 +84,7 @@ impl Counters {
             hedges: self.hedges.get(),
             budget_spent: self.budget_spent.get(),
             connections: self.connections.0.load(Relaxed),
+            untold: self.untold.get(),
         }
     }
 }

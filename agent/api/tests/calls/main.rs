@@ -7,3 +7,4 @@ mod connections;
 mod failover;
 mod limits;
 mod support;
+mod told;

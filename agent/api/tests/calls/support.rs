@@ -205,8 +205,13 @@ async fn tell(listener: UnixListener, instances: Vec<Instance>) -> Infallible {
     let (stream, _) = listener.accept().await.unwrap();
     let mut framed = Framed::new(stream, BinaryCodec::<Call, Reply>::server());
     let call = framed.next().await.unwrap().unwrap().unwrap();
-    let now =
-        Instances { revision: 1, isolated: false, consistency: Default::default(), instances };
+    let now = Instances {
+        revision: 1,
+        isolated: false,
+        consistency: Default::default(),
+        settings: None,
+        instances,
+    };
     let told =
         Reply { api: Some(hobnob_api::API_VERSION), ..Reply::new(call.id, Told::Instances(now)) };
     framed.send(&told).await.unwrap();

@@ -118,8 +118,13 @@ async fn tell(stream: UnixStream, mut told: watch::Receiver<Vec<Instance>>) -> O
     let Asked::Watch(_) = call.request else { return None };
     for revision in 1.. {
         let instances = told.borrow_and_update().clone();
-        let now =
-            Instances { revision, isolated: false, consistency: Default::default(), instances };
+        let now = Instances {
+            revision,
+            isolated: false,
+            consistency: Default::default(),
+            settings: None,
+            instances,
+        };
         let reply = Reply { api: Some(API_VERSION), ..Reply::new(call.id, Told::Instances(now)) };
         framed.send(&reply).await.ok()?;
         told.changed().await.ok()?;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hobnob_api::{
-    ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, Settings, Signed,
+    ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, ServiceCalls, Settings,
+    Signed,
 };
 use tokio::sync::mpsc;
 
@@ -148,7 +149,7 @@ impl Handler {
                 Response::Instances(self.resolve(&query, false, caller).await?)
             }
             Request::Pick(query) => Response::Picked(self.pick(query, picks, caller).await?),
-            Request::Report { reports } => self.report(&reports)?,
+            Request::Report { reports, calls } => self.report(&reports, calls, picks)?,
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
             }
@@ -351,11 +352,17 @@ impl Handler {
         Ok(Response::Isolation(done))
     }
 
-    fn report(&self, reports: &[CallReport]) -> Result<Response<Shown>, ApiError> {
+    fn report(
+        &self,
+        reports: &[CallReport],
+        calls: Vec<ServiceCalls>,
+        picks: &mut Picks,
+    ) -> Result<Response<Shown>, ApiError> {
         if reports.len() > MAX_PICKS as usize {
             let message = format!("{} reports in one call: at most {MAX_PICKS}", reports.len());
             return Err(ApiError::new(ErrorCode::OutOfRange, message));
         }
-        Ok(Response::Reported { known: self.registry.close_calls(reports) })
+        let observed = picks.observations().take(&self.registry, calls)?;
+        Ok(Response::Reported { known: self.registry.close_calls(reports) + observed })
     }
 }
