@@ -84,8 +84,9 @@ impl Body for ProxyBody {
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        // Nobody polls a body that is known to have ended.
-        if self.record.ended == Ended::Cancelled && self.is_end_stream() {
+        // Nobody polls a body that is known to have ended, and an answer to HEAD has none.
+        let is_over = self.is_end_stream() || matches!(self.kind, Kind::Text(_));
+        if self.record.ended == Ended::Cancelled && is_over {
             self.record.ended = Ended::Whole;
         }
     }
