@@ -13,7 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::forward::forward;
 use crate::idle::{Clock, Over};
@@ -39,6 +39,9 @@ const MAX_PENDING_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 256;
 /// The time in which a connection of HTTP/2 that was told to end does.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The time that a connection without any request has to send one, once the proxy drains.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. While it has no call, it has no buffers.
 pub(crate) async fn serve(client: Arc<Client>, mut stream: Stream) {
@@ -87,6 +90,7 @@ async fn wait(
     version: &mut Option<Version>,
 ) -> io::Result<Option<Bytes>> {
     let common = &client.route.common;
+    let is_new = version.is_none();
     let idle = client.activity.idle_since() + common.limits.idle_timeout;
     let reading = async {
         let mut deadline = Instant::from_std(idle);
@@ -106,10 +110,16 @@ async fn wait(
             return Ok(Some(read.freeze()).filter(|read| !read.is_empty()));
         }
     };
+    let drained = async {
+        common.phases.reached(Phase::Drains).await;
+        if is_new {
+            // The first request may be on its way.
+            sleep(FIRST_REQUEST_WITHIN).await;
+        }
+    };
     let read: io::Result<_> = tokio::select! {
         read = reading => read,
-        // Nothing was asked yet.
-        () = common.phases.reached(Phase::Drains) => Ok(None),
+        () = drained => Ok(None),
     };
     match read {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -190,17 +200,19 @@ where
     let mut is_let_go = false;
     let mut over = None;
     poll_fn(|cx: &mut Context<'_>| {
-        match change.poll(cx) {
-            Phase::Serves => {}
-            Phase::Drains if is_let_go => {}
-            Phase::Drains => {
-                is_let_go = true;
-                let_go(connection.as_mut());
+        loop {
+            // A request that has come already is read before the connection is let go.
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
             }
-            Phase::Ends => return Poll::Ready(Ok(())),
-        }
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended);
+            match change.poll(cx) {
+                Phase::Drains if !is_let_go => {
+                    is_let_go = true;
+                    let_go(connection.as_mut());
+                }
+                Phase::Serves | Phase::Drains => break,
+                Phase::Ends => return Poll::Ready(Ok(())),
+            }
         }
         match clock.poll(&client.activity, cx) {
             Poll::Ready(why) => {
