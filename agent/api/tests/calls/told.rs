@@ -1,5 +1,6 @@
 //! What the agent tells calls, and what they tell it: settings of registrations, outcomes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -88,6 +89,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Adds reports to the sums until they are these. Returns the number of the last call.
+    async fn reports_until(&mut self, sums: &mut Sums, expected: &[(&str, (u32, u32))]) -> u64 {
+        let expected = expected.iter().map(|(id, sum)| ((*id).to_owned(), *sum)).collect();
+        loop {
+            let (number, report) = self.report().await;
+            for InstanceCalls { id, successes, failures, latency_us, .. } in report {
+                assert_eq!(latency_us > 0, successes > 0, "{id}");
+                let sum = sums.entry(id).or_default();
+                *sum = (sum.0 + successes, sum.1 + failures);
+            }
+            if *sums == expected {
+                return number;
+            }
+        }
+    }
+}
+
+/// The successes and failures of each instance that were told.
+type Sums = BTreeMap<String, (u32, u32)>;
+
 fn settings(balancing: Balancing) -> Option<ServiceSettings> {
     Some(ServiceSettings { instance: Some("web-1".into()), member: Some("a1".into()), balancing })
 }
@@ -162,20 +184,16 @@ async fn the_agent_is_told_how_calls_ended() {
         }
     };
     call(6).await;
-    let (told, (_, report)) = tokio::join!(web.report(LONG), connection.report());
-    assert!(told);
-    let sums = |report: &[InstanceCalls], id: &str| {
-        let one = report.iter().find(|one| one.id == id);
-        one.map(|one| (one.successes, one.failures, one.latency_us > 0))
-    };
+    assert!(web.report(LONG).await);
     let failed = u32::try_from(bad.requests()).unwrap();
-    assert_eq!(sums(&report, "good"), Some((6, 0, true)));
-    assert_eq!(sums(&report, "bad"), Some((0, failed, false)));
+    let mut sums = Sums::new();
+    connection.reports_until(&mut sums, &[("good", (6, 0)), ("bad", (0, failed))]).await;
 
     // Without being asked to, too, and each outcome once.
     call(1).await;
-    let (number, report) = connection.report().await;
-    assert_eq!(sums(&report, "good").map(|sums| sums.0), Some(1));
+    let failed = u32::try_from(bad.requests()).unwrap();
+    let number =
+        connection.reports_until(&mut sums, &[("good", (7, 0)), ("bad", (0, failed))]).await;
     assert_eq!(web.call_stats().untold, 0);
 
     // An agent of an earlier version knows no such report. The watch goes on, and what is not told is counted.
