@@ -14,6 +14,7 @@ pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod offer;
 mod only;
+pub(crate) mod ordered;
 pub(crate) mod parameters;
 pub(crate) mod pick;
 pub(crate) mod prune;
