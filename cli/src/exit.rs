@@ -7,7 +7,7 @@ use hobnob_agent::StartError;
 use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
-use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
+use crate::args::{NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::{KeysError, NothingToOffer};
 
 /// The result of a command. The number is the exit code of the process.
@@ -47,6 +47,7 @@ impl Exit {
                 || cause.downcast_ref().is_some_and(KeysError::is_usage)
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
+                || cause.is::<NoDns>()
                 || cause.is::<TooManyAgents>()
                 || cause.is::<NothingToOffer>()
             {

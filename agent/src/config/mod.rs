@@ -1,5 +1,6 @@
 //! The configuration that an agent is started with.
 
+mod dns;
 mod file;
 mod host_name;
 mod lookup;
@@ -20,6 +21,7 @@ use hobnob_membership::{Gateway, Protocol};
 
 use crate::log_filter::LogFilter;
 
+pub use dns::{DnsConfig, DnsDomain, DnsDomainError};
 pub use file::{ConfigFile, KnownKey, Leaf};
 pub(crate) use file::{read_text, syntax_problem};
 pub use lookup::{AddressUse, FoundAddress, LookupError};
@@ -95,6 +97,8 @@ pub struct AgentConfig {
     pub http: Option<SocketAddr>,
     /// Accept that this address is not loopback, although nobody has to prove who they are there.
     pub insecure_http: bool,
+    /// The DNS door, if there is one.
+    pub dns: Option<DnsConfig>,
     /// The log of the process, if its filter may be changed while the agent runs.
     pub log_filter: Option<Arc<dyn LogFilter>>,
 }
@@ -131,6 +135,7 @@ impl AgentConfig {
             script_checks: false,
             http: None,
             insecure_http: false,
+            dns: None,
             log_filter: None,
         }
     }

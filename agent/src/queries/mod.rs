@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod observed;
 pub(crate) mod offer;
 mod only;
+pub(crate) mod ordered;
 pub(crate) mod parameters;
 pub(crate) mod pick;
 pub(crate) mod prune;

@@ -261,6 +261,14 @@ impl Registry {
         self.services().values().for_each(|service| service.drop_idle_scopes(&self.scopes));
     }
 
+    /// The datacenters in the order in which calls to a service prefer them: the agent's own, those that the service fails over
+    /// to, the others by round trip. One that is not measured yet is left out.
+    pub(crate) fn datacenters_by_nearness(&self, service: &Service) -> Vec<String> {
+        let own = std::iter::once(self.locality.datacenter.clone());
+        let failover = service.balancing().failover.iter().map(ToString::to_string);
+        own.chain(failover).chain(self.locality.nearest.load().iter().cloned()).collect()
+    }
+
     /// Counters, by name.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
         [

@@ -49,7 +49,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::texts::{CompletionsArgs, ManArgs};
 
-pub(crate) use agent::{AgentArgs, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use agent::{AgentArgs, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{

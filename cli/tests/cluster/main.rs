@@ -13,6 +13,7 @@ mod crash;
 mod cuts;
 mod datacenters;
 mod deletion;
+mod dns;
 mod elsewhere;
 #[path = "../terminal/mod.rs"]
 mod emulator;

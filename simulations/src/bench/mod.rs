@@ -3,6 +3,7 @@
 mod calls;
 pub mod compare;
 pub mod datacenters;
+pub mod dns;
 pub mod goals;
 pub mod registry;
 pub mod rolling;

@@ -29,6 +29,8 @@ pub(crate) struct Fleet {
     folder: PathBuf,
     /// The token that lets the agents join a sealed cluster; `None` in a clear one.
     token: Option<String>,
+    /// Variables with further settings of the agents.
+    variables: Vec<(&'static str, String)>,
     belongings: Arc<Mutex<Belongings>>,
 }
 
@@ -59,7 +61,14 @@ impl Fleet {
                 exit(128 + signal);
             }
         });
-        Ok(Self { hobnob: hobnob.to_owned(), folder: path, token: None, belongings })
+        let (hobnob, variables) = (hobnob.to_owned(), Vec::new());
+        Ok(Self { hobnob, folder: path, token: None, variables, belongings })
+    }
+
+    /// The same with a setting for all agents that are started from now on, by its variable.
+    pub(crate) fn with(mut self, variable: &'static str, value: &str) -> Self {
+        self.variables.push((variable, value.to_owned()));
+        self
     }
 
     /// A fleet without agents that will be members of a sealed cluster, which is founded here.
@@ -196,6 +205,7 @@ impl Fleet {
         let log = File::create(self.log(agent)).map_err(failed)?;
         let mut command = self.command();
         command.envs(self.token.as_ref().map(|token| ("HOBNOB_TOKEN", token)));
+        command.envs(self.variables.iter().map(|(variable, value)| (variable, value)));
         command.args(["agent", "--bind", bind, "--name", &format!("agent-{agent}")]);
         command.arg("--data-dir").arg(self.data(agent));
         command.arg("--socket").arg(self.socket(agent));

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::clock::Clock;
 use crate::consistency::voters::{set_voters, voters, vouch};
+use crate::doors::dns::DnsCounters;
 use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
 use crate::history::{By, Event, History};
@@ -66,6 +67,8 @@ pub(crate) struct Handler {
     pub(crate) budget: Arc<Budget>,
     /// The counters of the HTTP door, if there is one.
     pub(crate) http: Option<Arc<HttpCounters>>,
+    /// The counters of the DNS door, if there is one.
+    pub(crate) dns: Option<Arc<DnsCounters>>,
     pub(crate) calls: CallMetrics,
     pub(crate) progress: Progress,
     pub(crate) log: LogLevels,
@@ -98,6 +101,7 @@ impl Handler {
         info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
         info.counters.extend(self.history.report());
         info.counters.extend(self.http.iter().flat_map(|http| http.report()));
+        info.counters.extend(self.dns.iter().flat_map(|dns| dns.report()));
         info.counters.extend([
             ("client_bytes".to_owned(), self.budget.held() as u64),
             ("client_bytes_refused".to_owned(), self.budget.refused()),

@@ -1,6 +1,7 @@
 //! `bench`.
 
 mod datacenters;
+mod dns;
 mod registry;
 mod rolling;
 mod soak;
@@ -82,6 +83,8 @@ pub(crate) struct BenchArguments {
 enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
+    /// Measure DNS queries to a real agent over UDP (Linux).
+    Dns(dns::DnsArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
     /// Measure strong reads and writes of real agents, beside plain ones (Linux).
@@ -119,6 +122,7 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Dns(arguments)) => return dns::bench(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),
