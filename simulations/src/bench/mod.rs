@@ -4,6 +4,7 @@ mod calls;
 pub mod compare;
 pub mod datacenters;
 pub mod goals;
+pub mod proxy;
 pub mod registry;
 pub mod rolling;
 mod row;
