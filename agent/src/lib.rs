@@ -46,7 +46,7 @@ pub mod transport;
 pub use agent::{Agent, Monitor, PartEnded, StartError};
 pub use config::{
     AddressUse, AgentConfig, ConfigError, ConfigFile, FoundAddress, KnownKey, Leaf, LookupError,
-    Problem, SocketMode, SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText,
+    Problem, ProxyTable, SocketMode, SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText,
     nearest,
 };
 pub use doors::unix::error::SocketError;

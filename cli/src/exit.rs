@@ -8,7 +8,7 @@ use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
 use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
-use crate::commands::KeysError;
+use crate::commands::{KeysError, NothingToOffer};
 
 /// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Exit {
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
                 || cause.is::<TooManyAgents>()
+                || cause.is::<NothingToOffer>()
             {
                 return Self::Usage;
             }

@@ -76,8 +76,8 @@ fn lines(stuck: Option<PartProgress>, has_watchdog: bool, status: &str) -> Vec<S
     lives.into_iter().chain([format!("STATUS={status}")]).collect()
 }
 
-/// Sends a message, on a thread that may wait for systemd to take it.
-async fn tell(lines: Vec<String>) {
+/// Sends a message, a line each, on a thread that may wait for systemd to take it.
+pub(crate) async fn tell(lines: Vec<String>) {
     let sending = spawn_blocking(move || {
         let states: Vec<_> = lines.iter().map(|line| NotifyState::Custom(line)).collect();
         sd_notify::notify(&states)

@@ -150,7 +150,7 @@ impl CallArgs {
         CallOptions {
             key: self.key.clone().map(Bytes::from),
             idempotent: self.idempotent.then_some(true),
-            timeout: None,
+            ..CallOptions::default()
         }
     }
 }

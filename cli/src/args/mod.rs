@@ -22,6 +22,7 @@ mod live;
 mod orders;
 mod pick;
 mod protocol;
+mod proxy;
 mod register;
 pub(crate) mod values;
 mod voters;
@@ -70,6 +71,7 @@ pub(crate) use orders::{
     RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
+pub(crate) use proxy::{ProxyArgs, ProxyLine};
 pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
@@ -191,6 +193,8 @@ pub(crate) enum Command {
     Pick(PickArgs),
     /// Call a service: pick an instance, send, and try again elsewhere if that fails
     Call(CallArgs),
+    /// Offer services at local addresses: HTTP, gRPC and TCP to their instances
+    Proxy(ProxyArgs),
     /// Report how the calls of earlier picks went
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change
@@ -273,6 +277,11 @@ impl Cli {
             *args.started_with = StartedWith { settings, read_again: Some(Arc::new(read_again)) };
         }
         self
+    }
+
+    /// The socket that was given.
+    pub(crate) fn given_socket(&self) -> Option<PathBuf> {
+        self.socket.clone()
     }
 
     /// The socket that was given, else the default one.

@@ -75,7 +75,7 @@ const WITHOUT: [&str; 11] = [
 ];
 
 /// The commands that run until they are told to stop: other tests run them.
-const RUNNING: [&str; 3] = ["agent", "dev", "top"];
+const RUNNING: [&str; 4] = ["agent", "dev", "proxy", "top"];
 
 /// Answers with fields that no recorded one has.
 fn unrecorded() -> Vec<Response> {

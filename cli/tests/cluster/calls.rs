@@ -14,7 +14,7 @@ use crate::agent::{ANY_PORT, Agent, eventually, hobnob, items, text};
 
 /// What a server does.
 #[derive(Clone, Copy)]
-enum Manner {
+pub(crate) enum Manner {
     /// Answers 200 with the body of the request, else its own id.
     Well,
     /// Answers 500.
@@ -25,14 +25,14 @@ enum Manner {
     DiesAt(u64),
 }
 
-struct Server {
+pub(crate) struct Server {
     id: String,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     requests: Arc<AtomicU64>,
 }
 
 impl Server {
-    fn start(id: &str, manner: Manner) -> Self {
+    pub(crate) fn start(id: &str, manner: Manner) -> Self {
         let listener = TcpListener::bind(ANY_PORT).unwrap();
         let addr = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
@@ -55,13 +55,13 @@ impl Server {
     }
 
     /// Registers it as an instance of `web`.
-    fn register(self, agent: &Agent) -> Self {
+    pub(crate) fn register(self, agent: &Agent) -> Self {
         let port = self.addr.port().to_string();
         agent.ok(&["register", "web", "--id", &self.id, "--address", "127.0.0.1", "--port", &port]);
         self
     }
 
-    fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(SeqCst)
     }
 }

@@ -31,6 +31,7 @@ mod networks;
 mod offer;
 mod orders;
 mod process;
+mod proxy;
 mod sealed;
 mod sockets;
 mod stall;

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Duration, Instant};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Source = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
@@ -45,7 +47,12 @@ impl Body {
             Kind::Stream(source) => {
                 let size = source.size_hint();
                 let kept = Kept { source: Some(source), frames: Vec::new(), left: keep, owner: 0 };
-                Replay::Stream(Arc::new(Stream { size, kept: Mutex::new(Some(kept)) }))
+                Replay::Stream(Arc::new(Stream {
+                    size,
+                    kept: Mutex::new(Some(kept)),
+                    begun: Instant::now(),
+                    moved_us: AtomicU64::new(0),
+                }))
             }
         }
     }
@@ -127,6 +134,9 @@ pub(super) struct Stream {
     size: SizeHint,
     /// Absent once more was sent than is kept and the rest belongs to one try alone.
     kept: Mutex<Option<Kept>>,
+    begun: Instant,
+    /// When the last piece was sent, in microseconds since it began.
+    moved_us: AtomicU64,
 }
 
 struct Kept {
@@ -152,6 +162,16 @@ impl Replay {
         matches!(self, Self::Bytes(_))
     }
 
+    /// When the last piece of it was sent, if it comes piece by piece.
+    pub(super) fn moved_at(&self) -> Option<Instant> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::Stream(stream) => {
+                Some(stream.begun + Duration::from_micros(stream.moved_us.load(Relaxed)))
+            }
+        }
+    }
+
     /// The body of the next try. Those of earlier tries end with an error.
     pub(super) fn next_try(&self) -> SentBody {
         match self {
@@ -170,6 +190,12 @@ impl Replay {
 }
 
 impl Stream {
+    /// Another piece is sent.
+    fn moves(&self) {
+        let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.moved_us.store(micros, Relaxed);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,6 +235,7 @@ impl HttpBody for SentBody {
                     None => poll_kept(stream, *owner, position, rest, cx),
                 };
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    stream.moves();
                     *sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
                 polled

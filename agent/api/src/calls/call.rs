@@ -2,12 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use hobnob_balancer::{Attempts, Failure, GaveUp, Next, Outcome};
-use http::{HeaderMap, Method, Request, Response, Uri, header, uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -27,6 +28,7 @@ struct Call<'a> {
     headers: HeaderMap,
     body: Replay,
     is_idempotent: bool,
+    protocol: Protocol,
     key: Option<Bytes>,
     timeout: Duration,
     deadline: Instant,
@@ -74,6 +76,7 @@ impl Caller {
         let mut call = Call {
             caller: self,
             is_idempotent,
+            protocol: options.protocol.unwrap_or(self.config.protocol),
             body: body.into_replay(self.config.replay_bytes),
             key,
             timeout,
@@ -111,7 +114,7 @@ impl Call<'_> {
             (None, None) => self.caller.host.clone(),
         };
         let host = host.ok_or_else(|| invalid("it has no host".to_owned()))?;
-        match self.caller.config.protocol {
+        match self.protocol {
             Protocol::Http1 => {
                 if self.uri.authority().is_some() {
                     self.uri = path.into();
@@ -169,6 +172,9 @@ impl Call<'_> {
                 Ok(_) => self.failure(true),
                 Err(failed) => self.failure(failed.may_have_arrived),
             };
+            if last.is_own() {
+                return self.give_up(last, tries, GaveUp::NoTarget);
+            }
             tried.push(last.pick.id().clone());
             let left = self.deadline.saturating_duration_since(Instant::now());
             let (config, now) = (&caller.config.retries, caller.now());
@@ -183,7 +189,7 @@ impl Call<'_> {
                         (pick, upstream) = next;
                         continue;
                     }
-                    None => GaveUp::RetriesUsedUp,
+                    None => GaveUp::NoTarget,
                 },
                 Next::GiveUp(gave_up) => gave_up,
             };
@@ -211,15 +217,34 @@ impl Call<'_> {
             true => self.deadline.min(begun + config.try_timeout),
             false => self.deadline,
         };
-        let sent = timeout_at(limit, upstream.send(request, config, begun)).await;
+        let may_have_arrived = AtomicBool::new(false);
+        let sending = upstream.send(request, self.protocol, config, begun, &may_have_arrived);
+        let sent = self.in_time(limit, limit - begun, sending).await;
         let latency = begun.elapsed();
-        let result = sent.unwrap_or_else(|_| {
+        let result = sent.unwrap_or_else(|| {
             // A retry that had little time left says nothing about its instance.
             let is_cut_short = is_retry && limit == self.deadline;
             let waited = if is_cut_short { self.timeout } else { limit - begun };
-            Err(Failed { reason: Reason::Timeout(waited), may_have_arrived: true })
+            let may_have_arrived = may_have_arrived.load(Relaxed);
+            Err(Failed { reason: Reason::Timeout(waited), may_have_arrived })
         });
         Ended { latency, result }
+    }
+
+    /// The output of a future, unless it takes too long. The time begins anew with each piece of the body that is sent.
+    async fn in_time<F: Future>(
+        &self,
+        mut limit: Instant,
+        time: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            if let Ok(output) = timeout_at(limit, future.as_mut()).await {
+                return Some(output);
+            }
+            limit = self.body.moved_at().map(|at| at + time).filter(|later| *later > limit)?;
+        }
     }
 
     /// A try that is followed by one at another instance when it takes long. The first answer counts. The instance that has
@@ -237,10 +262,9 @@ impl Call<'_> {
             Either::Left((ended, _)) => return Tried { pick, ended },
             Either::Right(((), _)) => {}
         }
-        let second = match caller.budget.try_retry(caller.now()) {
-            true => caller.pick_another(self.key.as_deref(), &[pick.id().clone()]),
-            false => None,
-        };
+        // A call with one instance alone takes nothing from the budget.
+        let second = caller.pick_another(self.key.as_deref(), &[pick.id().clone()]);
+        let second = second.filter(|_| caller.budget.try_retry(caller.now()));
         let Some((second_pick, second_upstream)) = second else {
             return Tried { pick, ended: first.await };
         };
@@ -297,8 +321,11 @@ impl Call<'_> {
         tries: u32,
     ) -> Answer {
         let service = self.caller.service.clone();
-        let body =
-            |incoming| AnswerBody::new(incoming, service, instance.clone(), flight, connection);
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let body = |incoming| match is_upgrade {
+            true => AnswerBody::upgraded(incoming, service, instance.clone(), flight),
+            false => AnswerBody::new(incoming, service, instance.clone(), flight, connection),
+        };
         Answer { response: response.map(body), instance: instance.clone(), tries }
     }
 
@@ -306,7 +333,10 @@ impl Call<'_> {
     fn give_up(&self, last: Tried, tries: u32, gave_up: GaveUp) -> Result<Answer, CallError> {
         let Tried { pick, ended: Ended { latency, result } } = last;
         let instance = pick.item().clone();
-        pick.complete(Outcome::Failure, latency);
+        match &result {
+            Err(Failed { reason, .. }) if reason.is_own() => drop(pick),
+            _ => pick.complete(Outcome::Failure, latency),
+        }
         match result {
             Ok((response, connection)) => {
                 Ok(self.wrap(response, &instance, None, connection, tries))
@@ -326,8 +356,16 @@ impl Ended {
 }
 
 impl Tried {
+    /// Whether this process made it fail, and not the instance.
+    fn is_own(&self) -> bool {
+        matches!(&self.ended.result, Err(Failed { reason, .. }) if reason.is_own())
+    }
+
     /// Reports the failure. An answer that nobody reads goes with its connection.
     fn fail(self) {
-        self.pick.complete(Outcome::Failure, self.ended.latency);
+        match self.is_own() {
+            true => drop(self.pick),
+            false => self.pick.complete(Outcome::Failure, self.ended.latency),
+        }
     }
 }

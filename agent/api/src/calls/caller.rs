@@ -145,7 +145,7 @@ impl Caller {
             let offered: HashSet<&str> = offered.map(|instance| &**instance.id()).collect();
             upstreams.retain(|id, _| offered.contains(&**id));
         }
-        let upstream = Arc::new(Upstream::new(pick.item()));
+        let upstream = Arc::new(Upstream::new(pick.item(), self.counters.connections.clone()));
         upstreams.insert(pick.id().clone(), upstream.clone());
         upstream
     }

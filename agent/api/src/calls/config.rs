@@ -19,9 +19,10 @@ pub enum Protocol {
 /// How a [`Discovery`](crate::discovery::Discovery) makes calls. `docs/CALLS.md` explains each setting.
 #[derive(Clone, Debug)]
 pub struct CallConfig {
-    /// The protocol.
+    /// The protocol, unless a call names one.
     pub protocol: Protocol,
-    /// The time of a call, retries included, until the head of its answer is there.
+    /// The time of a call, retries included, until the head of its answer is there. It begins anew with each piece of a streaming
+    /// body that is sent.
     pub timeout: Duration,
     /// The time of one try, for calls that may be tried again. The others have the time of the call.
     pub try_timeout: Duration,
@@ -77,6 +78,8 @@ pub struct CallOptions {
     pub idempotent: Option<bool>,
     /// The time of the call, instead of [`CallConfig::timeout`].
     pub timeout: Option<Duration>,
+    /// The protocol, instead of [`CallConfig::protocol`].
+    pub protocol: Option<Protocol>,
 }
 
 impl CallOptions {

@@ -1,11 +1,13 @@
 //! Connections over TCP, picked and learnt from as calls are.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use hobnob_balancer::{Attempts, Failure, GaveUp, Next, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -17,14 +19,17 @@ use super::error::CallError;
 use super::upstream::connect;
 use crate::types::Instance;
 
-/// A connection over TCP to an instance. It counts as in flight until it is dropped.
+/// A connection over TCP to an instance: a new one, or that of an answer which [upgraded](super::Answer::upgrade) it. It counts as in
+/// flight until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
-    pick: Option<CallPick>,
-    instance: Arc<Instance>,
-    latency: Duration,
-    tries: u32,
+    pub(super) stream: TcpStream,
+    /// What was read already.
+    pub(super) read: Bytes,
+    pub(super) pick: Option<CallPick>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) latency: Duration,
+    pub(super) tries: u32,
 }
 
 impl Caller {
@@ -67,10 +72,16 @@ impl Caller {
                     if let Some(probe) = pick.take_if(|pick| pick.is_probe()) {
                         probe.complete(Outcome::Success, latency);
                     }
-                    return Ok(Connection { stream, pick, instance, latency, tries });
+                    let read = Bytes::new();
+                    return Ok(Connection { stream, read, pick, instance, latency, tries });
                 }
                 Err(reason) => reason,
             };
+            let service = self.service.clone();
+            if reason.is_own() {
+                let gave_up = GaveUp::NoTarget;
+                return Err(CallError::Failed { service, instance, reason, tries, gave_up });
+            }
             pick.complete(Outcome::Failure, began.elapsed());
             let failure =
                 Failure { may_have_arrived: false, is_idempotent: true, is_replayable: true };
@@ -85,11 +96,10 @@ impl Caller {
                         pick = next;
                         continue;
                     }
-                    None => GaveUp::RetriesUsedUp,
+                    None => GaveUp::NoTarget,
                 },
                 Next::GiveUp(gave_up) => gave_up,
             };
-            let service = self.service.clone();
             return Err(CallError::Failed { service, instance, reason, tries, gave_up });
         }
     }
@@ -106,6 +116,14 @@ impl Connection {
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
+    }
+
+    /// The addresses of its two ends: this process and the instance.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
     }
 
     /// Reports that the instance failed over this connection, such as by an answer that says so. A connection that is dropped
@@ -131,6 +149,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read.has_remaining() {
+            let length = buffer.remaining().min(self.read.len());
+            buffer.put_slice(&self.read.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

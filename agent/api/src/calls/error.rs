@@ -6,8 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::GaveUp;
+use rustix::io::Errno;
 
 use crate::types::Instance;
+
+/// The errors of a connection that say nothing about its other end.
+const SHORTAGES: [Errno; 5] =
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
 
 /// Why a call got no answer. An answer with a status of failure is an answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +115,25 @@ pub enum Reason {
     Body(hyper::Error),
 }
 
+impl Reason {
+    /// Whether this process caused it: the body of the request failed, or there was no descriptor, port or memory for a
+    /// connection. It says nothing about the instance, and another one would do no better.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        match self {
+            Self::Body(_) => true,
+            Self::Connect(error) => is_shortage(error),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the system had nothing left to make a connection with.
+fn is_shortage(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    code.is_some_and(|code| SHORTAGES.contains(&code))
+}
+
 impl CallError {
     /// The service that was called.
     #[must_use]
@@ -160,6 +184,7 @@ impl fmt::Display for GaveUpWords {
         f.write_str(match self.0 {
             GaveUp::NotIdempotent => "; it may have arrived, and is not idempotent",
             GaveUp::NotReplayable => "; part of its body is sent and gone",
+            GaveUp::NoTarget => "; no other instance takes it",
             GaveUp::BudgetSpent => "; the budget of retries is spent",
             GaveUp::DeadlinePassed => "; its time is over",
             _ => "",

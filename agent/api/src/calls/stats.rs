@@ -20,6 +20,28 @@ pub struct CallStats {
     pub hedges: u64,
     /// The calls that were not tried again because the budget was spent.
     pub budget_spent: u64,
+    /// The connections to instances that are open now, for calls over HTTP.
+    pub connections: u64,
+}
+
+/// A number that comes and goes.
+#[derive(Debug, Default)]
+pub(super) struct Level(AtomicU64);
+
+/// Counts in a level until it is dropped.
+pub(super) struct Entered(Arc<Level>);
+
+impl Level {
+    pub(super) fn enter(self: &Arc<Self>) -> Entered {
+        self.0.fetch_add(1, Relaxed);
+        Entered(self.clone())
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +64,7 @@ pub(super) struct Counters {
     pub(super) retries: Counter,
     pub(super) hedges: Counter,
     pub(super) budget_spent: Counter,
+    pub(super) connections: Arc<Level>,
 }
 
 impl Counters {
@@ -52,6 +75,7 @@ impl Counters {
             retries: self.retries.get(),
             hedges: self.hedges.get(),
             budget_spent: self.budget_spent.get(),
+            connections: self.connections.0.load(Relaxed),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -10,11 +11,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::body::SentBody;
 use super::config::{CallConfig, Protocol};
 use super::error::Reason;
+use super::stats::Level;
 use crate::types::Instance;
 
 /// A kept connection whose last answer has just ended may need a moment until it takes the next request.
@@ -28,15 +30,34 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Upstream {
     address: String,
     port: u16,
-    /// The connections of HTTP/1.1 without a call. The last one is taken first.
-    idle: Mutex<VecDeque<Idle>>,
+    /// The connections of HTTP/1.1 without a call.
+    kept: Mutex<Kept>,
     /// The connection of HTTP/2.
-    shared: tokio::sync::Mutex<Option<http2::SendRequest<SentBody>>>,
+    shared: Mutex<Option<http2::SendRequest<SentBody>>>,
+    /// Held by the call that makes the connection of HTTP/2. Inside is the last one that did not come about.
+    connecting: tokio::sync::Mutex<Option<Unconnected>>,
+    /// The open connections of the caller.
+    open: Arc<Level>,
+}
+
+/// The connections of HTTP/1.1 without a call. The last one is taken first.
+#[derive(Default)]
+struct Kept {
+    idle: VecDeque<Idle>,
+    /// Whether a task closes those that are idle for too long.
+    is_swept: bool,
 }
 
 struct Idle {
     since: Instant,
     sender: http1::SendRequest<SentBody>,
+}
+
+/// A connection of HTTP/2 that did not come about. The calls that waited for it fail in the same way.
+struct Unconnected {
+    at: Instant,
+    /// `None` when its time was over.
+    error: Option<(io::ErrorKind, Option<i32>)>,
 }
 
 /// A try that got no answer.
@@ -57,29 +78,48 @@ pub(super) struct Used {
 impl Used {
     /// Keeps the connection for the next call. Its answer has ended.
     pub(super) fn keep(self) {
-        if self.sender.is_closed() {
+        if self.sender.is_closed() || self.max_idle == 0 {
             return;
         }
-        let now = Instant::now();
-        let mut idle = self.upstream.lock();
-        while let Some(oldest) = idle.front()
-            && (idle.len() >= self.max_idle || now - oldest.since >= self.idle_timeout)
-        {
-            idle.pop_front();
+        let mut kept = self.upstream.lock();
+        if kept.idle.len() >= self.max_idle {
+            kept.idle.pop_front();
         }
-        if self.max_idle > 0 {
-            idle.push_back(Idle { since: now, sender: self.sender });
+        kept.idle.push_back(Idle { since: Instant::now(), sender: self.sender });
+        if !std::mem::replace(&mut kept.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.upstream), self.idle_timeout));
+        }
+    }
+}
+
+/// Closes connections that are idle for too long, until none is left.
+async fn sweep(upstream: Weak<Upstream>, idle_timeout: Duration) {
+    let mut next = Instant::now() + idle_timeout;
+    loop {
+        sleep_until(next).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        let mut kept = upstream.lock();
+        let now = Instant::now();
+        kept.idle.retain(|idle| !idle.sender.is_closed() && now < idle.since + idle_timeout);
+        match kept.idle.front() {
+            Some(oldest) => next = oldest.since + idle_timeout,
+            None => {
+                kept.is_swept = false;
+                return;
+            }
         }
     }
 }
 
 impl Upstream {
-    pub(super) fn new(instance: &Instance) -> Self {
+    pub(super) fn new(instance: &Instance, open: Arc<Level>) -> Self {
         Self {
             address: instance.address.clone(),
             port: instance.port,
-            idle: Mutex::default(),
-            shared: tokio::sync::Mutex::default(),
+            kept: Mutex::default(),
+            shared: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            open,
         }
     }
 
@@ -88,16 +128,21 @@ impl Upstream {
         self.port == instance.port && self.address == instance.address
     }
 
-    /// Sends a request, and waits for the head of its answer.
+    /// Sends a request, and waits for the head of its answer. `may_have_arrived` becomes true before the first byte is sent.
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<SentBody>,
+        protocol: Protocol,
         config: &CallConfig,
         now: Instant,
+        may_have_arrived: &AtomicBool,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
-        match config.protocol {
-            Protocol::Http1 => self.send_http1(request, config, now).await,
-            Protocol::Http2 => Ok((Box::pin(self.send_http2(request, config)).await?, None)),
+        match protocol {
+            Protocol::Http1 => self.send_http1(request, config, now, may_have_arrived).await,
+            Protocol::Http2 => {
+                let sending = self.send_http2(request, config, may_have_arrived);
+                Ok((Box::pin(sending).await?, None))
+            }
         }
     }
 
@@ -106,12 +151,14 @@ impl Upstream {
         mut request: Request<SentBody>,
         config: &CallConfig,
         now: Instant,
+        may_have_arrived: &AtomicBool,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
         loop {
             let (mut sender, is_fresh) = match self.take_idle(config.idle_timeout, now).await {
                 Some(sender) => (sender, false),
                 None => (Box::pin(self.connect_http1(config)).await?, true),
             };
+            may_have_arrived.store(true, Relaxed);
             match sender.try_send_request(request).await {
                 Ok(response) => {
                     let used = Used {
@@ -124,6 +171,7 @@ impl Upstream {
                 }
                 Err(error) => request = unsent(error, is_fresh)?,
             }
+            may_have_arrived.store(false, Relaxed);
         }
     }
 
@@ -133,7 +181,7 @@ impl Upstream {
         now: Instant,
     ) -> Option<http1::SendRequest<SentBody>> {
         loop {
-            let Idle { since, mut sender } = self.lock().pop_back()?;
+            let Idle { since, mut sender } = self.lock().idle.pop_back()?;
             if sender.is_closed() || now.saturating_duration_since(since) >= idle_timeout {
                 continue;
             }
@@ -149,11 +197,15 @@ impl Upstream {
         &self,
         config: &CallConfig,
     ) -> Result<http1::SendRequest<SentBody>, Failed> {
-        let stream = self.connect(config.connect_timeout).await.map_err(unconnected)?;
+        let stream = self.connect(config.connect_timeout).await.map_err(not_sent)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| not_sent(Reason::Broken(error)))?;
+        let open = self.open.enter();
         // The error of a connection is that of its request.
-        tokio::spawn(async { drop(connection.await) });
+        tokio::spawn(async move {
+            drop(connection.with_upgrades().await);
+            drop(open);
+        });
         Ok(sender)
     }
 
@@ -161,35 +213,71 @@ impl Upstream {
         &self,
         mut request: Request<SentBody>,
         config: &CallConfig,
+        may_have_arrived: &AtomicBool,
     ) -> Result<Response<Incoming>, Failed> {
         loop {
-            let (mut sender, is_fresh) = {
-                let mut shared = self.shared.lock().await;
-                match shared.as_ref().filter(|sender| !sender.is_closed()) {
-                    Some(sender) => (sender.clone(), false),
-                    None => (shared.insert(self.connect_http2(config).await?).clone(), true),
-                }
+            let (mut sender, is_fresh) = match self.shared() {
+                Some(sender) => (sender, false),
+                None => self.share(config).await?,
             };
+            may_have_arrived.store(true, Relaxed);
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
                 Err(error) => request = unsent(error, is_fresh)?,
+            }
+            may_have_arrived.store(false, Relaxed);
+        }
+    }
+
+    /// The connection of HTTP/2, if it stands.
+    fn shared(&self) -> Option<http2::SendRequest<SentBody>> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
+    }
+
+    /// Makes the connection of HTTP/2, or waits for the call that does. Returns whether this call made it.
+    async fn share(
+        &self,
+        config: &CallConfig,
+    ) -> Result<(http2::SendRequest<SentBody>, bool), Failed> {
+        let (begun, within) = (Instant::now(), config.connect_timeout);
+        let late = |_| not_sent(Reason::ConnectTimeout(within));
+        let mut last = timeout_at(begun + within, self.connecting.lock()).await.map_err(late)?;
+        if let Some(sender) = self.shared() {
+            return Ok((sender, false));
+        }
+        if let Some(unconnected) = last.as_ref().filter(|unconnected| unconnected.at >= begun) {
+            return Err(not_sent(unconnected.reason(within)));
+        }
+        match self.connect_http2(within).await {
+            Ok(sender) => {
+                *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+                Ok((sender, true))
+            }
+            Err(reason) => {
+                *last = Some(Unconnected::by(&reason));
+                Err(not_sent(reason))
             }
         }
     }
 
     async fn connect_http2(
         &self,
-        config: &CallConfig,
-    ) -> Result<http2::SendRequest<SentBody>, Failed> {
-        let stream = self.connect(config.connect_timeout).await.map_err(unconnected)?;
-        let handshake = http2::Builder::new(TokioExecutor::new())
+        within: Duration,
+    ) -> Result<http2::SendRequest<SentBody>, Reason> {
+        let stream = self.connect(within).await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, connection) = handshake.map_err(|error| not_sent(Reason::Broken(error)))?;
-        tokio::spawn(async { drop(connection.await) });
+            .await
+            .map_err(Reason::Broken)?;
+        let open = self.open.enter();
+        tokio::spawn(async move {
+            drop(connection.await);
+            drop(open);
+        });
         Ok(sender)
     }
 
@@ -197,8 +285,27 @@ impl Upstream {
         connect((self.address.as_str(), self.port), within).await
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unconnected {
+    fn by(reason: &Reason) -> Self {
+        let error = match reason {
+            Reason::Connect(error) => Some((error.kind(), error.raw_os_error())),
+            Reason::ConnectTimeout(_) => None,
+            _ => Some((io::ErrorKind::ConnectionAborted, None)),
+        };
+        Self { at: Instant::now(), error }
+    }
+
+    fn reason(&self, within: Duration) -> Reason {
+        match self.error {
+            None => Reason::ConnectTimeout(within),
+            Some((_, Some(code))) => Reason::Connect(io::Error::from_raw_os_error(code)),
+            Some((kind, None)) => Reason::Connect(kind.into()),
+        }
     }
 }
 
@@ -210,10 +317,6 @@ pub(super) async fn connect(address: (&str, u16), within: Duration) -> Result<Tc
         Err(_) => return Err(Reason::ConnectTimeout(within)),
     };
     connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(Reason::Connect)
-}
-
-fn unconnected(reason: Reason) -> Failed {
-    not_sent(reason)
 }
 
 fn not_sent(reason: Reason) -> Failed {

@@ -1,0 +1,357 @@
+//! What becomes of headers on their way: those of one connection stay behind (RFC 9110, section 7.6.1), and the proxy adds its own.
+
+use std::net::IpAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{self, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+use crate::config::HttpOptions;
+use crate::refusal::{Code, Refusal};
+use crate::stream::Ends;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const INSTANCE: HeaderName = HeaderName::from_static("x-hobnob-instance");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that a connection cannot take out of a message, although it names them: they are for the instance.
+const END_TO_END: [HeaderName; 4] =
+    [HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::AUTHORIZATION];
+
+/// What of a connection's own headers a message has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    connection: bool,
+    keep_alive: bool,
+    proxy_connection: bool,
+    te: bool,
+    transfer_encoding: bool,
+    upgrade: bool,
+    expect: bool,
+    cookies: u32,
+    hosts: u32,
+    request_id: bool,
+}
+
+impl Found {
+    /// One walk over the names is cheaper than a look for each.
+    fn among(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => found.connection = true,
+                "keep-alive" => found.keep_alive = true,
+                "proxy-connection" => found.proxy_connection = true,
+                "te" => found.te = true,
+                "transfer-encoding" => found.transfer_encoding = true,
+                "upgrade" => found.upgrade = true,
+                "expect" => found.expect = true,
+                "cookie" => found.cookies = count(headers, &COOKIE),
+                "host" => found.hosts = count(headers, &HOST),
+                "x-request-id" => found.request_id = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn count(headers: &HeaderMap, name: &HeaderName) -> u32 {
+    headers.get_all(name).iter().count() as u32
+}
+
+/// A request whose headers are ready to be passed on.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// The protocol that the client asks for, when it does.
+    pub(crate) upgrade: Option<HeaderValue>,
+    /// The id of the request, if the answer is to show it.
+    pub(crate) request_id: Option<HeaderValue>,
+}
+
+/// Brings the headers of a request into the form in which the instance gets them.
+///
+/// # Errors
+/// The request cannot be passed on.
+pub(crate) fn prepare(
+    head: &mut Parts,
+    options: &HttpOptions,
+    ends: Option<&Ends>,
+) -> Result<Prepared, Refusal> {
+    if head.method == Method::CONNECT {
+        return Err(Refusal::new(Code::ConnectMethod, "this proxy passes no CONNECT on"));
+    }
+    let found = Found::among(&head.headers);
+    set_host(head, &found)?;
+    let headers = &mut head.headers;
+    let upgrade = if found.upgrade { upgrade_of(headers, head.version) } else { None };
+    let takes_trailers = found.te && takes_trailers(headers);
+    strip(headers, &found);
+    if found.expect {
+        headers.remove(EXPECT);
+    }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = &upgrade {
+        headers.insert(UPGRADE, protocol.clone());
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    if found.cookies > 1 && head.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    if options.forwarded {
+        append_forwarded(headers, ends);
+    }
+    let request_id = match (options.request_id, found.request_id) {
+        (false, _) => None,
+        (true, true) => headers.get(REQUEST_ID).cloned(),
+        (true, false) => {
+            let id = new_id();
+            headers.insert(REQUEST_ID, id.clone());
+            Some(id)
+        }
+    };
+    Ok(Prepared { upgrade, request_id })
+}
+
+/// Takes the headers of the instance's connection out of its answer.
+pub(crate) fn strip_answer(headers: &mut HeaderMap) {
+    strip(headers, &Found::among(headers));
+}
+
+/// The host of the target counts more than the header (RFC 9112, section 3.2.2). Two hosts are none.
+fn set_host(head: &mut Parts, found: &Found) -> Result<(), Refusal> {
+    if found.hosts > 1 {
+        return Err(Refusal::new(Code::RequestInvalid, "it has more than one Host"));
+    }
+    match head.uri.authority() {
+        Some(authority) if head.version != Version::HTTP_2 => {
+            let host = HeaderValue::from_str(authority.as_str());
+            let host = host.map_err(|_| Refusal::new(Code::RequestInvalid, "its target has no host"))?;
+            head.headers.insert(HOST, host);
+        }
+        None if found.hosts == 0 && head.version == Version::HTTP_11 => {
+            return Err(Refusal::new(Code::RequestInvalid, "it has no Host"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Removes the headers of one connection, and those that it names.
+fn strip(headers: &mut HeaderMap, found: &Found) {
+    if found.connection {
+        let mut named: Vec<HeaderName> = Vec::new();
+        for name in tokens(headers, &CONNECTION) {
+            // The frequent ones are headers of a connection anyway.
+            if ["close", "keep-alive", "upgrade", "te"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                continue;
+            }
+            named.extend(name.parse().ok().filter(|name| !END_TO_END.contains(name)));
+        }
+        headers.remove(CONNECTION);
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for (is_there, name) in [
+        (found.keep_alive, KEEP_ALIVE),
+        (found.proxy_connection, PROXY_CONNECTION),
+        (found.te, TE),
+        (found.transfer_encoding, TRANSFER_ENCODING),
+        (found.upgrade, UPGRADE),
+    ] {
+        if is_there {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The elements of a list in a header.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',').map(str::trim)).filter(|token| !token.is_empty())
+}
+
+/// The protocol that a client asks for. HTTP/2 is not one of them: clients begin with it.
+fn upgrade_of(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
+    let asks = tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    let protocol = headers.get(UPGRADE).filter(|_| asks && version == Version::HTTP_11)?;
+    (!protocol.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| protocol.clone())
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+/// HTTP/2 may send a cookie in pieces, and HTTP/1.1 may not (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut joined = BytesMut::new();
+    for piece in headers.get_all(COOKIE) {
+        if !joined.is_empty() {
+            joined.put_slice(b"; ");
+        }
+        joined.put_slice(piece.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Appends the client, the protocol and the host.
+fn append_forwarded(headers: &mut HeaderMap, ends: Option<&Ends>) {
+    let client = match ends.map(|ends| ends.client.ip()) {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("\"[{address}]\""),
+        None => "unknown".to_owned(),
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.filter(|host| !host.contains(['"', '\\']));
+    let element = match host {
+        Some(host) => format!("for={client};host=\"{host}\";proto=http"),
+        None => format!("for={client};proto=http"),
+    };
+    if let Ok(element) = HeaderValue::from_maybe_shared(Bytes::from(element)) {
+        headers.append(FORWARDED, element);
+    }
+}
+
+/// 128 random bits in hexadecimal digits.
+fn new_id() -> HeaderValue {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let random = fastrand::u128(..);
+    let mut id = [0; 32];
+    for (place, digit) in id.iter_mut().enumerate() {
+        *digit = DIGITS[(random >> (4 * place)) as usize & 15];
+    }
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn head(version: Version, fields: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get("/x").version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    const PLAIN: HttpOptions = HttpOptions { request_id: false, forwarded: false, show_instance: false };
+
+    #[test]
+    fn headers_of_one_connection_stay_behind() {
+        let mut head = head(
+            Version::HTTP_11,
+            &[
+                ("host", "web"),
+                ("connection", "keep-alive, X-Own, host"),
+                ("connection", "x-other"),
+                ("x-own", "1"),
+                ("x-other", "2"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "close"),
+                ("te", "gzip, Trailers;q=1, trailers"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "foo"),
+                ("expect", "100-continue"),
+                ("accept", "*/*"),
+                ("trailer", "x-sum"),
+            ],
+        );
+        let prepared = prepare(&mut head, &PLAIN, None).expect("it is passed on");
+        assert!(prepared.upgrade.is_none(), "`upgrade` is not named by the connection");
+        assert_eq!(names(&head.headers), ["accept", "host", "te", "trailer"]);
+        assert_eq!(head.headers["te"], "trailers");
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on_unless_it_is_to_http_2() {
+        let asks = |protocol, version| {
+            let fields = [("host", "web"), ("connection", "Upgrade"), ("upgrade", protocol)];
+            let mut head = head(version, &fields);
+            let prepared = prepare(&mut head, &PLAIN, None).expect("it is passed on");
+            (prepared.upgrade.is_some(), names(&head.headers).join(" "))
+        };
+        let all = "connection host upgrade".to_owned();
+        assert_eq!(asks("websocket", Version::HTTP_11), (true, all));
+        assert_eq!(asks("h2c", Version::HTTP_11), (false, "host".to_owned()));
+        assert_eq!(asks("websocket", Version::HTTP_10), (false, "host".to_owned()));
+    }
+
+    #[test]
+    fn a_request_has_one_host_and_that_of_its_target_counts() {
+        let refused = |head: &mut Parts| prepare(head, &PLAIN, None).expect_err("refused").code;
+        assert_eq!(refused(&mut head(Version::HTTP_11, &[])), Code::RequestInvalid);
+        let two = [("host", "a"), ("host", "b")];
+        assert_eq!(refused(&mut head(Version::HTTP_11, &two)), Code::RequestInvalid);
+        assert!(prepare(&mut head(Version::HTTP_10, &[]), &PLAIN, None).is_ok());
+        let mut absolute = head(Version::HTTP_11, &[("host", "a")]);
+        absolute.uri = "http://b:81/x".parse().expect("a target");
+        prepare(&mut absolute, &PLAIN, None).expect("it is passed on");
+        assert_eq!(absolute.headers["host"], "b:81");
+        let mut connect = head(Version::HTTP_11, &[("host", "a")]);
+        connect.method = Method::CONNECT;
+        assert_eq!(refused(&mut connect), Code::ConnectMethod);
+    }
+
+    #[test]
+    fn an_id_is_made_when_there_is_none_and_kept_when_there_is() {
+        let options = HttpOptions { request_id: true, ..PLAIN };
+        let mut given = head(Version::HTTP_11, &[("host", "a"), ("x-request-id", "mine")]);
+        let prepared = prepare(&mut given, &options, None).expect("it is passed on");
+        assert_eq!(prepared.request_id.expect("an id"), "mine");
+        let id = |_| {
+            let mut made = head(Version::HTTP_11, &[("host", "a")]);
+            let prepared = prepare(&mut made, &options, None).expect("it is passed on");
+            assert_eq!(prepared.request_id.as_ref(), made.headers.get(REQUEST_ID));
+            made.headers[REQUEST_ID].to_str().expect("digits").to_owned()
+        };
+        let [one, other] = [(), ()].map(id);
+        assert!(one.len() == 32 && one.bytes().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn the_client_is_appended_to_what_earlier_proxies_said() {
+        let options = HttpOptions { forwarded: true, ..PLAIN };
+        let ends = |client: &str| Ends {
+            client: client.parse().expect("an address"),
+            local: "127.0.0.1:1".parse().expect("an address"),
+        };
+        let mut head = head(Version::HTTP_11, &[("host", "web:1"), ("forwarded", "for=a")]);
+        for ends in [Some(ends("[::1]:7")), Some(ends("127.0.0.1:7")), None] {
+            prepare(&mut head, &options, ends.as_ref()).expect("it is passed on");
+        }
+        let all: Vec<_> = head.headers.get_all(FORWARDED).iter().collect();
+        assert_eq!(
+            all,
+            [
+                "for=a",
+                "for=\"[::1]\";host=\"web:1\";proto=http",
+                "for=127.0.0.1;host=\"web:1\";proto=http",
+                "for=unknown;host=\"web:1\";proto=http"
+            ]
+        );
+    }
+
+    #[test]
+    fn pieces_of_a_cookie_are_joined() {
+        let mut head = head(Version::HTTP_2, &[("cookie", "a=1"), ("cookie", "b=2")]);
+        prepare(&mut head, &PLAIN, None).expect("it is passed on");
+        let cookies: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
+    }
+}

@@ -1,0 +1,174 @@
+//! Limits of heads, connections and times.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::support::{Server, client1, client2, get, rest, send, soon, until, web, web_with, whole};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn a_head_has_a_longest_length_and_a_largest_count() {
+    let server = Server::echo().await;
+    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.max_head_bytes = 4_096).await;
+    let ask = |lines: &str| {
+        send(web.address, format!("GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n{lines}\r\n"))
+    };
+    let long = |length: usize| format!("x-long: {}\r\n", "y".repeat(length));
+    assert!(ask(&long(3_000)).await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(&long(5_000)).await.starts_with("HTTP/1.1 431 "));
+    assert!(ask(&long(200_000)).await.starts_with("HTTP/1.1 431 "));
+    let many = |count: usize| (0..count).map(|one| format!("x-{one}: y\r\n")).collect::<String>();
+    assert!(ask(&many(90)).await.starts_with("HTTP/1.1 200 "));
+    assert!(ask(&many(101)).await.starts_with("HTTP/1.1 431 "));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: web\r\n\r\n", "x".repeat(70_000));
+    let answer = send(web.address, target).await;
+    assert!(answer.starts_with("HTTP/1.1 431 ") || answer.starts_with("HTTP/1.1 414 "), "{answer}");
+    assert_eq!(server.seen.requests(), 2);
+    // Without an end, nothing is kept beyond the limit either.
+    let mut stream = TcpStream::connect(web.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    let flood = tokio::spawn(async move {
+        let mut sent = 0;
+        while sent < 64 << 20 && stream.write_all(&[b'x'; 1_024]).await.is_ok() {
+            sent += 1_024;
+        }
+        sent
+    });
+    assert!(soon(flood).await.unwrap() < 64 << 20, "the proxy closes");
+}
+
+#[tokio::test]
+async fn a_head_that_comes_slowly_is_cut_off_and_calls_before_it_are_not() {
+    let server = Server::echo().await;
+    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.head_timeout = SHORT).await;
+    let mut stream = TcpStream::connect(web.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
+    let head = soon(super::support::read_head(&mut stream)).await;
+    assert!(head.starts_with("HTTP/1.1 200 "));
+    let mut sent = 0;
+    // Each byte is in time by itself.
+    let slow = async {
+        loop {
+            if stream.write_all(b"G").await.is_err() {
+                break;
+            }
+            sent += 1;
+            let mut end = [0];
+            match tokio::time::timeout(SHORT / 10, stream.read(&mut end)).await {
+                Ok(read) => break assert!(read.is_err() || read.is_ok_and(|read| read == 0)),
+                Err(_) => continue,
+            }
+        }
+    };
+    soon(slow).await;
+    assert!(sent > 1, "{sent}");
+}
+
+#[tokio::test]
+async fn a_first_head_that_stays_away_is_cut_off() {
+    let server = Server::echo().await;
+    let web = web_with(vec![server.instance("web-1")], |setting| {
+        (setting.limits.head_timeout, setting.limits.idle_timeout) = (SHORT, Duration::from_secs(3_600));
+    })
+    .await;
+    for begun in ["G", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nhost: "] {
+        let mut stream = TcpStream::connect(web.address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert_eq!(rest(&mut stream).await, "", "{begun}");
+    }
+    until(|| web.proxy.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_without_a_call_is_closed_after_its_time() {
+    let server = Server::echo().await;
+    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.idle_timeout = SHORT).await;
+    let mut silent = TcpStream::connect(web.address).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "");
+    let mut once = TcpStream::connect(web.address).await.unwrap();
+    once.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
+    assert!(rest(&mut once).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    let mut client = client2(web.address).await;
+    assert_eq!(whole(client.send_request(get2("/")).await.unwrap()).await.0, 200);
+    soon(async {
+        while client.ready().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    until(|| web.proxy.connections() == 0).await;
+}
+
+pub(crate) fn get2(path: &str) -> http::Request<super::support::Answer> {
+    http::Request::get(format!("http://web{path}")).body(super::support::full("")).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_over_which_nothing_moves_is_cut_off() {
+    let (_keep, hangs) = tokio::sync::watch::channel(false);
+    let server = Server::start(move |_| {
+        let mut hangs = hangs.clone();
+        async move {
+            // Until the end of the test.
+            let _ = hangs.wait_for(|go| *go).await;
+            http::Response::new(super::support::full(""))
+        }
+    })
+    .await;
+    let web = web_with(vec![server.instance("web-1")], |setting| {
+        setting.limits.stream_idle_timeout = SHORT;
+    })
+    .await;
+    let mut stream = TcpStream::connect(web.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
+    // The clock looks once in the time of an idle connection, at the latest.
+    let limited = web_with(vec![server.instance("web-1")], |setting| {
+        setting.limits.stream_idle_timeout = SHORT;
+        setting.limits.idle_timeout = SHORT;
+    })
+    .await;
+    let mut cut = TcpStream::connect(limited.address).await.unwrap();
+    cut.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
+    assert_eq!(rest(&mut cut).await, "");
+    drop((stream, web));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_most_wait_for_one_to_end() {
+    let server = Server::echo().await;
+    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.max_connections = 2).await;
+    let mut first = client1(web.address).await;
+    let mut second = client1(web.address).await;
+    for client in [&mut first, &mut second] {
+        assert_eq!(whole(client.send_request(get("/")).await.unwrap()).await.0, 200);
+    }
+    let mut third = client1(web.address).await;
+    let mut waiting = std::pin::pin!(third.send_request(get("/")));
+    tokio::select! {
+        _ = waiting.as_mut() => panic!("there are two connections"),
+        () = tokio::time::sleep(SHORT) => {}
+    }
+    assert_eq!(web.proxy.connections(), 2);
+    drop(first);
+    assert_eq!(whole(soon(waiting).await.unwrap()).await.0, 200);
+}
+
+#[tokio::test]
+async fn clients_that_reset_their_connections_leave_nothing_behind() {
+    let server = Server::echo().await;
+    let web = web(vec![server.instance("web-1")]).await;
+    for bytes in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: web\r\n\r\n", "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 9\r\n\r\nx"] {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // It is reset when it is dropped.
+        socket.set_zero_linger().unwrap();
+        let mut stream = socket.connect(web.address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        drop(stream);
+    }
+    let (status, _) = whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await;
+    assert_eq!(status, 200);
+    until(|| web.proxy.connections() == 0).await;
+}

@@ -1,0 +1,389 @@
+//! The arguments of `hobnob proxy`, and the keys of its tables in the configuration file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, value_parser};
+
+use hobnob_api::calls::Protocol;
+use hobnob_api::calls::http::HeaderName;
+use hobnob_api::discovery::DiscoveryConfig;
+use hobnob_api::{DEFAULT_NAMESPACE, Prefer, Strategy};
+use hobnob_proxy::{Endpoint, HttpOptions, Limits, Mode, RouteConfig, TcpOptions};
+
+use super::catalog::ScopeArgs;
+use super::{choices, values};
+
+const PROXY_HELP: &str = "\
+Examples:
+  hobnob proxy web=127.0.0.1:9001
+  hobnob proxy web=127.0.0.1:9001 api=unix:/run/api.sock --admin 127.0.0.1:9090
+  hobnob proxy db=tcp:127.0.0.1:5432 --proxy-protocol --prefer zone
+  hobnob proxy cart=127.0.0.1:9002 --strategy consistent-hash --key-header x-user
+  hobnob proxy web=[::1]:9001 --show-instance --access-log -
+  hobnob proxy --config /etc/hobnob/hobnob.toml
+
+Passes on what is sent to a local address to an instance of a service: HTTP/1.1,
+HTTP/2 with prior knowledge and gRPC in clear, WebSocket and other upgrades, and
+with tcp: any bytes. It follows the services through the agent of this host, and
+goes on with the last known instances while that is away.
+Without a service it offers those of the [[proxy]] tables in the configuration
+file. Their keys are the options of this command with _ for -, and `service` and
+`listen`; docs/PROXY.md has them all.
+SIGTERM lets the calls that are there end: see --drain-timeout. A second signal, a
+second or more later, ends the proxy at once.";
+
+/// A service, and where it is offered: `web=127.0.0.1:9001`, `api=unix:/run/api.sock`, `db=tcp:127.0.0.1:5432`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    service: String,
+    listen: Listen,
+}
+
+/// Where a service is offered, and whether to all of TCP or to HTTP alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    is_tcp: bool,
+    endpoint: Endpoint,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (is_tcp, rest) = match text.strip_prefix("tcp:") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let expected = |_| {
+            "expected an address such as 127.0.0.1:9001 or unix:/run/api.sock, with tcp: before it for other \
+             protocols than HTTP"
+                .to_owned()
+        };
+        Ok(Self { is_tcp, endpoint: rest.parse().map_err(expected)? })
+    }
+}
+
+impl FromStr for Offer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (service, listen) = text
+            .split_once('=')
+            .filter(|(service, _)| !service.is_empty())
+            .ok_or("expected SERVICE=ADDRESS, such as web=127.0.0.1:9001, api=unix:/run/api.sock or db=tcp:127.0.0.1:5432")?;
+        hobnob_api::names::check("service", service).map_err(|error| error.to_string())?;
+        Ok(Self { service: service.to_owned(), listen: listen.parse()? })
+    }
+}
+
+/// `hobnob proxy`.
+#[derive(Debug, Args)]
+#[command(after_help = PROXY_HELP)]
+pub(crate) struct ProxyArgs {
+    /// The services, and where each is offered [default: the [[proxy]] tables of the configuration file]
+    #[arg(value_name = "SERVICE=ADDRESS", value_parser = Offer::from_str)]
+    pub(crate) offers: Vec<Offer>,
+
+    #[command(flatten)]
+    pub(crate) route: RouteArgs,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    /// The configuration file with the [[proxy]] tables [default: /etc/hobnob/hobnob.toml when it exists]
+    #[arg(long, value_name = "FILE", env = "HOBNOB_CONFIG", hide_env_values = true, conflicts_with = "offers")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Answer /health and /metrics there [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Write a JSON object for each call to a file, or to stdout with `-` [default: no access log]
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+
+    /// The time that calls have to end after SIGTERM; those that are left are cut off
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
+    pub(crate) drain_timeout: Duration,
+
+    /// Number of threads, from 1 to 64
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u8).range(1..=64))]
+    pub(crate) threads: u8,
+
+    /// The log filter
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
+    #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
+    pub(crate) log: String,
+}
+
+/// The options of one service. A table of the configuration file has the same.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Calls")]
+pub(crate) struct RouteArgs {
+    /// The namespace of the services
+    #[arg(long, default_value = DEFAULT_NAMESPACE)]
+    namespace: String,
+
+    #[command(flatten)]
+    scope: ScopeArgs,
+
+    /// The strategy
+    #[arg(long, default_value_t = Strategy::PeakEwma, value_parser = choices::strategy())]
+    strategy: Strategy,
+
+    /// The instances that come first; the others follow as far as these cannot take the calls
+    #[arg(long, default_value_t = Prefer::default(), value_parser = choices::prefer())]
+    prefer: Prefer,
+
+    /// Call healthy instances only, also when none is left
+    #[arg(long)]
+    strict: bool,
+
+    /// The header whose value keyed strategies hash
+    #[arg(long, value_name = "NAME")]
+    key_header: Option<HeaderName>,
+
+    /// The protocol to the instances; gRPC is always passed on by HTTP/2, and upgrades by HTTP/1.1
+    #[arg(long, default_value = "http1", value_parser = PossibleValuesParser::new(["http1", "http2"]))]
+    upstream_protocol: String,
+
+    /// The time until an answer begins, retries included, from the last piece of the request; gRPC has its own deadlines
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
+    timeout: Duration,
+
+    /// The time of one try of a call that may be made twice [default: that of the call]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    try_timeout: Option<Duration>,
+
+    /// The time until a connection to an instance stands
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration)]
+    connect_timeout: Duration,
+
+    /// Number of retries of a call that may be made twice, or was not sent, from 0 to 10
+    #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(0..=10))]
+    retries: u32,
+
+    /// Append the client to the header `forwarded` (RFC 7239)
+    #[arg(long)]
+    forwarded: bool,
+
+    /// Make no `x-request-id` for requests without one
+    #[arg(long)]
+    no_request_id: bool,
+
+    /// Name the instance in the header `x-hobnob-instance` of answers
+    #[arg(long)]
+    show_instance: bool,
+
+    /// Tell the instance the client's address by the PROXY protocol, version 2; with tcp: only
+    #[arg(long)]
+    proxy_protocol: bool,
+}
+
+/// The limits of a proxy.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Connections of clients at a time; further ones wait [default: 20000, less when few files may be open]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    max_connections: Option<u32>,
+
+    /// The longest head of a request, in bytes, from 1024 to 1048576
+    #[arg(long, value_name = "BYTES", default_value_t = 32_768, value_parser = value_parser!(u32).range(1_024..=1_048_576))]
+    max_head_bytes: u32,
+
+    /// Calls at a time on one connection of HTTP/2, from 1 to 10000
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
+    max_streams: u32,
+
+    /// The time for the head of a request
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    head_timeout: Duration,
+
+    /// A connection of HTTP without a call is closed after this time
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = values::duration)]
+    idle_timeout: Duration,
+
+    /// A connection of HTTP with calls is closed when no byte moves for this time
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration)]
+    stream_idle_timeout: Duration,
+
+    /// A tunnel (tcp:, or after an upgrade) is closed when no byte moves for this time [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    tunnel_idle_timeout: Option<Duration>,
+}
+
+/// A table of the configuration file, as a command line.
+#[derive(Debug, Parser)]
+#[command(name = "proxy", no_binary_name = true, disable_help_flag = true)]
+pub(crate) struct ProxyLine {
+    /// The service
+    #[arg(long, required = true)]
+    service: String,
+
+    /// Where it is offered
+    #[arg(long, required = true, value_parser = Listen::from_str)]
+    listen: Listen,
+
+    #[command(flatten)]
+    route: RouteArgs,
+}
+
+impl ProxyLine {
+    /// The route, followed through the agent behind a socket.
+    pub(crate) fn route(&self, socket: PathBuf) -> Result<RouteConfig, String> {
+        hobnob_api::names::check("service", &self.service).map_err(|error| error.to_string())?;
+        let offer = Offer { service: self.service.clone(), listen: self.listen.clone() };
+        self.route.route(&offer, socket)
+    }
+}
+
+impl RouteArgs {
+    /// The route of an offer, followed through the agent behind a socket.
+    ///
+    /// # Errors
+    /// An option does not fit what is offered.
+    pub(crate) fn route(&self, offer: &Offer, socket: PathBuf) -> Result<RouteConfig, String> {
+        let Listen { is_tcp, endpoint } = offer.listen.clone();
+        if self.proxy_protocol && !is_tcp {
+            let service = &offer.service;
+            return Err(format!(
+                "the PROXY protocol is for tcp: alone, and `{service}` is offered over HTTP, which has --forwarded"
+            ));
+        }
+        let mode = match is_tcp {
+            true => Mode::Tcp(TcpOptions { proxy_protocol: self.proxy_protocol }),
+            false => Mode::Http(HttpOptions {
+                request_id: !self.no_request_id,
+                forwarded: self.forwarded,
+                show_instance: self.show_instance,
+            }),
+        };
+        let mut discovery = DiscoveryConfig::for_calls(offer.service.clone());
+        discovery.namespace.clone_from(&self.namespace);
+        discovery.socket = socket;
+        discovery.strategy = self.strategy;
+        discovery.prefer = self.prefer;
+        discovery.selector.clone_from(&self.scope.selector);
+        discovery.datacenter = (&self.scope.datacenters).into();
+        discovery.strict = self.strict;
+        let calls = &mut discovery.calls;
+        calls.timeout = self.timeout;
+        calls.try_timeout = self.try_timeout.unwrap_or(self.timeout);
+        calls.connect_timeout = self.connect_timeout;
+        calls.retries.max_retries = self.retries;
+        calls.key_header.clone_from(&self.key_header);
+        if self.upstream_protocol == "http2" {
+            calls.protocol = Protocol::Http2;
+        }
+        Ok(RouteConfig { discovery, listen: endpoint, mode })
+    }
+}
+
+impl LimitArgs {
+    /// The limits, when so many files may be open.
+    pub(crate) fn limits(&self, open_files: u64) -> Limits {
+        /// The files of the process itself.
+        const OWN_FILES: u64 = 64;
+        let default = Limits::default().max_connections;
+        // A connection to an instance stands behind each.
+        let room = usize::try_from(open_files.saturating_sub(OWN_FILES) / 2).unwrap_or(default);
+        Limits {
+            max_connections: match self.max_connections {
+                Some(count) => count as usize,
+                None => room.clamp(1, default),
+            },
+            max_head_bytes: self.max_head_bytes as usize,
+            head_timeout: self.head_timeout,
+            idle_timeout: self.idle_timeout,
+            stream_idle_timeout: self.stream_idle_timeout,
+            tunnel_idle_timeout: self.tunnel_idle_timeout,
+            max_streams: self.max_streams,
+        }
+    }
+}
+
+impl ProxyArgs {
+    /// Where the access log goes.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn access_log(&self) -> io::Result<Option<Box<dyn Write + Send>>> {
+        let open = |path: &PathBuf| -> io::Result<File> {
+            OpenOptions::new().create(true).append(true).open(path)
+        };
+        Ok(match &self.access_log {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
+            Some(path) => Some(Box::new(open(path)?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn proxy(line: &str) -> Result<ProxyArgs, String> {
+        let words = ["hobnob", "proxy"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(words).map_err(|error| error.to_string())?.command {
+            Command::Proxy(args) => Ok(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn routes(line: &str) -> Result<Vec<RouteConfig>, String> {
+        let args = proxy(line)?;
+        args.offers.iter().map(|offer| args.route.route(offer, "/s".into())).collect()
+    }
+
+    #[test]
+    fn an_offer_is_a_service_and_an_address() {
+        let routes = routes("web=127.0.0.1:9001 api=unix:/run/a.sock db=tcp:[::1]:5432 --strict").unwrap();
+        let told: Vec<_> = routes
+            .iter()
+            .map(|route| {
+                let is_tcp = matches!(route.mode, Mode::Tcp(_));
+                format!("{} {} {is_tcp}", route.discovery.service, route.listen)
+            })
+            .collect();
+        assert_eq!(told, ["web 127.0.0.1:9001 false", "api unix:/run/a.sock false", "db [::1]:5432 true"]);
+        assert!(routes.iter().all(|route| route.discovery.strict));
+        for wrong in ["web", "=127.0.0.1:1", "web=9001", "web=unix:", "web=tcp:", "w/b=127.0.0.1:1"] {
+            assert!(proxy(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_try_has_the_time_of_the_call_unless_it_has_its_own() {
+        let calls = |line: &str| routes(line).unwrap().remove(0).discovery.calls;
+        let plain = calls("web=127.0.0.1:1 --timeout 7s");
+        assert_eq!((plain.timeout, plain.try_timeout), (Duration::from_secs(7), Duration::from_secs(7)));
+        assert_eq!(plain.protocol, Protocol::Http1);
+        let own = calls("web=127.0.0.1:1 --try-timeout 2s --upstream-protocol http2");
+        assert_eq!((own.try_timeout, own.protocol), (Duration::from_secs(2), Protocol::Http2));
+    }
+
+    #[test]
+    fn the_proxy_protocol_is_for_tcp() {
+        assert!(routes("web=127.0.0.1:1 --proxy-protocol").is_err());
+        let route = routes("web=tcp:127.0.0.1:1 --proxy-protocol").unwrap().remove(0);
+        assert!(matches!(route.mode, Mode::Tcp(TcpOptions { proxy_protocol: true })));
+    }
+
+    #[test]
+    fn connections_fit_the_files_that_may_be_open() {
+        let limits = |line: &str, files| proxy(line).unwrap().limits.limits(files).max_connections;
+        assert_eq!(limits("web=127.0.0.1:1", 1_064), 500);
+        assert_eq!(limits("web=127.0.0.1:1", 16), 1);
+        assert_eq!(limits("web=127.0.0.1:1", u64::MAX), 20_000);
+        assert_eq!(limits("web=127.0.0.1:1 --max-connections 7", 16), 7);
+    }
+}
