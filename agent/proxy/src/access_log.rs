@@ -87,8 +87,8 @@ impl AccessLog {
     pub(crate) fn write(&self, line: &Line<'_>) {
         let mut state = self.0.lock();
         let before = state.waiting.len();
-        let is_written = before < MAX_WAITING_BYTES
-            && serde_json::to_writer(&mut state.waiting, line).is_ok();
+        let is_written =
+            before < MAX_WAITING_BYTES && serde_json::to_writer(&mut state.waiting, line).is_ok();
         if !is_written || state.waiting.len() > MAX_WAITING_BYTES {
             state.waiting.truncate(before);
             LOST.fetch_add(1, Relaxed);
@@ -195,7 +195,8 @@ mod tests {
     fn a_line_never_waits_and_one_that_is_not_written_is_counted() {
         let (permit, permits) = mpsc::channel();
         let (written_to, written) = mpsc::channel();
-        let log = AccessLog::start(Box::new(Gate { permits, written: written_to })).expect("a thread");
+        let log =
+            AccessLog::start(Box::new(Gate { permits, written: written_to })).expect("a thread");
         log.write(&line("/\"a\""));
         permit.send(()).expect("it waits");
         let first = String::from_utf8(written.recv_timeout(LONG).expect("written")).expect("text");

@@ -98,11 +98,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Arc<[Arc<Route>]>, comm
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    routes: &[Arc<Route>],
-    common: &Common,
-) -> Response<Whole> {
+fn answer(request: &Request<Incoming>, routes: &[Arc<Route>], common: &Common) -> Response<Whole> {
     const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n".to_owned());
@@ -114,11 +110,9 @@ fn answer(
             text(status, PLAIN, why)
         }
         "/metrics" => match metrics::write(routes, common) {
-            Ok(metrics) => text(
-                StatusCode::OK,
-                HeaderValue::from_static(metrics::CONTENT_TYPE),
-                metrics,
-            ),
+            Ok(metrics) => {
+                text(StatusCode::OK, HeaderValue::from_static(metrics::CONTENT_TYPE), metrics)
+            }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{error}\n")),
         },
         _ => text(StatusCode::NOT_FOUND, PLAIN, "there are /health and /metrics\n".to_owned()),

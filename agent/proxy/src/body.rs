@@ -171,7 +171,12 @@ impl Record {
     }
 
     /// An instance answers.
-    pub(crate) fn answered(&mut self, status: http::StatusCode, instance: &Arc<Instance>, tries: u32) {
+    pub(crate) fn answered(
+        &mut self,
+        status: http::StatusCode,
+        instance: &Arc<Instance>,
+        tries: u32,
+    ) {
         self.status = Some(status.as_u16());
         self.client.route.counters.answered(status);
         if let Some(told) = &mut self.told {

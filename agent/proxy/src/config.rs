@@ -109,7 +109,9 @@ pub enum Endpoint {
 
 /// A text is no local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an address with a port, such as 127.0.0.1:9001, or unix: and a path, such as unix:/run/api.sock")]
+#[error(
+    "expected an address with a port, such as 127.0.0.1:9001, or unix: and a path, such as unix:/run/api.sock"
+)]
 pub struct EndpointError;
 
 impl FromStr for Endpoint {
@@ -140,7 +142,10 @@ mod tests {
     #[test]
     fn an_endpoint_is_an_address_or_a_path() {
         for text in ["127.0.0.1:9001", "[::1]:80", "unix:/run/api.sock", "unix:api.sock"] {
-            assert_eq!(text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()).as_deref(), Ok(text));
+            assert_eq!(
+                text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()).as_deref(),
+                Ok(text)
+            );
         }
         for text in ["", "9001", "localhost:80", "unix:", "/run/api.sock", "127.0.0.1"] {
             assert_eq!(text.parse::<Endpoint>(), Err(EndpointError), "{text}");

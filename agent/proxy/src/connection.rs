@@ -100,7 +100,8 @@ async fn serve_http1(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .serve_connection(io, service)
         .with_upgrades();
     let clock = Clock::new(limits, true);
-    drive(client, Pin::new(&mut connection), clock, |connection| connection.graceful_shutdown()).await
+    drive(client, Pin::new(&mut connection), clock, |connection| connection.graceful_shutdown())
+        .await
 }
 
 async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {

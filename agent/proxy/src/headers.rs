@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{self, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    self, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
@@ -130,7 +132,8 @@ fn set_host(head: &mut Parts, found: &Found) -> Result<(), Refusal> {
     match head.uri.authority() {
         Some(authority) if head.version != Version::HTTP_2 => {
             let host = HeaderValue::from_str(authority.as_str());
-            let host = host.map_err(|_| Refusal::new(Code::RequestInvalid, "its target has no host"))?;
+            let host =
+                host.map_err(|_| Refusal::new(Code::RequestInvalid, "its target has no host"))?;
             head.headers.insert(HOST, host);
         }
         None if found.hosts == 0 && head.version == Version::HTTP_11 => {
@@ -147,7 +150,10 @@ fn strip(headers: &mut HeaderMap, found: &Found) {
         let mut named: Vec<HeaderName> = Vec::new();
         for name in tokens(headers, &CONNECTION) {
             // The frequent ones are headers of a connection anyway.
-            if ["close", "keep-alive", "upgrade", "te"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            if ["close", "keep-alive", "upgrade", "te"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own))
+            {
                 continue;
             }
             named.extend(name.parse().ok().filter(|name| !END_TO_END.contains(name)));
@@ -171,7 +177,10 @@ fn strip(headers: &mut HeaderMap, found: &Found) {
 }
 
 /// The elements of a list in a header.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',').map(str::trim)).filter(|token| !token.is_empty())
 }
@@ -249,7 +258,8 @@ mod tests {
         names
     }
 
-    const PLAIN: HttpOptions = HttpOptions { request_id: false, forwarded: false, show_instance: false };
+    const PLAIN: HttpOptions =
+        HttpOptions { request_id: false, forwarded: false, show_instance: false };
 
     #[test]
     fn headers_of_one_connection_stay_behind() {

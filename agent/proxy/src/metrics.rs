@@ -16,8 +16,7 @@ use crate::phase::Phase;
 use crate::refusal::Code;
 use crate::route::{Common, Route};
 
-pub(crate) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A metric of a proxy.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +117,8 @@ pub(crate) fn write(routes: &[Arc<Route>], common: &Common) -> Result<String, fm
 impl Scrape {
     /// Adds a value to the metric `hobnob_proxy_` and this name.
     fn set(&mut self, name: &str, labels: &[(&'static str, &str)], value: Value) {
-        let row = self.0.iter_mut().find(|(row, _)| row.name.strip_prefix("hobnob_proxy_") == Some(name));
+        let row =
+            self.0.iter_mut().find(|(row, _)| row.name.strip_prefix("hobnob_proxy_") == Some(name));
         debug_assert!(row.is_some(), "{name} is in the table");
         let labels = labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect();
         if let Some((_, samples)) = row {

@@ -210,7 +210,10 @@ mod tests {
     fn a_refusal_says_why_in_the_form_of_the_request() {
         let refusal = Refusal::new(Code::NoInstance, "`w\u{fc}b` has no instance");
         let (status, headers, body) = refusal.answer(false);
-        assert_eq!((status.as_u16(), &headers[ERROR_HEADER]), (503, &"no_instance".parse().expect("a value")));
+        assert_eq!(
+            (status.as_u16(), &headers[ERROR_HEADER]),
+            (503, &"no_instance".parse().expect("a value"))
+        );
         assert_eq!(body, "no_instance: `w\u{fc}b` has no instance\n");
         let (status, headers, body) = refusal.answer(true);
         assert_eq!((status.as_u16(), body.len()), (200, 0));

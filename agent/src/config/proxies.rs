@@ -86,7 +86,8 @@ mod tests {
             .iter()
             .map(|table| {
                 let leaves = table.leaves.iter();
-                let leaves = leaves.map(|leaf| format!("{}={}@{}", leaf.key, leaf.values[0], leaf.line));
+                let leaves =
+                    leaves.map(|leaf| format!("{}={}@{}", leaf.key, leaf.values[0], leaf.line));
                 (table.line, leaves.collect::<Vec<_>>().join(" "))
             })
             .collect();

@@ -22,7 +22,9 @@ use crate::signals::{Hangup, StopSignals};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NothingToOffer {
     /// Neither a service nor a file is named, and the default file is not there.
-    #[error("no service is named: say what to offer, such as web=127.0.0.1:9001, or name a file with --config")]
+    #[error(
+        "no service is named: say what to offer, such as web=127.0.0.1:9001, or name a file with --config"
+    )]
     NoService,
     /// The file has no tables.
     #[error("{} has no [[proxy]] table: add one, or say what to offer, such as web=127.0.0.1:9001", .0.display())]
@@ -52,7 +54,10 @@ pub(super) async fn run(args: ProxyArgs, socket: Option<PathBuf>) -> anyhow::Res
     service_manager::tell(vec!["READY=1".to_owned()]).await;
     let signal = signals.next().await;
     let connections = proxy.connections();
-    info!(signal, connections, "draining; another signal, a second or more from now, stops at once");
+    info!(
+        signal,
+        connections, "draining; another signal, a second or more from now, stops at once"
+    );
     service_manager::tell(vec!["STOPPING=1".to_owned(), "STATUS=draining".to_owned()]).await;
     tokio::select! {
         left = proxy.drain(args.drain_timeout) => match left {

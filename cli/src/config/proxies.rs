@@ -39,10 +39,8 @@ pub(crate) fn socket_of(path: &Path) -> Option<PathBuf> {
 
 fn route(path: &Path, table: &ProxyTable, socket: &Path) -> Result<RouteConfig, Vec<Problem>> {
     let command = ProxyLine::command();
-    let known: Vec<String> = command
-        .get_arguments()
-        .filter_map(|arg| Some(arg.get_long()?.replace('-', "_")))
-        .collect();
+    let known: Vec<String> =
+        command.get_arguments().filter_map(|arg| Some(arg.get_long()?.replace('-', "_"))).collect();
     let mut problems = Vec::new();
     let mut words: Vec<OsString> = Vec::new();
     for leaf in &table.leaves {
@@ -136,13 +134,28 @@ mod tests {
             format!("[[proxy]]\nservice = \"web\"\nlisten = \"127.0.0.1:9001\"\n{more}\n")
         };
         for (text, says) in [
-            (table("retires = 1"), "h.toml:4: there is no key `retires` in a [[proxy]] table; did you mean `retries`?"),
+            (
+                table("retires = 1"),
+                "h.toml:4: there is no key `retires` in a [[proxy]] table; did you mean `retries`?",
+            ),
             (table("strict = 1"), "h.toml:4: `strict` cannot be `1`: expected true or false"),
-            (table("timeout = \"soon\""), "h.toml:4: `timeout` cannot be `soon`: expected a number and a unit"),
-            (table("upstream_protocol = \"h3\""), "h.toml:4: `upstream_protocol` cannot be `h3`: expected one of http1, http2"),
+            (
+                table("timeout = \"soon\""),
+                "h.toml:4: `timeout` cannot be `soon`: expected a number and a unit",
+            ),
+            (
+                table("upstream_protocol = \"h3\""),
+                "h.toml:4: `upstream_protocol` cannot be `h3`: expected one of http1, http2",
+            ),
             (table("proxy_protocol = true"), "h.toml:1: the PROXY protocol is for tcp: alone"),
-            ("[[proxy]]\nservice = \"web\"\n".to_owned(), "h.toml:1: a [[proxy]] table needs the keys"),
-            ("[[proxy]]\nservice = \"web\"\nlisten = \"9001\"\n".to_owned(), "h.toml:3: `listen` cannot be `9001`"),
+            (
+                "[[proxy]]\nservice = \"web\"\n".to_owned(),
+                "h.toml:1: a [[proxy]] table needs the keys",
+            ),
+            (
+                "[[proxy]]\nservice = \"web\"\nlisten = \"9001\"\n".to_owned(),
+                "h.toml:3: `listen` cannot be `9001`",
+            ),
         ] {
             let problems = read(&text).unwrap_err();
             assert_eq!(problems.len(), 1, "{problems:?}");

@@ -95,6 +95,8 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n")?;
+    // Over TCP, the server closes when the client has.
+    stream.shutdown(std::net::Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
@@ -103,7 +105,9 @@ fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
 
 /// Waits until the proxy has instances of a service.
 fn knows(address: SocketAddr) {
-    eventually("the proxy calls an instance", || get(address, "/").is_ok_and(|(status, _)| status == 200));
+    eventually("the proxy calls an instance", || {
+        get(address, "/").is_ok_and(|(status, _)| status == 200)
+    });
 }
 
 #[test]
@@ -112,7 +116,14 @@ fn what_is_sent_to_the_address_reaches_an_instance_also_while_the_agent_is_away(
     let mut agent = Agent::start(home.path(), "a1", &[]);
     let _web = Server::start("web-1", Manner::Well).register(&agent);
     let unix = format!("web=unix:{}", home.path().join("web.sock").display());
-    let args = ["web=127.0.0.1:0", &unix, "web=tcp:127.0.0.1:0", "--admin", "127.0.0.1:0", "--show-instance"];
+    let args = [
+        "web=127.0.0.1:0",
+        &unix,
+        "web=tcp:127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--show-instance",
+    ];
     let mut proxy = Proxy::of(&agent, &args);
     knows(proxy.address(0));
     assert_eq!(get(proxy.address(2), "/").unwrap(), (200, "web-1".to_owned()));
@@ -120,12 +131,17 @@ fn what_is_sent_to_the_address_reaches_an_instance_also_while_the_agent_is_away(
     stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("x-hobnob-instance: web-1\r\n") && answer.ends_with("web-1"), "{answer}");
+    assert!(
+        answer.contains("x-hobnob-instance: web-1\r\n") && answer.ends_with("web-1"),
+        "{answer}"
+    );
     assert_eq!(get(proxy.admin.unwrap(), "/health").unwrap(), (200, "serving\n".to_owned()));
 
     agent.kill();
     eventually("the proxy notices that the agent is away", || {
-        proxy.metric("hobnob_proxy_agent_away_seconds{service=\"web\"}").is_some_and(|away| away > 0.0)
+        proxy
+            .metric("hobnob_proxy_agent_away_seconds{service=\"web\"}")
+            .is_some_and(|away| away > 0.0)
     });
     assert_eq!(get(proxy.address(0), "/").unwrap(), (200, "web-1".to_owned()));
     let agent = agent.restart();
@@ -134,7 +150,8 @@ fn what_is_sent_to_the_address_reaches_an_instance_also_while_the_agent_is_away(
     });
     agent.ok(&["deregister", "web-1"]);
     eventually("the proxy knows that nobody is left", || {
-        get(proxy.address(0), "/").is_ok_and(|(status, body)| status == 503 && body.starts_with("no_instance: "))
+        get(proxy.address(0), "/")
+            .is_ok_and(|(status, body)| status == 503 && body.starts_with("no_instance: "))
     });
     proxy.terminate();
     assert!(proxy.end().success());
@@ -154,9 +171,11 @@ fn a_call_that_is_there_ends_before_the_proxy_does_and_the_service_manager_hears
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     };
     let mut command = hobnob(&["proxy", "web=127.0.0.1:0"]);
-    command.env("HOBNOB_SOCKET", agent.socket()).env("NOTIFY_SOCKET", home.path().join("notify.sock"));
+    command
+        .env("HOBNOB_SOCKET", agent.socket())
+        .env("NOTIFY_SOCKET", home.path().join("notify.sock"));
     let mut proxy = Proxy::start(command, 1);
-    assert_eq!(told(), "READY=1");
+    assert_eq!(told().trim_end(), "READY=1");
     let address = proxy.address(0);
     let calling = std::thread::spawn(move || get(address, "/"));
     eventually("the call has arrived", || slow.requests() == 1);
@@ -192,7 +211,9 @@ fn an_instance_that_is_killed_costs_no_call_that_may_be_made_twice() {
                 }
             });
         }
-        eventually("the instance is killed, and calls go on", || dies.requests() >= 60 && good.requests() > 300);
+        eventually("the instance is killed, and calls go on", || {
+            dies.requests() >= 60 && good.requests() > 300
+        });
         is_over.store(true, SeqCst);
     });
     assert_eq!(failed.load(SeqCst), 0);
@@ -219,7 +240,10 @@ fn the_tables_of_the_agents_file_are_offered_and_checked() {
     };
     validate("", 0);
     write("[[proxy]]\nservice = \"web\"\nlisten = \"9001\"\n");
-    validate("hobnob.toml:4: `listen` cannot be `9001`: expected an address such as 127.0.0.1:9001", 1);
+    validate(
+        "hobnob.toml:4: `listen` cannot be `9001`: expected an address such as 127.0.0.1:9001",
+        1,
+    );
     fails(&[&config], "hobnob.toml:4: `listen` cannot be `9001`", 2);
     write("");
     fails(&[&config], "has no [[proxy]] table", 2);
@@ -264,6 +288,7 @@ fn a_proxy_without_descriptors_pauses_and_goes_on() {
     assert!(proxy.metric("hobnob_proxy_accepts_failed_total").unwrap() > 0.0);
     let of = "{service=\"web\",instance=\"web-1\",member=\"a1\"}";
     assert_eq!(proxy.metric(&format!("hobnob_proxy_instance_failures_total{of}")), Some(0.0));
-    let told = proxy.log.try_iter().filter(|line| line.contains("cannot be accepted for now")).count();
+    let told =
+        proxy.log.try_iter().filter(|line| line.contains("cannot be accepted for now")).count();
     assert!(told < 5, "it is not told again and again: {told}");
 }

@@ -9,7 +9,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use super::support::{Server, client1, full, get, instance, refused, send, soon, until, web_with, whole};
+use super::support::{
+    Server, client1, full, get, instance, refused, send, soon, until, web_with, whole,
+};
 
 async fn ask(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let answer = send(address, format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
@@ -140,8 +142,17 @@ async fn each_call_is_a_line_of_the_access_log() {
     })
     .await;
     let mut client = client1(web.address).await;
-    let put = Request::put("/x?y=\"z").header("host", "shop").header("x-request-id", "mine").body(full("hello"));
-    let put = put.unwrap_or_else(|_| Request::put("/x?y=z").header("host", "shop").header("x-request-id", "mine").body(full("hello")).unwrap());
+    let put = Request::put("/x?y=\"z")
+        .header("host", "shop")
+        .header("x-request-id", "mine")
+        .body(full("hello"));
+    let put = put.unwrap_or_else(|_| {
+        Request::put("/x?y=z")
+            .header("host", "shop")
+            .header("x-request-id", "mine")
+            .body(full("hello"))
+            .unwrap()
+    });
     assert_eq!(whole(client.send_request(put).await.unwrap()).await.0, 200);
     web.agent.instances.send(vec![]).unwrap();
     until(|| web.proxy_knows_nobody()).await;
@@ -164,9 +175,17 @@ async fn each_call_is_a_line_of_the_access_log() {
     ] {
         assert_eq!(one[field], value, "{one}");
     }
-    assert_eq!((&one["status"], &one["bytes_received"], &one["bytes_sent"]), (&200.into(), &5.into(), &5.into()));
+    assert_eq!(
+        (&one["status"], &one["bytes_received"], &one["bytes_sent"]),
+        (&200.into(), &5.into(), &5.into())
+    );
     assert_eq!((&one["tries"], one.get("error")), (&1.into(), None));
-    assert!(one["client"].as_str().unwrap().starts_with("127.0.0.1:") && one["duration_ms"].is_f64());
+    assert!(
+        one["client"].as_str().unwrap().starts_with("127.0.0.1:") && one["duration_ms"].is_f64()
+    );
     let other = &lines[1];
-    assert_eq!((&other["status"], &other["error"], &other["tries"]), (&503.into(), &"no_instance".into(), &0.into()));
+    assert_eq!(
+        (&other["status"], &other["error"], &other["tries"]),
+        (&503.into(), &"no_instance".into(), &0.into())
+    );
 }

@@ -7,7 +7,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::limits::get2;
-use super::support::{LONG, Server, client1, client2, full, get, read_head, rest, soon, until, web, whole};
+use super::support::{
+    LONG, Server, client1, client2, full, get, read_head, rest, soon, until, web, whole,
+};
 
 /// A server that answers once it is let.
 async fn gated() -> (Server, tokio::sync::watch::Sender<bool>) {

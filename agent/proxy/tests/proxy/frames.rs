@@ -76,7 +76,11 @@ impl Client {
         assert_eq!((settings.kind, settings.flags, settings.stream), (SETTINGS, 0, 0));
         client.send(&frame(SETTINGS, ACK, 0, [])).await;
         let acknowledged = client.find(|frame| frame.kind == SETTINGS).await.unwrap();
-        assert_eq!((acknowledged.flags, acknowledged.payload.len()), (ACK, 0), "SETTINGS are acknowledged");
+        assert_eq!(
+            (acknowledged.flags, acknowledged.payload.len()),
+            (ACK, 0),
+            "SETTINGS are acknowledged"
+        );
         client
     }
 
@@ -116,7 +120,9 @@ impl Client {
 
     /// The error with which a stream, or with it the connection, ends.
     async fn refused(&mut self, stream: u32) -> u32 {
-        let ends = |frame: &Frame| frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream);
+        let ends = |frame: &Frame| {
+            frame.kind == GOAWAY || (frame.kind == RST_STREAM && frame.stream == stream)
+        };
         let frame = self.find(ends).await.expect("an error");
         let from = if frame.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(frame.payload[from..from + 4].try_into().unwrap())
@@ -162,11 +168,19 @@ async fn frames_that_break_the_connection_end_it_with_their_error() {
         ("DATA on an idle stream", frame(DATA, 0, idle, "x"), vec![PROTOCOL_ERROR]),
         ("DATA on stream 0", frame(DATA, 0, 0, "x"), vec![PROTOCOL_ERROR]),
         ("RST_STREAM on an idle stream", frame(RST_STREAM, 0, idle, [0; 4]), vec![PROTOCOL_ERROR]),
-        ("WINDOW_UPDATE on an idle stream", frame(WINDOW_UPDATE, 0, idle, [0, 0, 0, 1]), vec![PROTOCOL_ERROR]),
+        (
+            "WINDOW_UPDATE on an idle stream",
+            frame(WINDOW_UPDATE, 0, idle, [0, 0, 0, 1]),
+            vec![PROTOCOL_ERROR],
+        ),
         ("WINDOW_UPDATE of 0", frame(WINDOW_UPDATE, 0, 0, [0; 4]), vec![PROTOCOL_ERROR]),
         ("a window beyond 2^31-1", frame(WINDOW_UPDATE, 0, 0, [0x7f, 0xff, 0xff, 0xff]), vec![3]),
         ("HEADERS on stream 0", frame(HEADERS, 5, 0, fields(&GET)), vec![PROTOCOL_ERROR]),
-        ("HEADERS on a stream of the server", frame(HEADERS, 5, 2, fields(&GET)), vec![PROTOCOL_ERROR]),
+        (
+            "HEADERS on a stream of the server",
+            frame(HEADERS, 5, 2, fields(&GET)),
+            vec![PROTOCOL_ERROR],
+        ),
         ("fields that are no HPACK", frame(HEADERS, 5, 1, [0xff; 8]), vec![9, PROTOCOL_ERROR]),
         ("CONTINUATION without HEADERS", frame(CONTINUATION, 4, 1, []), vec![PROTOCOL_ERROR]),
         ("PUSH_PROMISE of a client", frame(PUSH_PROMISE, 4, 1, [0, 0, 0, 2]), vec![PROTOCOL_ERROR]),
@@ -243,16 +257,23 @@ async fn streams_have_their_order_and_their_number() {
     let error = client.goaway().await;
     assert!([PROTOCOL_ERROR, 5].contains(&error), "{error}");
 
-    let limited = super::support::web_with(vec![super::support::instance("web-1", hanging().await)], |setting| {
-        setting.limits.max_streams = 3;
-    })
+    let limited = super::support::web_with(
+        vec![super::support::instance("web-1", hanging().await)],
+        |setting| {
+            setting.limits.max_streams = 3;
+        },
+    )
     .await;
     let mut client = Client::connect(&limited).await;
     for stream in [1, 3, 5, 7] {
         client.send(&frame(HEADERS, END_STREAM | END_HEADERS, stream, fields(&GET))).await;
     }
     let reset = client.find(|frame| frame.kind == RST_STREAM).await.unwrap();
-    assert_eq!((reset.stream, &reset.payload[..]), (7, &[0, 0, 0, 7][..]), "REFUSED_STREAM: it may be sent again");
+    assert_eq!(
+        (reset.stream, &reset.payload[..]),
+        (7, &[0, 0, 0, 7][..]),
+        "REFUSED_STREAM: it may be sent again"
+    );
 }
 
 async fn hanging() -> std::net::SocketAddr {
@@ -280,7 +301,8 @@ async fn floods_end_their_connection_and_nothing_else() {
     };
     soon(flood).await;
     // Streams that are reset at once.
-    let hanging = super::support::web(vec![super::support::instance("web-1", hanging().await)]).await;
+    let hanging =
+        super::support::web(vec![super::support::instance("web-1", hanging().await)]).await;
     let mut client = Client::connect(&hanging).await;
     let reset = async {
         for burst in 0_u32..1_000 {

@@ -51,7 +51,10 @@ async fn echo(request: Request<Incoming>) -> Response<Answer> {
         trailers.insert("grpc-message", "fine".parse().unwrap());
         let _ = send.send(Frame::trailers(trailers));
     });
-    Response::builder().header("content-type", "application/grpc+proto").body(stream(frames)).unwrap()
+    Response::builder()
+        .header("content-type", "application/grpc+proto")
+        .body(stream(frames))
+        .unwrap()
 }
 
 #[tokio::test]
@@ -61,7 +64,10 @@ async fn messages_go_both_ways_one_by_one_and_the_status_follows() {
     let (send, frames) = mpsc::unbounded_channel();
     let mut client = client2(web.address).await;
     let response = soon(client.send_request(call(stream(frames)))).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"application/grpc+proto".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"application/grpc+proto".parse().unwrap())
+    );
     let mut body = response.into_body();
     for text in ["one", "two", "three"] {
         send.send(data(text)).unwrap();
@@ -70,10 +76,16 @@ async fn messages_go_both_ways_one_by_one_and_the_status_follows() {
     }
     drop(send);
     let trailers = soon(body.frame()).await.unwrap().unwrap().into_trailers().unwrap();
-    assert_eq!((&trailers["grpc-status"], &trailers["grpc-message"]), (&"0".parse().unwrap(), &"fine".parse().unwrap()));
+    assert_eq!(
+        (&trailers["grpc-status"], &trailers["grpc-message"]),
+        (&"0".parse().unwrap(), &"fine".parse().unwrap())
+    );
     assert!(soon(body.frame()).await.is_none());
     let head = server.seen.last();
-    assert_eq!((head.version, head.uri.path(), &head.headers["te"]), (http::Version::HTTP_2, "/shop.Cart/Add", &"trailers".parse().unwrap()));
+    assert_eq!(
+        (head.version, head.uri.path(), &head.headers["te"]),
+        (http::Version::HTTP_2, "/shop.Cart/Add", &"trailers".parse().unwrap())
+    );
     assert_eq!(server.seen.connections.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
@@ -109,7 +121,10 @@ async fn a_stream_whose_first_message_takes_long_outlasts_the_time_of_calls() {
     let mut request = call(full("late"));
     request.headers_mut().insert("grpc-timeout", "50m".parse().unwrap());
     let response = soon(client.send_request(request)).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"4".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["grpc-status"]),
+        (200, &"4".parse().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -117,7 +132,10 @@ async fn a_call_without_an_instance_gets_its_status_in_the_head() {
     let web = web(vec![]).await;
     let response = client2(web.address).await.send_request(call(full("x"))).await.unwrap();
     let headers = response.headers();
-    assert_eq!((response.status().as_u16(), &headers["grpc-status"]), (200, &"14".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &headers["grpc-status"]),
+        (200, &"14".parse().unwrap())
+    );
     assert_eq!(headers["content-type"], "application/grpc");
     assert_eq!(headers["grpc-message"], "no_instance: `web` has no instance");
     assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
@@ -142,7 +160,10 @@ async fn a_stream_that_the_client_resets_is_reset_at_the_instance() {
                 };
                 ended.send(end).unwrap();
             });
-            Response::builder().header("content-type", "application/grpc").body(stream(frames)).unwrap()
+            Response::builder()
+                .header("content-type", "application/grpc")
+                .body(stream(frames))
+                .unwrap()
         }
     })
     .await;

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hobnob_proxy::{HttpOptions, Mode};
 use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, StreamBody};
-use hobnob_proxy::{HttpOptions, Mode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{
-    Answer, Server, client1, full, get, length, raw, read_head, rest, send, soon, web, web_with, whole,
+    Answer, Server, client1, full, get, length, raw, read_head, rest, send, soon, web, web_with,
+    whole,
 };
 
 #[tokio::test]
@@ -29,7 +30,10 @@ async fn a_connection_is_kept_on_both_sides() {
         assert_eq!(whole(client.send_request(put).await.unwrap()).await, (200, body));
     }
     let head = server.seen.last();
-    assert_eq!((head.uri.to_string().as_str(), &head.headers["host"]), ("/x?y=z", &"shop".parse().unwrap()));
+    assert_eq!(
+        (head.uri.to_string().as_str(), &head.headers["host"]),
+        ("/x?y=z", &"shop".parse().unwrap())
+    );
     assert_eq!(head.headers["x-request-id"].len(), 32);
     assert_eq!(server.seen.connections.load(SeqCst), 1);
     assert_eq!(web.proxy.connections(), 1);
@@ -119,7 +123,10 @@ async fn a_client_that_waits_for_100_gets_it_once_an_instance_takes_the_request(
     let mut stream = TcpStream::connect(web.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = rest(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 503 "), "nobody takes it, so the body is not asked for: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 "),
+        "nobody takes it, so the body is not asked for: {answer}"
+    );
 }
 
 #[tokio::test]
@@ -127,7 +134,10 @@ async fn a_client_that_closes_its_half_gets_its_answer() {
     let server = Server::echo().await;
     let web = web(vec![server.instance("web-1")]).await;
     let mut stream = TcpStream::connect(web.address).await.unwrap();
-    stream.write_all(b"PUT / HTTP/1.1\r\nhost: web\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+    stream
+        .write_all(b"PUT / HTTP/1.1\r\nhost: web\r\ncontent-length: 5\r\n\r\nhello")
+        .await
+        .unwrap();
     stream.shutdown().await.unwrap();
     assert!(rest(&mut stream).await.ends_with("\r\n\r\nhello"));
 }
@@ -137,7 +147,10 @@ async fn http_1_0_is_answered_and_closed() {
     let server = Server::echo().await;
     let web = web(vec![server.instance("web-1")]).await;
     let answer = send(web.address, "POST / HTTP/1.0\r\ncontent-length: 2\r\n\r\nhi").await;
-    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nhi"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nhi"),
+        "{answer}"
+    );
     let head = server.seen.last();
     assert_eq!((head.version, &head.headers["host"]), (Version::HTTP_11, &"web".parse().unwrap()));
 }
@@ -151,7 +164,8 @@ async fn an_answer_that_ends_with_its_connection_becomes_chunks() {
     })
     .await;
     let web = web(vec![super::support::instance("web-1", address)]).await;
-    let answer = send(web.address, "GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        send(web.address, "GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("5\r\nhello\r\n0\r\n\r\n"), "{answer}");
     assert!(!answer.contains("x-own") && !answer.contains("keep-alive"), "{answer}");
@@ -166,21 +180,30 @@ async fn targets_keep_their_form() {
         ("GET http://shop.example:81/cart?a=b HTTP/1.1", "shop.example:81", "/cart?a=b"),
         ("GET /a%2Fb//c;d=e?f=%20 HTTP/1.1", "web", "/a%2Fb//c;d=e?f=%20"),
     ] {
-        let answer = send(web.address, format!("{line}\r\nhost: web\r\nconnection: close\r\n\r\n")).await;
+        let answer =
+            send(web.address, format!("{line}\r\nhost: web\r\nconnection: close\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         let head = server.seen.last();
-        assert_eq!((head.headers["host"].to_str().unwrap(), head.uri.to_string().as_str()), (host, target));
+        assert_eq!(
+            (head.headers["host"].to_str().unwrap(), head.uri.to_string().as_str()),
+            (host, target)
+        );
     }
     let connect = "CONNECT web:80 HTTP/1.1\r\nhost: web:80\r\nconnection: close\r\n\r\n";
     let answer = send(web.address, connect).await;
-    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("x-hobnob-error: connect_method"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 405 ") && answer.contains("x-hobnob-error: connect_method"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn the_proxy_says_what_it_is_asked_to_say() {
     let server = Server::echo().await;
     let options = HttpOptions { request_id: true, forwarded: true, show_instance: true };
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.mode = Mode::Http(options)).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.mode = Mode::Http(options))
+            .await;
     let mut client = client1(web.address).await;
     let mut request = get("/");
     request.headers_mut().insert("x-request-id", "mine".parse().unwrap());
@@ -192,7 +215,8 @@ async fn the_proxy_says_what_it_is_asked_to_say() {
     assert_eq!(told["forwarded"], "for=127.0.0.1;host=\"web\";proto=http");
 
     let quiet = HttpOptions { request_id: false, ..HttpOptions::default() };
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.mode = Mode::Http(quiet)).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.mode = Mode::Http(quiet)).await;
     let response = client1(web.address).await.send_request(get("/")).await.unwrap();
     assert!(!response.headers().keys().any(|name| name.as_str().starts_with("x-")));
     assert!(!server.seen.last().headers.contains_key("x-request-id"));
@@ -303,7 +327,10 @@ async fn a_client_that_breaks_off_cancels_its_call() {
     .await;
     let web = web(vec![super::support::instance("web-1", address)]).await;
     let mut stream = TcpStream::connect(web.address).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 10\r\n\r\nhalf")
+        .await
+        .unwrap();
     assert_eq!(soon(arrivals.recv()).await, Some("arrived"));
     drop(stream);
     assert_eq!(soon(arrivals.recv()).await, Some("cancelled"));

@@ -8,7 +8,9 @@ use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::limits::get2;
-use super::support::{Server, client1, client2, echo, full, get, soon, until, web, web_with, whole};
+use super::support::{
+    Server, client1, client2, echo, full, get, soon, until, web, web_with, whole,
+};
 
 #[tokio::test]
 async fn calls_of_one_connection_are_in_flight_at_once_and_answered_out_of_order() {
@@ -27,7 +29,9 @@ async fn calls_of_one_connection_are_in_flight_at_once_and_answered_out_of_order
     let mut calls: Vec<_> = (0..50)
         .map(|turn| {
             let mut client = client.clone();
-            tokio::spawn(async move { client.send_request(get2(&format!("/{turn}"))).await.unwrap() })
+            tokio::spawn(
+                async move { client.send_request(get2(&format!("/{turn}"))).await.unwrap() },
+            )
         })
         .collect();
     until(|| server.seen.requests() == 50).await;
@@ -43,12 +47,19 @@ async fn calls_of_one_connection_are_in_flight_at_once_and_answered_out_of_order
 async fn a_client_of_either_version_reaches_an_instance_of_the_other() {
     let old = Server::echo().await;
     let web = web(vec![old.instance("web-1")]).await;
-    let put = Request::put("http://shop:81/x").header("cookie", "a=1").header("cookie", "b=2").body(full("hi")).unwrap();
+    let put = Request::put("http://shop:81/x")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(full("hi"))
+        .unwrap();
     let response = client2(web.address).await.send_request(put).await.unwrap();
     assert_eq!(response.version(), Version::HTTP_2);
     assert_eq!(whole(response).await, (200, "hi".to_owned()));
     let head = old.seen.last();
-    assert_eq!((head.version, &head.headers["host"], &head.headers["cookie"]), (Version::HTTP_11, &"shop:81".parse().unwrap(), &"a=1; b=2".parse().unwrap()));
+    assert_eq!(
+        (head.version, &head.headers["host"], &head.headers["cookie"]),
+        (Version::HTTP_11, &"shop:81".parse().unwrap(), &"a=1; b=2".parse().unwrap())
+    );
 
     let new = Server::speaking(true, echo).await;
     let web = web_with(vec![new.instance("web-1")], |setting| {
@@ -69,18 +80,28 @@ async fn a_client_of_either_version_reaches_an_instance_of_the_other() {
 #[tokio::test]
 async fn answers_without_a_body_have_none_and_connect_is_refused() {
     let server = Server::start(|_| async {
-        Response::builder().status(204).header("connection", "x-own").header("x-own", "1").body(full("")).unwrap()
+        Response::builder()
+            .status(204)
+            .header("connection", "x-own")
+            .header("x-own", "1")
+            .body(full(""))
+            .unwrap()
     })
     .await;
     let web = web(vec![server.instance("web-1")]).await;
     let mut client = client2(web.address).await;
     let head = Request::head("http://web/").body(full("")).unwrap();
     let response = client.send_request(head).await.unwrap();
-    assert!(!response.headers().contains_key("connection") && !response.headers().contains_key("x-own"));
+    assert!(
+        !response.headers().contains_key("connection") && !response.headers().contains_key("x-own")
+    );
     assert_eq!(whole(response).await, (204, String::new()));
     let connect = Request::connect("web:80").body(full("")).unwrap();
     let response = client.send_request(connect).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["x-hobnob-error"]), (405, &"connect_method".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-hobnob-error"]),
+        (405, &"connect_method".parse().unwrap())
+    );
     assert_eq!(server.seen.requests(), 1);
 }
 

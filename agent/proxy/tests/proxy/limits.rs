@@ -5,16 +5,23 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{Server, client1, client2, get, rest, send, soon, until, web, web_with, whole};
+use super::support::{
+    Server, client1, client2, get, rest, send, soon, until, web, web_with, whole,
+};
 
 const SHORT: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn a_head_has_a_longest_length_and_a_largest_count() {
     let server = Server::echo().await;
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.max_head_bytes = 4_096).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.max_head_bytes = 4_096)
+            .await;
     let ask = |lines: &str| {
-        send(web.address, format!("GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n{lines}\r\n"))
+        send(
+            web.address,
+            format!("GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n{lines}\r\n"),
+        )
     };
     let long = |length: usize| format!("x-long: {}\r\n", "y".repeat(length));
     assert!(ask(&long(3_000)).await.starts_with("HTTP/1.1 200 "));
@@ -43,7 +50,9 @@ async fn a_head_has_a_longest_length_and_a_largest_count() {
 #[tokio::test]
 async fn a_head_that_comes_slowly_is_cut_off_and_calls_before_it_are_not() {
     let server = Server::echo().await;
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.head_timeout = SHORT).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.head_timeout = SHORT)
+            .await;
     let mut stream = TcpStream::connect(web.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
     let head = soon(super::support::read_head(&mut stream)).await;
@@ -71,7 +80,8 @@ async fn a_head_that_comes_slowly_is_cut_off_and_calls_before_it_are_not() {
 async fn a_first_head_that_stays_away_is_cut_off() {
     let server = Server::echo().await;
     let web = web_with(vec![server.instance("web-1")], |setting| {
-        (setting.limits.head_timeout, setting.limits.idle_timeout) = (SHORT, Duration::from_secs(3_600));
+        (setting.limits.head_timeout, setting.limits.idle_timeout) =
+            (SHORT, Duration::from_secs(3_600));
     })
     .await;
     for begun in ["G", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nhost: "] {
@@ -85,7 +95,9 @@ async fn a_first_head_that_stays_away_is_cut_off() {
 #[tokio::test]
 async fn a_connection_without_a_call_is_closed_after_its_time() {
     let server = Server::echo().await;
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.idle_timeout = SHORT).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.idle_timeout = SHORT)
+            .await;
     let mut silent = TcpStream::connect(web.address).await.unwrap();
     assert_eq!(rest(&mut silent).await, "");
     let mut once = TcpStream::connect(web.address).await.unwrap();
@@ -139,7 +151,9 @@ async fn a_call_over_which_nothing_moves_is_cut_off() {
 #[tokio::test]
 async fn connections_beyond_the_most_wait_for_one_to_end() {
     let server = Server::echo().await;
-    let web = web_with(vec![server.instance("web-1")], |setting| setting.limits.max_connections = 2).await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.max_connections = 2)
+            .await;
     let mut first = client1(web.address).await;
     let mut second = client1(web.address).await;
     for client in [&mut first, &mut second] {
@@ -160,7 +174,12 @@ async fn connections_beyond_the_most_wait_for_one_to_end() {
 async fn clients_that_reset_their_connections_leave_nothing_behind() {
     let server = Server::echo().await;
     let web = web(vec![server.instance("web-1")]).await;
-    for bytes in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: web\r\n\r\n", "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 9\r\n\r\nx"] {
+    for bytes in [
+        "",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nhost: web\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 9\r\n\r\nx",
+    ] {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         // It is reset when it is dropped.
         socket.set_zero_linger().unwrap();
@@ -171,4 +190,24 @@ async fn clients_that_reset_their_connections_leave_nothing_behind() {
     let (status, _) = whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await;
     assert_eq!(status, 200);
     until(|| web.proxy.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_is_no_slow_head() {
+    let server = Server::echo().await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.head_timeout = SHORT)
+            .await;
+    let post = |uri: &str| {
+        let body = super::support::full("hello");
+        http::Request::post(uri).header("host", "web").body(body).unwrap()
+    };
+    let (mut one, mut two) = (client1(web.address).await, client2(web.address).await);
+    for _ in 0..2 {
+        one.ready().await.unwrap();
+        two.ready().await.unwrap();
+        assert_eq!(whole(one.send_request(post("/")).await.unwrap()).await.0, 200);
+        assert_eq!(whole(two.send_request(post("http://web/")).await.unwrap()).await.0, 200);
+        tokio::time::sleep(3 * SHORT).await;
+    }
 }

@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{
-    Answer, Server, client1, full, get, instance, raw, read_head, refused, send, soon, until, web, web_with, whole,
+    Answer, Server, client1, full, get, instance, raw, read_head, refused, send, soon, until, web,
+    web_with, whole,
 };
 
 /// The status, the code in the header, and the body.
@@ -28,10 +29,16 @@ async fn refusal(web: &super::support::Web) -> (u16, String, String) {
 async fn each_reason_for_no_answer_has_its_status_and_code() {
     let nobody = web(vec![]).await;
     let (status, code, body) = refusal(&nobody).await;
-    assert_eq!((status, &*code, &*body), (503, "no_instance", "no_instance: `web` has no instance\n"));
+    assert_eq!(
+        (status, &*code, &*body),
+        (503, "no_instance", "no_instance: `web` has no instance\n")
+    );
     let head = "HEAD / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
     let answer = send(nobody.address, head).await;
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\n"), "no body: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\n"),
+        "no body: {answer}"
+    );
 
     let sick = Instance { status: InstanceStatus::Unhealthy, ..instance("web-1", refused().await) };
     let (status, code, _) = refusal(&web(vec![sick]).await).await;
@@ -137,7 +144,9 @@ async fn an_instance_that_is_replaced_ends_the_calls_that_it_has() {
     // The same instance at another place, then none.
     web.agent.instances.send(vec![new.instance("web-1")]).unwrap();
     soon(async {
-        while whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await.1 != "new" {
+        while whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await.1
+            != "new"
+        {
             go.send(true).unwrap();
         }
     })
@@ -153,7 +162,8 @@ async fn an_upload_that_moves_has_no_limit_of_time_and_one_that_stands_still_has
     let server = Server::echo().await;
     let web = web_with(vec![server.instance("web-1")], |setting| {
         let calls = &mut setting.discovery.calls;
-        (calls.timeout, calls.try_timeout) = (Duration::from_millis(400), Duration::from_millis(400));
+        (calls.timeout, calls.try_timeout) =
+            (Duration::from_millis(400), Duration::from_millis(400));
     })
     .await;
     let mut stream = tokio::net::TcpStream::connect(web.address).await.unwrap();
@@ -184,7 +194,10 @@ async fn an_answer_that_breaks_off_breaks_off_for_the_client() {
     let mut stream = tokio::net::TcpStream::connect(web.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
     let answer = super::support::rest(&mut stream).await;
-    assert!(answer.contains("content-length: 10\r\n") && answer.ends_with("\r\n\r\nhalf"), "{answer}");
+    assert!(
+        answer.contains("content-length: 10\r\n") && answer.ends_with("\r\n\r\nhalf"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -197,7 +210,10 @@ async fn a_body_of_which_the_client_breaks_off_is_no_fault_of_its_instance() {
     let web = web(vec![server.instance("web-1")]).await;
     for turn in 1..=20 {
         let mut stream = tokio::net::TcpStream::connect(web.address).await.unwrap();
-        stream.write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        stream
+            .write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 10\r\n\r\nhalf")
+            .await
+            .unwrap();
         until(|| server.seen.requests() == turn).await;
     }
     until(|| web.proxy.connections() == 0).await;
@@ -209,7 +225,8 @@ async fn a_body_of_which_the_client_breaks_off_is_no_fault_of_its_instance() {
 async fn an_instance_that_answers_early_is_heard() {
     let refuses = raw(|mut stream| async move {
         read_head(&mut stream).await;
-        let answer = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\nconnection: close\r\n\r\nlong";
+        let answer =
+            b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 4\r\nconnection: close\r\n\r\nlong";
         stream.write_all(answer).await.unwrap();
         stream.shutdown().await.unwrap();
         // It reads on, so that the answer is not lost by a reset.
@@ -219,7 +236,10 @@ async fn an_instance_that_answers_early_is_heard() {
     .await;
     let web = web(vec![instance("web-1", refuses)]).await;
     let mut stream = tokio::net::TcpStream::connect(web.address).await.unwrap();
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 1000000\r\n\r\nbegin").await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 1000000\r\n\r\nbegin")
+        .await
+        .unwrap();
     let head = soon(read_head(&mut stream)).await;
     assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
     let mut body = [0; 4];
@@ -241,10 +261,15 @@ async fn an_instance_that_comes_back_is_called_again_over_a_new_connection() {
     })
     .await;
     let web = web(vec![instance("web-1", flaps)]).await;
-    let status = async || whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await.0;
+    let status =
+        async || whole(client1(web.address).await.send_request(get("/")).await.unwrap()).await.0;
     assert_eq!(status().await, 200);
     is_down.store(true, SeqCst);
-    assert_eq!([status().await, status().await], [200, 502], "the kept connection takes one more call");
+    assert_eq!(
+        [status().await, status().await],
+        [200, 502],
+        "the kept connection takes one more call"
+    );
     is_down.store(false, SeqCst);
     assert_eq!(status().await, 200);
 }

@@ -39,7 +39,11 @@ async fn requests_of_two_meanings_are_refused_and_reach_no_instance() {
         ("no name", request(": 1", "")),
         ("no colon", request("nothing", "")),
         ("two hosts", request("host: other", "")),
-        ("chunked in HTTP/1.0", "POST / HTTP/1.0\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned()),
+        (
+            "chunked in HTTP/1.0",
+            "POST / HTTP/1.0\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+                .to_owned(),
+        ),
         ("no host", "GET / HTTP/1.1\r\n\r\n".to_owned()),
         ("an unknown version", "GET / HTTP/1.2\r\nhost: web\r\n\r\n".to_owned()),
         ("two spaces", "GET  / HTTP/1.1\r\nhost: web\r\n\r\n".to_owned()),
@@ -50,7 +54,10 @@ async fn requests_of_two_meanings_are_refused_and_reach_no_instance() {
         stream.write_all([&bytes, SECOND].concat().as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let answer = rest(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "), "{what}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "),
+            "{what}: {answer}"
+        );
         assert_eq!(server.seen.requests(), 0, "{what}");
         assert_eq!(answer.matches("HTTP/1.").count(), 1, "{what}: nothing follows: {answer}");
     }
@@ -67,7 +74,10 @@ async fn with_a_length_and_chunks_the_chunks_count_and_the_connection_ends() {
         let before = server.seen.requests();
         let bytes = [&request(lines, "3\r\nabc\r\n0\r\n\r\n"), SECOND].concat();
         let answer = send(web.address, bytes).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nabc"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nabc"),
+            "{answer}"
+        );
         let seen = server.seen.last();
         assert!(!seen.headers.contains_key("content-length"), "{seen:?}");
         assert_eq!(seen.headers["transfer-encoding"], "chunked");
@@ -79,12 +89,21 @@ async fn with_a_length_and_chunks_the_chunks_count_and_the_connection_ends() {
 async fn a_body_that_is_broken_ends_its_call() {
     let server = Server::echo().await;
     let web = web(vec![server.instance("web-1")]).await;
-    for body in ["zz\r\nabc\r\n0\r\n\r\n", "3\r\nabcdef\r\n0\r\n\r\n", "-1\r\n\r\n", "fffffffffffffffff\r\n"] {
+    for body in [
+        "zz\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcdef\r\n0\r\n\r\n",
+        "-1\r\n\r\n",
+        "fffffffffffffffff\r\n",
+    ] {
         let bytes = [&request("transfer-encoding: chunked", body), SECOND].concat();
         let answer = send(web.address, bytes).await;
         assert!(!answer.contains(" 200 "), "{body}: {answer}");
-        assert!(server.seen.heads.lock().unwrap().iter().all(|head| head.uri.path() == "/first"), "{body}");
+        assert!(
+            server.seen.heads.lock().unwrap().iter().all(|head| head.uri.path() == "/first"),
+            "{body}"
+        );
     }
-    let answer = send(web.address, SECOND.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).await;
+    let answer =
+        send(web.address, SECOND.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "its instance is not held responsible: {answer}");
 }

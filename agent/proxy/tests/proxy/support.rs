@@ -13,8 +13,8 @@ use futures_util::{SinkExt, StreamExt};
 use hobnob_api::codec::BinaryCodec;
 use hobnob_api::discovery::DiscoveryConfig;
 use hobnob_api::{
-    API_VERSION, Basis, Call, Instance, InstanceScope, InstanceStatus, Instances, NodeId, Prefer, Reply,
-    Request as Asked, Response as Told,
+    API_VERSION, Basis, Call, Instance, InstanceScope, InstanceStatus, Instances, NodeId, Prefer,
+    Reply, Request as Asked, Response as Told,
 };
 use hobnob_proxy::{Endpoint, HttpOptions, Limits, Mode, Proxy, ProxyConfig, RouteConfig};
 use http::{Request, Response};
@@ -118,7 +118,8 @@ async fn tell(stream: UnixStream, mut told: watch::Receiver<Vec<Instance>>) -> O
     let Asked::Watch(_) = call.request else { return None };
     for revision in 1.. {
         let instances = told.borrow_and_update().clone();
-        let now = Instances { revision, isolated: false, consistency: Default::default(), instances };
+        let now =
+            Instances { revision, isolated: false, consistency: Default::default(), instances };
         let reply = Reply { api: Some(API_VERSION), ..Reply::new(call.id, Told::Instances(now)) };
         framed.send(&reply).await.ok()?;
         told.changed().await.ok()?;
@@ -152,7 +153,11 @@ pub(crate) async fn web_with(instances: Vec<Instance>, change: impl FnOnce(&mut 
     let mut setting = Setting {
         mode: Mode::Http(HttpOptions::default()),
         limits: Limits::default(),
-        discovery: DiscoveryConfig { socket, prefer: Prefer::Any, ..DiscoveryConfig::for_calls("web") },
+        discovery: DiscoveryConfig {
+            socket,
+            prefer: Prefer::Any,
+            ..DiscoveryConfig::for_calls("web")
+        },
         admin: None,
         access_log: None,
     };
@@ -229,7 +234,8 @@ impl Server {
                     // A client that breaks off is part of some tests.
                     drop(match http2 {
                         true => {
-                            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                            let server =
+                                hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                             server.serve_connection(io, service).await
                         }
                         false => {

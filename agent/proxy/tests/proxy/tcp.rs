@@ -35,7 +35,9 @@ async fn each_half_of_a_connection_is_closed_by_itself() {
 
 #[tokio::test]
 async fn an_instance_that_refuses_is_passed_over_and_a_client_without_one_is_closed() {
-    let web = tcp(vec![instance("bad", refused().await), instance("db-1", reverses().await)], false).await;
+    let web =
+        tcp(vec![instance("bad", refused().await), instance("db-1", reverses().await)], false)
+            .await;
     for _ in 0..5 {
         let mut stream = TcpStream::connect(web.address).await.unwrap();
         stream.write_all(b"ab").await.unwrap();

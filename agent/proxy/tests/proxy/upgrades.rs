@@ -8,7 +8,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{LONG, Server, full, instance, raw, read_head, rest, soon, until, web, web_with};
+use super::support::{
+    LONG, Server, full, instance, raw, read_head, rest, soon, until, web, web_with,
+};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: x\r\n\r\n";
@@ -54,7 +56,10 @@ async fn bytes_go_both_ways_after_an_upgrade_and_each_half_closes_by_itself() {
         assert!(head.contains(&format!("{line}\r\n")), "{head}");
     }
     let asked = server.seen.last();
-    assert_eq!((&asked.headers["connection"], &asked.headers["sec-websocket-key"]), (&"upgrade".parse().unwrap(), &"x".parse().unwrap()));
+    assert_eq!(
+        (&asked.headers["connection"], &asked.headers["sec-websocket-key"]),
+        (&"upgrade".parse().unwrap(), &"x".parse().unwrap())
+    );
     let mut answer = [0; 5];
     soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"EARLY");
