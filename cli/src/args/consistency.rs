@@ -16,7 +16,7 @@ pub(crate) struct ConsistencyArgs {
     pub(crate) consistency: Consistency,
 
     /// The longest wait for voters with --consistency strong, at most a minute [default: 2s]
-    #[arg(long, value_name = "DURATION", value_parser = values::ack_timeout)]
+    #[arg(long, value_name = "DURATION", requires = "consistency", value_parser = values::ack_timeout)]
     consistency_timeout: Option<Duration>,
 }
 

@@ -100,7 +100,11 @@ impl World {
     fn change_voters(&mut self) {
         let up = self.up();
         let changes = if self.dice.happens(500) { 2 } else { 1 };
-        for node in self.dice.some_of(&up, changes) {
+        // A host that has not heard of the first set would try to make another one.
+        let knows =
+            |it: &usize| self.hosts[*it].quorum.as_ref().is_some_and(|it| it.chain().is_some());
+        let asked: Vec<usize> = up.iter().copied().filter(knows).collect();
+        for node in self.dice.some_of(&asked, changes) {
             let count = self.voters();
             let voters = self.dice.some_of(&up, count);
             self.change(node, &voters);

@@ -12,6 +12,8 @@ const FOUNDED_WITHIN: u64 = 60_000 * MS;
 #[derive(Debug, Default)]
 pub(super) struct Founding {
     first: Vec<usize>,
+    /// All sets that are tried.
+    tried: Vec<Vec<usize>>,
     is_faulty: bool,
 }
 
@@ -30,8 +32,7 @@ impl World {
             let mut voters = self.founding.first.clone();
             // A first set that was accepted by some has to be the one of the next attempt, unless it cannot be made any more.
             if self.founding.is_faulty && self.dice.happens(700) {
-                let all: Vec<usize> = (0..self.hosts.len()).collect();
-                voters = self.dice.some_of(&all, 3);
+                voters = self.another_first();
             }
             self.change(voters[0], &voters);
             self.schedule(self.now + 2_500 * MS, Event::Founded);
@@ -57,9 +58,24 @@ impl World {
         let lost = self.now + self.dice.within(3..60) * MS;
         self.schedule(lost, Event::Lose { node: drawn[0] });
         let rival = lost + self.dice.within(20..400) * MS;
-        self.schedule(rival, Event::Propose { voters: vec![drawn[3], drawn[4], drawn[0]] });
+        let other = vec![drawn[3], drawn[4], drawn[0]];
+        self.founding.tried = vec![voters, other.clone()];
+        self.schedule(rival, Event::Propose { voters: other });
         let heal = self.now + self.dice.within(800..2_000) * MS;
         self.schedule(heal, Event::Heal);
+    }
+
+    /// Three hosts that share one with each first set that was tried. Sets without a common voter could both be made.
+    fn another_first(&mut self) -> Vec<usize> {
+        let all: Vec<usize> = (0..self.hosts.len()).collect();
+        loop {
+            let drawn = self.dice.some_of(&all, 3);
+            let shares = |tried: &Vec<usize>| tried.iter().any(|node| drawn.contains(node));
+            if self.founding.tried.iter().all(shares) {
+                self.founding.tried.push(drawn.clone());
+                return drawn;
+            }
+        }
     }
 
     /// A host loses its disk, and starts again.
