@@ -84,8 +84,9 @@ impl Body for ProxyBody {
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        // Nobody polls a body that is known to have ended.
-        if self.record.ended == Ended::Cancelled && self.is_end_stream() {
+        // Nobody polls a body that is known to have ended, and an answer to HEAD has none.
+        let is_over = self.is_end_stream() || matches!(self.kind, Kind::Text(_));
+        if self.record.ended == Ended::Cancelled && is_over {
             self.record.ended = Ended::Whole;
         }
     }
@@ -257,13 +258,32 @@ impl Drop for Record {
     }
 }
 
-/// The body of a request, whose bytes are counted for the access log.
-pub(crate) struct Counted {
-    pub(crate) incoming: Incoming,
-    pub(crate) received: Arc<AtomicU64>,
+/// The body of a request. Its connection is busy until it ends or is dropped.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    client: Arc<Client>,
+    /// Where its bytes are counted for the access log.
+    received: Option<Arc<AtomicU64>>,
 }
 
-impl Body for Counted {
+impl Upload {
+    pub(crate) fn new(
+        incoming: Incoming,
+        client: Arc<Client>,
+        received: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        client.activity.body_begins();
+        Self { incoming, client, received }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.client.activity.body_ends();
+    }
+}
+
+impl Body for Upload {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -272,9 +292,9 @@ impl Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
+        if let (Poll::Ready(Some(Ok(frame))), Some(received)) = (&polled, &self.received) {
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.received.fetch_add(length, Relaxed);
+            received.fetch_add(length, Relaxed);
         }
         polled
     }

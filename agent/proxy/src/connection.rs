@@ -2,19 +2,19 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::config::Limits;
 use crate::forward::forward;
 use crate::idle::{Clock, Over};
 use crate::phase::{Phase, PhaseChange};
@@ -40,54 +40,102 @@ const MAX_ERROR_RESETS: usize = 256;
 /// The time in which a connection of HTTP/2 that was told to end does.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Serves a connection until it ends.
+/// Serves a connection until it ends. While it has no call, it has no buffers.
 pub(crate) async fn serve(client: Arc<Client>, mut stream: Stream) {
-    let common = client.route.common.clone();
-    let sniffed = tokio::select! {
-        sniffed = sniff(&mut stream, &common.limits) => sniffed,
-        // Nothing was asked yet.
-        () = common.phases.reached(Phase::Drains) => return,
+    let mut read = Bytes::new();
+    let mut version = None;
+    loop {
+        let begins = match read.is_empty() {
+            true => wait(&client, &mut stream, &mut version).await,
+            false => Ok(Some(std::mem::take(&mut read))),
+        };
+        read = match begins {
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(error) => return told(&client, &error),
+        };
+        let io = TokioIo::new(Watched { stream, read, activity: client.activity.clone() });
+        let parked = match version {
+            Some(Version::Http2) => Box::pin(serve_http2(&client, io)).await.map(|()| None),
+            _ => Box::pin(serve_http1(&client, io)).await,
+        };
+        (stream, read) = match parked {
+            Ok(Some(parked)) => parked,
+            Ok(None) => return,
+            Err(error) => return told(&client, &error),
+        };
+    }
+}
+
+/// The version that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// A client may break its connection at any time.
+fn told(client: &Client, error: &dyn std::error::Error) {
+    tracing::debug!(%error, service = &*client.route.service, "a client's connection ended early");
+}
+
+/// Waits for the first bytes of a request. At the first one it reads until the version is known. `None` when there is none, in
+/// time or before the proxy drains.
+async fn wait(
+    client: &Client,
+    stream: &mut Stream,
+    version: &mut Option<Version>,
+) -> io::Result<Option<Bytes>> {
+    let common = &client.route.common;
+    let idle = client.activity.idle_since() + common.limits.idle_timeout;
+    let reading = async {
+        let mut deadline = Instant::from_std(idle);
+        let mut read = BytesMut::new();
+        loop {
+            let more = timeout_at(deadline, first_bytes(stream)).await?;
+            let is_open = more.as_ref().is_ok_and(|more| !more.is_empty());
+            read.extend_from_slice(&more?);
+            let length = read.len().min(PREFACE.len());
+            let may_be_http2 = version.is_none() && read[..length] == PREFACE[..length];
+            if may_be_http2 && length < PREFACE.len() && is_open {
+                deadline = deadline.min(Instant::now() + common.limits.head_timeout);
+                continue;
+            }
+            let is_http2 = may_be_http2 && length == PREFACE.len();
+            *version = Some(if is_http2 { Version::Http2 } else { Version::Http1 });
+            return Ok(Some(read.freeze()).filter(|read| !read.is_empty()));
+        }
     };
-    let (is_http2, read) = match sniffed {
-        Ok((_, read)) if read.is_empty() => return,
-        Ok(sniffed) => sniffed,
+    let read: io::Result<_> = tokio::select! {
+        read = reading => read,
+        // Nothing was asked yet.
+        () = common.phases.reached(Phase::Drains) => Ok(None),
+    };
+    match read {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             client.route.counters.idle_closed.add(1);
-            return;
+            Ok(None)
         }
-        Err(error) => {
-            tracing::debug!(%error, service = &*client.route.service, "a client broke before its first request");
-            return;
-        }
-    };
-    let io = TokioIo::new(Watched { stream, read, activity: client.activity.clone() });
-    let ended = match is_http2 {
-        true => serve_http2(&client, io).await,
-        false => serve_http1(&client, io).await,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, service = &*client.route.service, "a client's connection ended early");
+        read => read,
     }
 }
 
-/// Reads until it is clear whether the client speaks HTTP/2.
-async fn sniff(stream: &mut Stream, limits: &Limits) -> io::Result<(bool, Bytes)> {
-    let mut read = BytesMut::with_capacity(FIRST_READ_BYTES);
-    let mut deadline = Instant::now() + limits.idle_timeout;
-    loop {
-        let is_open = timeout_at(deadline, stream.read_buf(&mut read)).await?? > 0;
-        if read.len() < PREFACE.len() {
-            deadline = deadline.min(Instant::now() + limits.head_timeout);
-        }
-        let length = read.len().min(PREFACE.len());
-        let may_be_http2 = read[..length] == PREFACE[..length];
-        if !is_open || !may_be_http2 || length == PREFACE.len() {
-            return Ok((may_be_http2 && length == PREFACE.len(), read.freeze()));
-        }
-    }
+/// What comes next. There is no buffer while nothing comes.
+async fn first_bytes(stream: &mut Stream) -> io::Result<Bytes> {
+    poll_fn(|cx| {
+        let mut bytes = [const { MaybeUninit::uninit() }; FIRST_READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+    .await
 }
 
-async fn serve_http1(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {
+/// Serves HTTP/1.1 until the connection ends, or has no call for a while. Then it returns the stream, and what was read of it.
+async fn serve_http1(
+    client: &Arc<Client>,
+    io: TokioIo<Watched>,
+) -> hyper::Result<Option<(Stream, Bytes)>> {
     let limits = &client.route.common.limits;
     let service = {
         let client = client.clone();
@@ -100,8 +148,10 @@ async fn serve_http1(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .serve_connection(io, service)
         .with_upgrades();
     let clock = Clock::new(limits, true);
-    drive(client, Pin::new(&mut connection), clock, |connection| connection.graceful_shutdown())
-        .await
+    let let_go = http1::UpgradeableConnection::graceful_shutdown;
+    let is_parked = drive(client, Pin::new(&mut connection), clock, let_go).await?;
+    let parts = connection.into_parts().filter(|_| is_parked);
+    Ok(parts.map(|parts| (parts.io.into_inner().stream, parts.read_buf)))
 }
 
 async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {
@@ -121,16 +171,17 @@ async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .serve_connection(io, service);
     let clock = Clock::new(limits, false);
-    drive(client, pin!(connection), clock, |connection| connection.graceful_shutdown()).await
+    drive(client, pin!(connection), clock, http2::Connection::graceful_shutdown).await.map(drop)
 }
 
-/// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls.
+/// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls. Returns whether
+/// it is only parked.
 async fn drive<C>(
     client: &Client,
     mut connection: Pin<&mut C>,
     mut clock: Clock,
     let_go: impl Fn(Pin<&mut C>),
-) -> hyper::Result<()>
+) -> hyper::Result<bool>
 where
     C: Future<Output = hyper::Result<()>>,
 {
@@ -160,9 +211,10 @@ where
         }
     })
     .await?;
-    let Some(over) = over else { return Ok(()) };
+    let Some(over) = over else { return Ok(false) };
     let counters = &client.route.counters;
     match over {
+        Over::Parked => return Ok(true),
         Over::Idle => counters.idle_closed.add(1),
         Over::Head => counters.head_closed.add(1),
         Over::Stalled => counters.stall_closed.add(1),
@@ -172,9 +224,9 @@ where
         let_go(connection.as_mut());
         let ended = tokio::select! {
             ended = timeout(GOODBYE_WITHIN, connection) => ended,
-            () = common.phases.reached(Phase::Ends) => return Ok(()),
+            () = common.phases.reached(Phase::Ends) => return Ok(false),
         };
-        return ended.unwrap_or(Ok(()));
+        return ended.unwrap_or(Ok(())).map(|()| false);
     }
-    Ok(())
+    Ok(false)
 }

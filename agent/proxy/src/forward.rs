@@ -12,7 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::body::{Counted, ProxyBody, Record};
+use crate::body::{ProxyBody, Record, Upload};
 use crate::config::{HttpOptions, Mode};
 use crate::headers::{INSTANCE, Prepared, REQUEST_ID, prepare, strip_answer};
 use crate::refusal::{Code, Refusal};
@@ -60,8 +60,7 @@ pub(crate) async fn forward(
     };
     let body = match received {
         _ if incoming.is_end_stream() => Body::empty(),
-        Some(received) => Body::stream(Counted { incoming, received }),
-        None => Body::stream(incoming),
+        received => Body::stream(Upload::new(incoming, client.clone(), received)),
     };
     let called = client.route.discovery.call_with(outgoing(head, body), call).await;
     let answer = match called {

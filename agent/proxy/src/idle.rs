@@ -4,16 +4,23 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
 use crate::config::Limits;
 use crate::stream::Activity;
 
-/// The time of a connection is over.
+/// A connection of HTTP/1.1 without a call gives up its buffers after this time.
+const PARK_AFTER: Duration = Duration::from_millis(200);
+/// The longest time from one look at a connection with calls to the next.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+/// The time of a connection is over, or that of its buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
+    /// It had no call for a while, and needs no buffers until the next one.
+    Parked,
     /// It had no call for too long.
     Idle,
     /// The head of a request took too long.
@@ -38,7 +45,8 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new(limits: &Limits, has_plain_heads: bool) -> Self {
         let now = Instant::now();
-        let alarm = Box::pin(sleep_until((now + limits.idle_timeout).into()));
+        let first = if has_plain_heads { PARK_AFTER } else { limits.idle_timeout };
+        let alarm = Box::pin(sleep_until((now + first).into()));
         Self { limits: *limits, has_plain_heads, alarm, head_since: None, moves: 0, moved_at: now }
     }
 
@@ -70,8 +78,12 @@ impl Clock {
         let Limits { head_timeout, idle_timeout, stream_idle_timeout, .. } = self.limits;
         let (end, over) = if let Some(since) = self.head_since {
             (since + head_timeout, Over::Head)
-        } else if activity.calls() == 0 {
-            (activity.idle_since() + idle_timeout, Over::Idle)
+        } else if !activity.is_busy() {
+            let since = activity.idle_since();
+            match self.has_plain_heads && idle_timeout > PARK_AFTER {
+                true => (since + PARK_AFTER, Over::Parked),
+                false => (since + idle_timeout, Over::Idle),
+            }
         } else {
             if activity.moves() != self.moves {
                 (self.moves, self.moved_at) = (activity.moves(), now);
@@ -79,8 +91,8 @@ impl Clock {
             (self.moved_at + stream_idle_timeout, Over::Stalled)
         };
         match end > now {
-            // After the call, a shorter time may count.
-            true => Ok(end.min(now + idle_timeout)),
+            // After the call, a shorter time counts.
+            true => Ok(end.min(now + idle_timeout.min(LOOK_AFTER))),
             false => Err(over),
         }
     }
@@ -88,27 +100,25 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn clock() -> Clock {
+    fn clock(has_plain_heads: bool) -> Clock {
         let limits = Limits {
             head_timeout: SECOND,
             idle_timeout: 10 * SECOND,
             stream_idle_timeout: 25 * SECOND,
             ..Limits::default()
         };
-        Clock::new(&limits, true)
+        Clock::new(&limits, has_plain_heads)
     }
 
     #[tokio::test]
     async fn a_connection_without_a_call_is_idle_from_the_end_of_the_last_one() {
-        let (mut clock, activity) = (clock(), Activity::new());
+        let (mut clock, activity) = (clock(false), Activity::new());
         let begun = activity.idle_since();
-        assert_eq!(clock.look(&activity, begun + 9 * SECOND), Ok(begun + 10 * SECOND));
+        assert_eq!(clock.look(&activity, begun + 6 * SECOND), Ok(begun + 10 * SECOND));
         activity.call_begins();
         activity.call_ends(begun + 5 * SECOND);
         assert_eq!(clock.look(&activity, begun + 10 * SECOND), Ok(begun + 15 * SECOND));
@@ -116,8 +126,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_is_parked_when_nothing_of_a_call_is_left() {
+        let (mut clock, activity) = (clock(true), Activity::new());
+        let begun = activity.idle_since();
+        assert_eq!(clock.look(&activity, begun), Ok(begun + PARK_AFTER));
+        activity.call_begins();
+        activity.body_begins();
+        activity.call_ends(begun + SECOND);
+        assert_eq!(clock.look(&activity, begun + 2 * SECOND), Ok(begun + 7 * SECOND));
+        activity.body_ends();
+        assert_eq!(clock.look(&activity, begun + 2 * SECOND), Err(Over::Parked));
+    }
+
+    #[tokio::test]
     async fn a_head_has_a_time_of_its_own() {
-        let (mut clock, activity) = (clock(), Activity::new());
+        let (mut clock, activity) = (clock(true), Activity::new());
         let begun = activity.idle_since();
         clock.head_since = Some(begun + 3 * SECOND);
         assert_eq!(clock.look(&activity, begun + 3 * SECOND), Ok(begun + 4 * SECOND));
@@ -126,11 +149,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_over_which_nothing_moves_stalls() {
-        let (mut clock, activity) = (clock(), Activity::new());
+        let (mut clock, activity) = (clock(true), Activity::new());
         let begun = clock.moved_at;
         activity.call_begins();
-        assert_eq!(clock.look(&activity, begun + 10 * SECOND), Ok(begun + 20 * SECOND));
-        assert_eq!(clock.look(&activity, begun + 20 * SECOND), Ok(begun + 25 * SECOND));
+        assert_eq!(clock.look(&activity, begun + 10 * SECOND), Ok(begun + 15 * SECOND));
+        assert_eq!(clock.look(&activity, begun + 24 * SECOND), Ok(begun + 25 * SECOND));
         assert_eq!(clock.look(&activity, begun + 25 * SECOND), Err(Over::Stalled));
     }
 }

@@ -84,6 +84,10 @@ pub(crate) struct Activity {
     /// Whether bytes came since the last request began or ended.
     has_read: AtomicBool,
     calls: AtomicU32,
+    /// Bodies of requests that are not read to their end.
+    bodies: AtomicU32,
+    /// Whether the last thing that was tried is a flush: nothing waits to be written.
+    is_flushed: AtomicBool,
     /// When the last call ended, in microseconds since the beginning.
     ended_us: AtomicU64,
 }
@@ -95,6 +99,8 @@ impl Activity {
             moves: AtomicU32::new(0),
             has_read: AtomicBool::new(false),
             calls: AtomicU32::new(0),
+            bodies: AtomicU32::new(0),
+            is_flushed: AtomicBool::new(true),
             ended_us: AtomicU64::new(0),
         }
     }
@@ -114,14 +120,25 @@ impl Activity {
         self.calls.fetch_sub(1, Relaxed);
     }
 
-    /// The number of calls on the connection.
-    pub(crate) fn calls(&self) -> u32 {
-        self.calls.load(Relaxed)
+    /// The body of a request is there, or begins.
+    pub(crate) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Relaxed);
+    }
+
+    /// The body of a request has ended, or nobody reads on.
+    pub(crate) fn body_ends(&self) {
+        self.bodies.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether there is a call, or a part of one that is still received or sent.
+    pub(crate) fn is_busy(&self) -> bool {
+        let (calls, bodies) = (self.calls.load(Relaxed), self.bodies.load(Relaxed));
+        calls > 0 || bodies > 0 || !self.is_flushed.load(Relaxed)
     }
 
     /// Whether the beginning of a request is there, and nothing else.
     pub(crate) fn is_mid_head(&self) -> bool {
-        self.has_read.load(Relaxed) && self.calls() == 0
+        self.has_read.load(Relaxed) && !self.is_busy()
     }
 
     /// When the last call ended, or the connection began.
@@ -140,7 +157,7 @@ impl Activity {
     }
 }
 
-/// A stream of which some is read already, and whose activity is watched.
+/// A stream of which some is read already, and whose activity is watched. Its user flushes it when nothing is left to be written.
 pub(crate) struct Watched {
     pub(crate) stream: Stream,
     pub(crate) read: Bytes,
@@ -175,6 +192,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.activity.is_flushed.store(false, Relaxed);
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.activity.moved();
         Poll::Ready(Ok(written))
@@ -185,6 +203,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.activity.is_flushed.store(false, Relaxed);
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
         self.activity.moved();
         Poll::Ready(Ok(written))
@@ -195,6 +214,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.is_flushed.store(true, Relaxed);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -279,7 +279,7 @@ async fn streams_have_their_order_and_their_number() {
 async fn hanging() -> std::net::SocketAddr {
     super::support::raw(|stream| async move {
         let _stream = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await
 }

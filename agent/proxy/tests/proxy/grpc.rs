@@ -188,7 +188,7 @@ async fn calls_that_wait_for_one_connection_fail_together_and_may_go_elsewhere()
     // It takes connections, and never speaks.
     let silent = raw(|stream| async move {
         let _stream = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let good = Server::speaking(true, echo).await;

@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod limits;
 mod outcomes;
+mod parked;
 mod smuggling;
 mod support;
 mod tcp;

@@ -66,7 +66,7 @@ async fn each_reason_for_no_answer_has_its_status_and_code() {
 
     let hangs = raw(|stream| async move {
         let _stream = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let slow = web_with(vec![instance("web-1", hangs)], |setting| {
