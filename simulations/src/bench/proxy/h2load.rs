@@ -1,9 +1,9 @@
 //! The load: h2load of the nghttp2 project.
 //!
 //! At a fixed rate each of many connections makes its calls by a clock. A call whose answer is late delays the next one of its
-//! connection, and no other; with 200 connections at 4,000 calls a second, an answer is late after 50 ms. h2load makes up for
+//! connection, and no other. There are so many connections that an answer is late after 40 ms or more. h2load makes up for
 //! delayed calls, so that the rate holds. Latencies count from the moment at which a call is sent, not from that at which it was
-//! due: the calls that were late are counted instead.
+//! due: the answers that were late are counted instead.
 
 use std::fs;
 use std::io::{self, Read};
@@ -17,8 +17,14 @@ use super::ProxyBenchError;
 use super::stage::Stage;
 use crate::processes::{Beside, Fleet};
 
-/// The time between the starts of two connections. All clocks would strike at once if all began at once.
-const BETWEEN_STARTS: Duration = Duration::from_millis(7);
+/// The fewest connections at a fixed rate.
+const MIN_CLIENTS: u32 = 200;
+/// The most calls a second of one connection: the clocks of h2load strike each 10 ms at most.
+const MOST_OF_A_CLIENT: u32 = 25;
+/// The time in which the connections are made, one after the other. All clocks would strike at once if all began at once.
+const STARTING: Duration = Duration::from_millis(1_400);
+/// The smallest step of h2load between the starts of two connections.
+const STEP: Duration = Duration::from_millis(1);
 /// Connections without pauses, with which the highest rate is found.
 const EAGER_CLIENTS: &str = "64";
 /// The time for which the highest rate is measured, and that of its warming up.
@@ -78,8 +84,10 @@ impl Load {
         address: SocketAddr,
         asked: Asked,
     ) -> Result<Self, ProxyBenchError> {
-        let clients = stage.clients;
-        let starting = BETWEEN_STARTS * clients;
+        let clients =
+            stage.clients.unwrap_or(MIN_CLIENTS.max(asked.rate.div_ceil(MOST_OF_A_CLIENT)));
+        let between = Duration::from_millis((STARTING / clients).as_millis() as u64).max(STEP);
+        let starting = between * clients;
         let rate = f64::from(asked.rate) / f64::from(clients);
         let each = (rate * (starting + asked.lasts).as_secs_f64()).ceil() as u64;
         let log = fleet.folder().join("h2load.log");
@@ -91,7 +99,7 @@ impl Load {
         }
         let mut command = Command::new(&stage.h2load);
         command.args(["--h1", "-t", "1", "-r", "1"]);
-        command.args(["--rate-period", &format!("{}ms", BETWEEN_STARTS.as_millis())]);
+        command.args(["--rate-period", &format!("{}ms", between.as_millis())]);
         command.args(["-c", &clients.to_string(), "-n", &(each * u64::from(clients)).to_string()]);
         command.args(["--rps", &rate.to_string()]).arg("--log-file").arg(&log);
         if asked.is_post {

@@ -40,8 +40,8 @@ pub struct ProxyEffort {
     pub parts: Vec<ProxyPart>,
     /// Calls a second at which processor times are compared; without it, half of the rate that all proxies bear.
     pub rate: Option<u32>,
-    /// Connections of the load generator.
-    pub clients: u32,
+    /// Connections of the load generator at a fixed rate; without it, as many as keep each from waiting for its answers.
+    pub clients: Option<u32>,
     /// Rounds of each proxy.
     pub rounds: usize,
     /// The time for which a round is measured.

@@ -33,8 +33,8 @@ const LOG_LINES: usize = 5;
 pub(super) struct Stage {
     pub(super) binaries: ProxyBinaries,
     pub(super) h2load: PathBuf,
-    /// Connections of the load generator.
-    pub(super) clients: u32,
+    /// Connections of the load generator at a fixed rate, unless they follow from the rate.
+    pub(super) clients: Option<u32>,
     /// Descriptors that each process may have.
     pub(super) descriptors: u64,
     processors: Processors,
@@ -54,7 +54,10 @@ pub(super) struct Proxy {
 }
 
 impl Stage {
-    pub(super) fn set(binaries: &ProxyBinaries, clients: u32) -> Result<Self, ProxyBenchError> {
+    pub(super) fn set(
+        binaries: &ProxyBinaries,
+        clients: Option<u32>,
+    ) -> Result<Self, ProxyBenchError> {
         Ok(Self {
             binaries: binaries.clone(),
             h2load: installed("h2load").ok_or(ProxyBenchError::NoLoadGenerator)?,

@@ -36,9 +36,9 @@ pub(crate) struct ProxyArguments {
     /// Calls a second at which processor times are compared [default: half of the rate that all proxies bear]
     #[arg(long, value_name = "RATE")]
     rate: Option<u32>,
-    /// Connections of the load generator.
-    #[arg(long, value_name = "COUNT", default_value_t = 200)]
-    clients: u32,
+    /// Connections of the load generator at a fixed rate [default: one for each 25 calls a second, 200 at least]
+    #[arg(long, value_name = "COUNT")]
+    clients: Option<u32>,
     /// Rounds of each proxy when all are compared.
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     rounds: usize,
@@ -68,7 +68,7 @@ pub(crate) struct UpstreamArguments {
 }
 
 pub(super) fn bench(arguments: &ProxyArguments) -> anyhow::Result<CommandResult> {
-    if arguments.rounds == 0 || arguments.clients == 0 || arguments.rate == Some(0) {
+    if arguments.rounds == 0 || arguments.clients == Some(0) || arguments.rate == Some(0) {
         bail!("--rounds, --clients and --rate must be at least 1");
     }
     if arguments.lasts.is_zero() || arguments.idle == 0 {
