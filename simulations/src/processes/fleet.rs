@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use super::api::Api;
+use super::beside::Beside;
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// The interval between two attempts to reach a starting agent.
@@ -34,8 +35,10 @@ pub(crate) struct Fleet {
     belongings: Arc<Mutex<Belongings>>,
 }
 
-struct Belongings {
+pub(super) struct Belongings {
     agents: Vec<Child>,
+    /// Other processes.
+    pub(super) beside: Vec<Child>,
     folder: Option<TempDir>,
 }
 
@@ -49,7 +52,8 @@ impl Fleet {
         let folder =
             tempfile::Builder::new().prefix(prefix).tempdir().map_err(ProcessError::Folder)?;
         let path = folder.path().to_owned();
-        let belongings = Belongings { agents: Vec::new(), folder: Some(folder) };
+        let belongings =
+            Belongings { agents: Vec::new(), beside: Vec::new(), folder: Some(folder) };
         let belongings = Arc::new(Mutex::new(belongings));
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(ProcessError::Signals)?;
         let to_clear = belongings.clone();
@@ -99,6 +103,20 @@ impl Fleet {
         }
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(ProcessError::Command { command: command(), told })
+    }
+
+    /// Starts another process, which ends with its handle and with the fleet.
+    pub(crate) fn start_beside(&self, command: &mut Command) -> Result<Beside, ProcessError> {
+        // Locked first: a signal that clears the fleet clears this process, too, or there is none.
+        let mut belongings = lock(&self.belongings);
+        let child = command.spawn().map_err(|cause| {
+            let path = PathBuf::from(command.get_program());
+            ProcessError::Start { path, cause }
+        })?;
+        let pid = child.id();
+        belongings.beside.push(child);
+        drop(belongings);
+        Ok(Beside::new(pid, self.belongings.clone()))
     }
 
     /// The number of agents.
@@ -217,7 +235,7 @@ impl Fleet {
     }
 
     /// The binary, without settings in the user's environment: they are meant for the user's own agent.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.hobnob);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("HOBNOB_") {
@@ -261,19 +279,19 @@ impl Drop for Fleet {
 
 impl Belongings {
     fn clear(&mut self) {
-        self.agents.iter_mut().for_each(end);
+        self.beside.iter_mut().chain(&mut self.agents).for_each(end);
         // A folder that cannot be removed stays in the system's temporary directory.
         drop(self.folder.take().map(TempDir::close));
     }
 }
 
 /// Kills a process by its handle, never by its id. Both calls fail only if it has already ended.
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
 
 /// Ignores poisoning: the state is valid after each statement under the lock.
-fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
+pub(super) fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
     belongings.lock().unwrap_or_else(PoisonError::into_inner)
 }

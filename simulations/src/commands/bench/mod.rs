@@ -2,6 +2,7 @@
 
 mod datacenters;
 mod dns;
+mod proxy;
 mod registry;
 mod rolling;
 mod soak;
@@ -91,6 +92,8 @@ enum BenchPart {
     Strong(strong::StrongBenchArguments),
     /// Count the calls that fail while services are deployed, and agents restarted and upgraded, in turn (Linux).
     Rolling(rolling::RollingArguments),
+    /// Measure `hobnob proxy` beside HAProxy, nginx and Envoy, and under servers that fail (Linux, two processors).
+    Proxy(proxy::ProxyArguments),
     /// Watch memory, descriptors and disk of real agents over hours of churn (Linux).
     Soak(soak::SoakArguments),
     /// Measure many datacenters in virtual time.
@@ -100,6 +103,9 @@ enum BenchPart {
     /// The echo that `socket` measures beside the agent.
     #[command(hide = true)]
     Echo(socket::EchoArguments),
+    /// The servers behind the proxies that `proxy` measures.
+    #[command(hide = true)]
+    Upstream(proxy::UpstreamArguments),
     /// A server that agents check while `--processes` measures them.
     #[command(hide = true)]
     Server(processes::ServerArguments),
@@ -126,6 +132,8 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),
+        Some(BenchPart::Proxy(arguments)) => return proxy::bench(arguments),
+        Some(BenchPart::Upstream(arguments)) => return proxy::upstream(arguments),
         Some(BenchPart::Soak(arguments)) => return soak::bench(arguments),
         Some(BenchPart::Datacenters(arguments)) => return datacenters::bench(arguments),
         Some(BenchPart::Sealed(arguments)) => return sealed::bench(arguments),
