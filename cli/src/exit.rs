@@ -9,6 +9,7 @@ use hobnob_api::{ErrorCode, ErrorKind};
 
 use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::KeysError;
+use crate::template::OneDestination;
 
 /// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl Exit {
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
                 || cause.is::<TooManyAgents>()
+                || cause.is::<OneDestination>()
             {
                 return Self::Usage;
             }

@@ -23,6 +23,7 @@ mod orders;
 mod pick;
 mod protocol;
 mod register;
+mod template;
 pub(crate) mod values;
 mod voters;
 mod watch;
@@ -73,6 +74,7 @@ pub(crate) use pick::{PickArgs, ReportArgs};
 pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
+pub(crate) use template::{TemplateArgs, TemplateSpec, Wait};
 pub(crate) use values::millis;
 pub(crate) use voters::{SetVotersArgs, VotersArgs, VotersCommand};
 pub(crate) use watch::{WatchArgs, Watched};
@@ -195,6 +197,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change
     Watch(WatchArgs),
+    /// Render files from the catalog, and keep them up to date
+    Template(TemplateArgs),
     /// List the services
     Services(ServicesArgs),
     /// List the members of the cluster

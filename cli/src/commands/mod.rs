@@ -29,6 +29,7 @@ use crate::dev;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::output;
+use crate::template;
 use crate::texts;
 use crate::top;
 
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Dev(args) => dev::run(args).await,
             Command::Top(args) => top::run(&args, socket, within).await,
+            Command::Template(args) => template::run(args, socket, within).await,
             Command::Doctor(args) => doctor::run(&args, socket).await,
             Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
@@ -119,6 +121,7 @@ async fn command(command: Command, socket: PathBuf, within: Duration) -> anyhow:
         | Command::Dev(_)
         | Command::Doctor(_)
         | Command::Init(_)
+        | Command::Template(_)
         | Command::Token(_)
         | Command::Top(_)
         | Command::Validate(_)

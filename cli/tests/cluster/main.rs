@@ -34,6 +34,7 @@ mod process;
 mod sealed;
 mod sockets;
 mod stall;
+mod template;
 mod unit;
 mod upkeep;
 mod voting;
