@@ -9,6 +9,7 @@ use hobnob_api::{ErrorCode, ErrorKind};
 
 use crate::args::{NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::{KeysError, NothingToOffer};
+use crate::template::OneDestination;
 
 /// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Exit {
                 || cause.is::<NoDns>()
                 || cause.is::<TooManyAgents>()
                 || cause.is::<NothingToOffer>()
+                || cause.is::<OneDestination>()
             {
                 return Self::Usage;
             }

@@ -24,6 +24,7 @@ mod pick;
 mod protocol;
 mod proxy;
 mod register;
+mod template;
 pub(crate) mod values;
 mod voters;
 mod watch;
@@ -75,6 +76,7 @@ pub(crate) use proxy::{ProxyArgs, ProxyLine};
 pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
+pub(crate) use template::{TemplateArgs, TemplateSpec, Wait};
 pub(crate) use values::millis;
 pub(crate) use voters::{SetVotersArgs, VotersArgs, VotersCommand};
 pub(crate) use watch::{WatchArgs, Watched};
@@ -199,6 +201,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change
     Watch(WatchArgs),
+    /// Render files from the catalog, and keep them up to date
+    Template(TemplateArgs),
     /// List the services
     Services(ServicesArgs),
     /// List the members of the cluster

@@ -30,6 +30,7 @@ use crate::dev;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::output;
+use crate::template;
 use crate::texts;
 use crate::top;
 
@@ -72,6 +73,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Dev(args) => dev::run(args).await,
             Command::Top(args) => top::run(&args, socket, within).await,
             Command::Proxy(args) => proxy::run(args, given_socket).await,
+            Command::Template(args) => template::run(args, socket, within).await,
             Command::Doctor(args) => doctor::run(&args, socket).await,
             Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
@@ -129,6 +131,7 @@ async fn command(command: Command, socket: PathBuf, within: Duration) -> anyhow:
         | Command::Doctor(_)
         | Command::Init(_)
         | Command::Proxy(_)
+        | Command::Template(_)
         | Command::Token(_)
         | Command::Top(_)
         | Command::Validate(_)

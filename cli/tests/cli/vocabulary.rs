@@ -60,8 +60,9 @@ const ASKING: [(&str, &[&str]); 34] = [
 
 /// The commands that ask no agent, or need files or a server: [`without_an_agent`] runs them. `trust`, `revoke` and `call`
 /// ask, too.
-const WITHOUT: [&str; 11] = [
+const WITHOUT: [&str; 12] = [
     "call",
+    "template",
     "init",
     "token create",
     "token inspect",
@@ -251,6 +252,15 @@ fn without_an_agent(folder: &Path) -> Printed {
         let output = call(&["call", "web", "/", "-n", count, "--strategy", "random", "--json"]);
         printed.add("call", &output);
         assert!(!stdout(&call(&["call", "web", "/", "-n", count])).is_empty());
+    }
+    let hosts = folder.join("hosts").display().to_string();
+    for (option, command) in [("--dry-run", "true"), ("--once", "true"), ("--once", "false")] {
+        let spec = format!("../docs/examples/hosts.tmpl:{hosts}:{command}");
+        // The first connection only finds out whether an agent is there.
+        let scripts = vec![vec![], vec![vec![answers("members").remove(0)]]];
+        let words = ["template", option, "--json", &spec];
+        printed.add("template", &ScriptedAgent::start_each(scripts).run(&words).0);
+        fs::remove_file(&hosts).unwrap_or_default();
     }
     fs::write(folder.join("hobnob.toml"), "zone = \"r1\"\n").unwrap();
     let toml = folder.join("hobnob.toml").display().to_string();

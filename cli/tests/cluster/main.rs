@@ -36,6 +36,7 @@ mod proxy;
 mod sealed;
 mod sockets;
 mod stall;
+mod template;
 mod unit;
 mod upkeep;
 mod voting;
