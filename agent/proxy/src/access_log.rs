@@ -21,7 +21,7 @@ pub fn lost_lines() -> u64 {
     LOST.load(Relaxed)
 }
 
-/// What is told of a request, or of a tunnel.
+/// A request, or a tunnel.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
     pub(crate) time: String,
@@ -114,18 +114,18 @@ impl Shared {
     }
 
     fn write_all(&self, mut sink: Box<dyn Write + Send>) {
-        let (mut lines, mut is_failing) = (Vec::new(), false);
+        let (mut lines, mut is_failing, mut is_torn) = (Vec::new(), false, false);
         loop {
             self.next(&mut lines);
-            let written = sink.write_all(&lines).and_then(|()| sink.flush());
-            if let Err(error) = &written {
-                let lost = lines.iter().filter(|byte| **byte == b'\n').count();
+            let (written, result) = write_lines(&mut sink, &lines, &mut is_torn);
+            if let Err(error) = &result {
+                let lost = lines[written..].iter().filter(|byte| **byte == b'\n').count();
                 LOST.fetch_add(lost as u64, Relaxed);
                 if !is_failing {
                     tracing::warn!(%error, "the access log cannot be written, and its lines are lost");
                 }
             }
-            is_failing = written.is_err();
+            is_failing = result.is_err();
             lines.clear();
             self.lock().is_writing = false;
             self.changed.notify_all();
@@ -141,6 +141,30 @@ impl Shared {
         std::mem::swap(&mut state.waiting, lines);
         state.is_writing = true;
     }
+}
+
+/// Writes as many bytes as it can, and returns their number. The line after one that was torn begins anew.
+fn write_lines(sink: &mut dyn Write, lines: &[u8], is_torn: &mut bool) -> (usize, io::Result<()>) {
+    if *is_torn {
+        match sink.write_all(b"\n") {
+            Ok(()) => *is_torn = false,
+            Err(error) => return (0, Err(error)),
+        }
+    }
+    let mut written = 0;
+    let result = loop {
+        if written == lines.len() {
+            break sink.flush();
+        }
+        match sink.write(&lines[written..]) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    *is_torn = written > 0 && lines[written - 1] != b'\n';
+    (written, result)
 }
 
 #[cfg(test)]
@@ -188,6 +212,45 @@ mod tests {
             duration_ms: 0.5,
             ended: "end",
         }
+    }
+
+    /// A disk that takes so many bytes.
+    struct Disk {
+        room: usize,
+        file: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            self.file.extend_from_slice(&bytes[..count]);
+            self.room -= count;
+            match count {
+                0 if !bytes.is_empty() => Err(io::ErrorKind::StorageFull.into()),
+                count => Ok(count),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_torn_takes_no_other_with_it() {
+        let mut disk = Disk { room: 6, file: Vec::new() };
+        let mut is_torn = false;
+        let (written, result) = write_lines(&mut disk, b"one\ntwo\nthree\n", &mut is_torn);
+        assert!(result.is_err() && is_torn);
+        assert_eq!(written, 6, "`two` and `three` are lost");
+        assert_eq!(write_lines(&mut disk, b"four\n", &mut is_torn).0, 0);
+        disk.room = 100;
+        assert!(write_lines(&mut disk, b"five\n", &mut is_torn).1.is_ok() && !is_torn);
+        assert!(write_lines(&mut disk, b"six\n", &mut is_torn).1.is_ok());
+        assert_eq!(disk.file, b"one\ntw\nfive\nsix\n");
+        disk.room = 2;
+        assert!(write_lines(&mut disk, b"7\n8\n", &mut is_torn).1.is_err());
+        assert!(!is_torn, "the disk was full between two lines");
     }
 
     /// One test, since the count of lost lines belongs to the process.

@@ -27,7 +27,7 @@ use crate::route::{Common, Route};
 const MAX_CONNECTIONS: usize = 32;
 /// The time for a request and its answer.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
+const HEAD_WITHIN: Duration = Duration::from_secs(1);
 const MAX_HEAD_BYTES: usize = 8 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 

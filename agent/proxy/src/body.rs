@@ -84,8 +84,10 @@ impl Body for ProxyBody {
 
 impl Drop for ProxyBody {
     fn drop(&mut self) {
-        // Nobody polls a body that is known to have ended, and an answer to HEAD has none.
-        let is_over = self.is_end_stream() || matches!(self.kind, Kind::Text(_));
+        // Nobody polls a body that is known to have ended, or all of whose length has come. An answer to HEAD has none.
+        let is_over = self.is_end_stream()
+            || self.size_hint().exact() == Some(0)
+            || matches!(self.kind, Kind::Text(_));
         if self.record.ended == Ended::Cancelled && is_over {
             self.record.ended = Ended::Whole;
         }

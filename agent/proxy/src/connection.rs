@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::forward::forward;
 use crate::idle::{Clock, Over};
 use crate::phase::{Phase, PhaseChange};
+use crate::refusal::Code;
 use crate::route::Client;
 use crate::stream::{Stream, Watched};
 
-/// What a client of HTTP/2 sends first.
+/// The first bytes of a client of HTTP/2.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most bytes that are read before the version is known.
 const FIRST_READ_BYTES: usize = 4 << 10;
@@ -65,7 +67,12 @@ pub(crate) async fn serve(client: Arc<Client>, mut stream: Stream) {
         (stream, read) = match parked {
             Ok(Some(parked)) => parked,
             Ok(None) => return,
-            Err(error) => return told(&client, &error),
+            Err(error) => {
+                if error.is_parse() {
+                    client.route.counters.refused(Code::Malformed);
+                }
+                return told(&client, &error);
+            }
         };
     }
 }
@@ -92,12 +99,14 @@ async fn wait(
     let common = &client.route.common;
     let is_new = version.is_none();
     let idle = client.activity.idle_since() + common.limits.idle_timeout;
+    let has_begun = AtomicBool::new(false);
     let reading = async {
         let mut deadline = Instant::from_std(idle);
         let mut read = BytesMut::new();
         loop {
             let more = timeout_at(deadline, first_bytes(stream)).await?;
             let is_open = more.as_ref().is_ok_and(|more| !more.is_empty());
+            has_begun.fetch_or(is_open, Relaxed);
             read.extend_from_slice(&more?);
             let length = read.len().min(PREFACE.len());
             let may_be_http2 = version.is_none() && read[..length] == PREFACE[..length];
@@ -116,6 +125,10 @@ async fn wait(
             // The first request may be on its way.
             sleep(FIRST_REQUEST_WITHIN).await;
         }
+        if has_begun.load(Relaxed) {
+            // A head that has begun has its time.
+            common.phases.reached(Phase::Ends).await;
+        }
     };
     let read: io::Result<_> = tokio::select! {
         read = reading => read,
@@ -123,7 +136,11 @@ async fn wait(
     };
     match read {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            client.route.counters.idle_closed.add(1);
+            let counters = &client.route.counters;
+            match has_begun.load(Relaxed) {
+                true => counters.head_closed.add(1),
+                false => counters.idle_closed.add(1),
+            }
             Ok(None)
         }
         read => read,

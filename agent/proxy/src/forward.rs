@@ -74,9 +74,12 @@ pub(crate) async fn forward(
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(switch(client, answer, on_upgrade, prepared, record, &options));
     }
-    let instance = answer.instance.clone();
-    let (mut head, body) = answer.response.into_parts();
-    strip_answer(&mut head.headers);
+    let Answer { response, instance, tries } = answer;
+    let (mut head, body) = response.into_parts();
+    if let Err(refusal) = strip_answer(&mut head.headers) {
+        let refusal = Refusal { tries, ..refusal };
+        return Ok(refuse(&refusal, prepared.request_id, is_grpc, record));
+    }
     show(&mut head.headers, prepared.request_id, &instance.id, &options);
     head.version = Version::HTTP_11;
     Ok(Response::from_parts(head, ProxyBody::answer(body, record)))
@@ -91,8 +94,11 @@ fn outgoing(head: Parts, body: Body) -> Request<Body> {
     request
 }
 
+/// Whether this is a call of gRPC. gRPC-Web is plain HTTP.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.strip_prefix(b"application/grpc"))
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// The time that a client of gRPC sets: at most eight digits and a unit.
@@ -161,11 +167,15 @@ fn switch(
     let (Some(_), Some(on_upgrade)) = (&prepared.upgrade, on_upgrade) else {
         let refusal =
             Refusal::new(Code::UpgradeUnasked, "the instance changed the protocol unasked");
+        let refusal = Refusal { tries: answer.tries, ..refusal };
         return refuse(&refusal, prepared.request_id, false, record);
     };
     let mut headers = std::mem::take(answer.response.headers_mut());
     let protocol = headers.get(UPGRADE).cloned().or(prepared.upgrade);
-    strip_answer(&mut headers);
+    if let Err(refusal) = strip_answer(&mut headers) {
+        let refusal = Refusal { tries: answer.tries, ..refusal };
+        return refuse(&refusal, prepared.request_id, false, record);
+    }
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
     }
@@ -182,6 +192,19 @@ fn switch(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grpc_is_told_from_grpc_web() {
+        let is = |kind: &'static str| {
+            is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]))
+        };
+        for kind in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+            assert!(is(kind), "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpcx"] {
+            assert!(!is(kind), "{kind}");
+        }
+    }
 
     #[test]
     fn a_call_of_grpc_has_the_time_that_its_client_gives() {

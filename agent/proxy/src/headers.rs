@@ -1,4 +1,4 @@
-//! What becomes of headers on their way: those of one connection stay behind (RFC 9110, section 7.6.1), and the proxy adds its own.
+//! Headers on their way: those of one connection stay behind (RFC 9110, section 7.6.1), and the proxy adds its own.
 
 use std::net::IpAddr;
 
@@ -7,6 +7,7 @@ use http::header::{
     self, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::config::HttpOptions;
@@ -18,11 +19,14 @@ pub(crate) const INSTANCE: HeaderName = HeaderName::from_static("x-hobnob-instan
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// The most fields of a head, in each version of HTTP.
+const MAX_FIELDS: usize = 100;
+
 /// Headers that a connection cannot take out of a message, although it names them: they are for the instance.
 const END_TO_END: [HeaderName; 4] =
     [HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::AUTHORIZATION];
 
-/// What of a connection's own headers a message has.
+/// The headers of one connection that a message has, and those that the proxy looks at.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     connection: bool,
@@ -34,7 +38,6 @@ struct Found {
     expect: bool,
     cookies: u32,
     hosts: u32,
-    request_id: bool,
 }
 
 impl Found {
@@ -52,7 +55,6 @@ impl Found {
                 "expect" => found.expect = true,
                 "cookie" => found.cookies = count(headers, &COOKIE),
                 "host" => found.hosts = count(headers, &HOST),
-                "x-request-id" => found.request_id = true,
                 _ => {}
             }
         }
@@ -85,7 +87,19 @@ pub(crate) fn prepare(
     if head.method == Method::CONNECT {
         return Err(Refusal::new(Code::ConnectMethod, "this proxy passes no CONNECT on"));
     }
+    if head.headers.len() > MAX_FIELDS {
+        return Err(Refusal::new(
+            Code::TooManyFields,
+            format!("its head has more than {MAX_FIELDS} fields"),
+        ));
+    }
     let found = Found::among(&head.headers);
+    if found.transfer_encoding && !is_chunked_alone(&head.headers) {
+        return Err(Refusal::new(
+            Code::RequestInvalid,
+            "it has another transfer coding than `chunked`",
+        ));
+    }
     set_host(head, &found)?;
     let headers = &mut head.headers;
     let upgrade = if found.upgrade { upgrade_of(headers, head.version) } else { None };
@@ -107,41 +121,87 @@ pub(crate) fn prepare(
     if options.forwarded {
         append_forwarded(headers, ends);
     }
-    let request_id = match (options.request_id, found.request_id) {
-        (false, _) => None,
-        (true, true) => headers.get(REQUEST_ID).cloned(),
-        (true, false) => {
-            let id = new_id();
-            headers.insert(REQUEST_ID, id.clone());
-            Some(id)
-        }
-    };
+    let request_id =
+        options.request_id.then(|| headers.entry(REQUEST_ID).or_insert_with(new_id).clone());
     Ok(Prepared { upgrade, request_id })
 }
 
-/// Takes the headers of the instance's connection out of its answer.
-pub(crate) fn strip_answer(headers: &mut HeaderMap) {
-    strip(headers, &Found::among(headers));
+/// Takes the headers of the instance's connection out of its answer. Where chunks mark the end, a length does not count (RFC
+/// 9112, section 6.3).
+///
+/// # Errors
+/// The answer has a transfer coding that would be lost.
+pub(crate) fn strip_answer(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let found = Found::among(headers);
+    if found.transfer_encoding {
+        if !is_chunked_alone(headers) {
+            let reason = "the answer of the instance has another transfer coding than `chunked`";
+            return Err(Refusal::new(Code::AnswerInvalid, reason));
+        }
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    strip(headers, &found);
+    Ok(())
 }
 
-/// The host of the target counts more than the header (RFC 9112, section 3.2.2). Two hosts are none.
+/// Whether chunks are the only transfer coding. The proxy undoes no other one.
+fn is_chunked_alone(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).into_iter();
+    let first = values.next().map(|value| value.as_bytes().trim_ascii());
+    values.next().is_none() && first.is_some_and(|value| value.eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Checks the host, and brings it into its header. The host of the target counts more than the header (RFC 9112, section 3.2.2).
+/// Over HTTP/2 both say the same (RFC 9113, section 8.3.1).
 fn set_host(head: &mut Parts, found: &Found) -> Result<(), Refusal> {
+    let wrong = |why| Err(Refusal::new(Code::RequestInvalid, why));
     if found.hosts > 1 {
-        return Err(Refusal::new(Code::RequestInvalid, "it has more than one Host"));
+        return wrong("it has more than one Host");
     }
-    match head.uri.authority() {
-        Some(authority) if head.version != Version::HTTP_2 => {
-            let host = HeaderValue::from_str(authority.as_str());
-            let host =
-                host.map_err(|_| Refusal::new(Code::RequestInvalid, "its target has no host"))?;
-            head.headers.insert(HOST, host);
-        }
-        None if found.hosts == 0 && head.version == Version::HTTP_11 => {
-            return Err(Refusal::new(Code::RequestInvalid, "it has no Host"));
-        }
-        _ => {}
+    let header = head.headers.get(HOST);
+    let Some(authority) = head.uri.authority() else {
+        return match header {
+            None if head.version == Version::HTTP_11 => wrong("it has no Host"),
+            Some(host) if !is_host_header(host) => wrong("its Host is no host"),
+            _ => Ok(()),
+        };
+    };
+    let is_http2 = head.version == Version::HTTP_2;
+    if !is_http2 && head.uri.scheme().is_none() {
+        return wrong("its target is no path and no URL");
+    }
+    if !is_host(authority) {
+        return wrong("its target has no host, or more than a host");
+    }
+    let differs =
+        |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    if is_http2 && header.is_some_and(differs) {
+        return wrong("its Host is not its authority");
+    }
+    match HeaderValue::from_str(authority.as_str()) {
+        Ok(host) => drop(head.headers.insert(HOST, host)),
+        Err(_) => return wrong("its target has no host"),
     }
     Ok(())
+}
+
+/// Whether a header is a host, or empty: a target without an authority may have that (RFC 9112, section 3.2).
+fn is_host_header(host: &HeaderValue) -> bool {
+    let host = host.as_bytes();
+    host.is_empty() || Authority::try_from(host).is_ok_and(|host| is_host(&host))
+}
+
+/// Whether this is a host with or without a port, and nothing else. A name and a password before it are never passed on.
+fn is_host(authority: &Authority) -> bool {
+    let (text, host) = (authority.as_str(), authority.host());
+    let port = text.strip_prefix(host);
+    !host.is_empty()
+        && port.is_some_and(|port| {
+            port.strip_prefix(':')
+                .map_or(port, |digits| digits)
+                .bytes()
+                .all(|digit| digit.is_ascii_digit())
+        })
 }
 
 /// Removes the headers of one connection, and those that it names.
@@ -318,6 +378,62 @@ mod tests {
     }
 
     #[test]
+    fn over_http_2_the_authority_is_the_host() {
+        let prepared = |uri: &str, fields: &[(&str, &str)]| {
+            let mut head = head(Version::HTTP_2, fields);
+            head.uri = uri.parse().expect("a target");
+            let options = HttpOptions { forwarded: true, ..PLAIN };
+            prepare(&mut head, &options, None).map(|_| head.headers).map_err(|refusal| refusal.code)
+        };
+        for fields in [&[][..], &[("host", "Web:80")]] {
+            let headers = prepared("http://web:80/x", fields).expect("it is passed on");
+            assert_eq!(headers["host"], "web:80");
+            assert_eq!(headers["forwarded"], "for=unknown;host=\"web:80\";proto=http");
+        }
+        let differs = prepared("http://web/x", &[("host", "other")]);
+        assert_eq!(differs.expect_err("refused"), Code::RequestInvalid);
+        let without = prepared("/x", &[("host", "web")]).expect("it is passed on");
+        assert_eq!(without["host"], "web");
+        assert!(!prepared("/x", &[]).expect("it is passed on").contains_key("host"));
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_a_port() {
+        let is_passed = |host: &str| {
+            prepare(&mut head(Version::HTTP_11, &[("host", host)]), &PLAIN, None).is_ok()
+        };
+        for host in ["web", "web:80", "web:", "10.0.0.1:1", "[::1]:9001", "a_b-c.d", ""] {
+            assert!(is_passed(host), "{host}");
+        }
+        for host in [
+            "u@web",
+            "u:p@web",
+            "web/x",
+            "a b",
+            "a,b",
+            "web:80x",
+            "web:80:80",
+            ":80",
+            "@",
+            "[::1]x",
+        ] {
+            assert!(!is_passed(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_at_most_so_many_fields() {
+        let mut many = head(Version::HTTP_2, &[("host", "a")]);
+        for number in 0..MAX_FIELDS {
+            many.headers.append("x-many", number.into());
+        }
+        let refused = prepare(&mut many, &PLAIN, None).expect_err("refused");
+        assert_eq!(refused.code, Code::TooManyFields);
+        many.headers.remove("host");
+        assert!(prepare(&mut many, &PLAIN, None).is_ok());
+    }
+
+    #[test]
     fn an_id_is_made_when_there_is_none_and_kept_when_there_is() {
         let options = HttpOptions { request_id: true, ..PLAIN };
         let mut given = head(Version::HTTP_11, &[("host", "a"), ("x-request-id", "mine")]);
@@ -329,6 +445,13 @@ mod tests {
             assert_eq!(prepared.request_id.as_ref(), made.headers.get(REQUEST_ID));
             made.headers[REQUEST_ID].to_str().expect("digits").to_owned()
         };
+        let mut named = head(
+            Version::HTTP_11,
+            &[("host", "a"), ("connection", "x-request-id"), ("x-request-id", "mine")],
+        );
+        let prepared = prepare(&mut named, &options, None).expect("it is passed on");
+        assert_ne!(prepared.request_id.expect("a new id"), "mine");
+        assert!(named.headers.contains_key(REQUEST_ID));
         let [one, other] = [(), ()].map(id);
         assert!(one.len() == 32 && one.bytes().all(|digit| digit.is_ascii_hexdigit()), "{one}");
         assert_ne!(one, other);

@@ -126,6 +126,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_over_which_an_answer_still_goes_is_not_idle() {
+        let (mut clock, activity) = (clock(false), Activity::new());
+        let begun = activity.idle_since();
+        activity.call_begins();
+        activity.call_ends(begun + SECOND);
+        activity.idles_from(begun + 9 * SECOND);
+        assert_eq!(clock.look(&activity, begun + 11 * SECOND), Ok(begun + 16 * SECOND));
+        assert_eq!(clock.look(&activity, begun + 18 * SECOND), Ok(begun + 19 * SECOND));
+        assert_eq!(clock.look(&activity, begun + 19 * SECOND), Err(Over::Idle));
+    }
+
+    #[tokio::test]
     async fn a_connection_is_parked_when_nothing_of_a_call_is_left() {
         let (mut clock, activity) = (clock(true), Activity::new());
         let begun = activity.idle_since();

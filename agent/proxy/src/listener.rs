@@ -1,7 +1,7 @@
-//! Listeners: they accept connections while there is room and descriptors for them.
+//! Listeners: they accept connections while there are descriptors, and serve them while there is room.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,31 @@ pub(crate) enum Listener {
 
 /// The file of a unix socket. It goes with the listener.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A file that is gone already needs no removal, and one that cannot be removed is found by the next start.
-        let _ = std::fs::remove_file(&self.0);
+        // The file may be that of another process by now.
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // One that cannot be removed is found by the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 impl Listener {
@@ -44,7 +62,8 @@ impl Listener {
             Endpoint::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
             Endpoint::Unix(path) => {
                 remove_stale(path).await?;
-                Ok(Self::Unix(UnixListener::bind(path)?, SocketFile(path.clone())))
+                let listener = UnixListener::bind(path)?;
+                Ok(Self::Unix(listener, SocketFile::new(path)?))
             }
         }
     }
@@ -53,7 +72,7 @@ impl Listener {
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         Ok(match self {
             Self::Tcp(listener) => Endpoint::Tcp(listener.local_addr()?),
-            Self::Unix(_, SocketFile(path)) => Endpoint::Unix(path.clone()),
+            Self::Unix(_, file) => Endpoint::Unix(file.path.clone()),
         })
     }
 
@@ -93,10 +112,11 @@ pub(crate) async fn listen(listener: Listener, route: Arc<Route>, places: Arc<Se
     let accepting = async {
         let mut is_failing = false;
         loop {
-            let place = take_place(&route, &places).await;
             match listener.accept().await {
                 Ok((stream, ends)) => {
                     is_failing = false;
+                    // A place is taken for a client that is there: routes do not take it from each other while they wait.
+                    let place = take_place(&route, &places).await;
                     serve(&route, stream, ends, place);
                 }
                 // The client was gone before it was accepted.

@@ -41,25 +41,25 @@ pub const METRICS: &[MetricRow] = rows! {
     Counter hobnob_proxy_accepts_failed "Connections that could not be accepted, mostly for want of a descriptor";
     Counter hobnob_proxy_accepts_paused "Times at which there were as many connections as there may be";
     Counter hobnob_proxy_access_log_lost "Lines of the access log that were lost";
-    Gauge hobnob_proxy_instances_known "1 once an agent has told the instances, by service";
-    Gauge hobnob_proxy_agent_away_seconds "The time for which no agent has answered, by service";
-    Counter hobnob_proxy_answers "Answers of instances, by service and class of status";
-    Counter hobnob_proxy_refused "Requests and connections that the proxy answered itself, by service and reason";
-    Counter hobnob_proxy_broken_off "Answers that an instance broke off, by service";
-    Counter hobnob_proxy_cancelled "Calls whose client was gone before the answer was sent, by service";
-    Gauge hobnob_proxy_calls "Calls in flight, by service";
-    Histogram hobnob_proxy_call_duration_seconds "Time from the head of a request to the end of its answer, by service";
-    Counter hobnob_proxy_calls_failed "Calls that ended with an error or an answer that is a failure, by service";
-    Counter hobnob_proxy_retries "Further tries of calls that had failed, by service";
-    Counter hobnob_proxy_hedges "Second tries of calls that took long, by service";
-    Counter hobnob_proxy_retry_budget_spent "Calls that were not tried again because the budget was spent, by service";
-    Counter hobnob_proxy_connections_accepted "Connections of clients so far, by service";
-    Gauge hobnob_proxy_connections "Connections of clients, by service";
-    Counter hobnob_proxy_connections_closed "Connections that were closed because their time was over, by service and reason";
-    Gauge hobnob_proxy_instance_connections "Connections to instances for calls over HTTP, by service";
-    Counter hobnob_proxy_tunnels_opened "Tunnels so far, over TCP and after upgrades, by service";
-    Gauge hobnob_proxy_tunnels "Tunnels, by service";
-    Counter hobnob_proxy_tunnel_bytes "Bytes through tunnels, by service and direction";
+    Gauge hobnob_proxy_instances_known "1 once an agent has told the instances, by route";
+    Gauge hobnob_proxy_agent_away_seconds "The time for which no agent has answered, by route";
+    Counter hobnob_proxy_answers "Answers of instances, by route and class of status";
+    Counter hobnob_proxy_refused "Requests and connections that the proxy answered itself, by route and reason";
+    Counter hobnob_proxy_broken_off "Answers that an instance broke off, by route";
+    Counter hobnob_proxy_cancelled "Calls whose client was gone before the answer was sent, by route";
+    Gauge hobnob_proxy_calls "Calls in flight, by route";
+    Histogram hobnob_proxy_call_duration_seconds "Time from the head of a request to the end of its answer, by route";
+    Counter hobnob_proxy_calls_failed "Calls that ended with an error or an answer that is a failure, by route";
+    Counter hobnob_proxy_retries "Further tries of calls that had failed, by route";
+    Counter hobnob_proxy_hedges "Second tries of calls that took long, by route";
+    Counter hobnob_proxy_retry_budget_spent "Calls that were not tried again because the budget was spent, by route";
+    Counter hobnob_proxy_connections_accepted "Connections of clients so far, by route";
+    Gauge hobnob_proxy_connections "Connections of clients, by route";
+    Counter hobnob_proxy_connections_closed "Connections that were closed because their time was over, by route and reason";
+    Gauge hobnob_proxy_instance_connections "Connections to instances for calls over HTTP, by route";
+    Counter hobnob_proxy_tunnels_opened "Tunnels so far, over TCP and after upgrades, by route";
+    Gauge hobnob_proxy_tunnels "Tunnels, by route";
+    Counter hobnob_proxy_tunnel_bytes "Bytes through tunnels, by route and direction";
     Counter hobnob_proxy_instance_tries "Tries at an instance";
     Counter hobnob_proxy_instance_failures "Tries at an instance that failed";
     Gauge hobnob_proxy_instance_calls "Calls in flight at an instance";
@@ -129,16 +129,24 @@ impl Scrape {
     fn route(&mut self, route: &Route) {
         use Value::{Count, Durations, Level};
         let (counters, calls) = (&route.counters, route.discovery.call_stats());
-        let service = ("service", &*route.service);
-        let of = &[service];
+        let [service, namespace, listen] = labels_of(route);
+        let of = &[service, namespace, listen];
         let is_known = futures_util::FutureExt::now_or_never(route.discovery.ready()).is_some();
         self.set("instances_known", of, Level(f64::from(u8::from(is_known))));
         self.set("agent_away_seconds", of, Level(route.discovery.age().as_secs_f64()));
         for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&counters.answers) {
-            self.set("answers", &[service, ("class", class)], Count(count.get()));
+            self.set(
+                "answers",
+                &[service, namespace, listen, ("class", class)],
+                Count(count.get()),
+            );
         }
         for (code, count) in Code::ALL.iter().zip(&counters.refused) {
-            self.set("refused", &[service, ("reason", code.name())], Count(count.get()));
+            self.set(
+                "refused",
+                &[service, namespace, listen, ("reason", code.name())],
+                Count(count.get()),
+            );
         }
         self.set("broken_off", of, Count(counters.broken_off.get()));
         self.set("cancelled", of, Count(counters.cancelled.get()));
@@ -155,7 +163,11 @@ impl Scrape {
             ("head", &counters.head_closed),
             ("stalled", &counters.stall_closed),
         ] {
-            self.set("connections_closed", &[service, ("reason", reason)], Count(count.get()));
+            self.set(
+                "connections_closed",
+                &[service, namespace, listen, ("reason", reason)],
+                Count(count.get()),
+            );
         }
         self.set("instance_connections", of, Level(calls.connections as f64));
         self.set("tunnels_opened", of, Count(counters.tunnels_opened.get()));
@@ -164,15 +176,22 @@ impl Scrape {
             ("to_instance", &counters.tunnel_bytes_to_instance),
             ("to_client", &counters.tunnel_bytes_to_client),
         ] {
-            self.set("tunnel_bytes", &[service, ("direction", direction)], Count(count.get()));
+            self.set(
+                "tunnel_bytes",
+                &[service, namespace, listen, ("direction", direction)],
+                Count(count.get()),
+            );
         }
     }
 
     fn instances(&mut self, route: &Route) {
+        let [service, namespace, listen] = labels_of(route);
         for standing in route.discovery.standings().iter().take(MAX_INSTANCES) {
             let instance = &standing.instance;
             let of = &[
-                ("service", &*route.service),
+                service,
+                namespace,
+                listen,
                 ("instance", &*instance.id),
                 ("member", &*instance.node),
             ];
@@ -192,6 +211,11 @@ impl Scrape {
             self.set("instance_ejected", of, Value::Level(is_ejected));
         }
     }
+}
+
+/// The labels that tell a route from all others: a service may be offered at several addresses.
+fn labels_of(route: &Route) -> [(&'static str, &str); 3] {
+    [("service", &*route.service), ("namespace", &route.namespace), ("listen", &route.listen)]
 }
 
 impl Collector for Scrape {

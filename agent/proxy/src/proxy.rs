@@ -86,8 +86,11 @@ impl Proxy {
         let log = access_log.map(AccessLog::start).transpose().map_err(StartError::AccessLog)?;
         let (counters, phases) = (ProxyCounters::default(), Phases::default());
         let common = Arc::new(Common { limits, counters, log, phases });
-        let routes: Result<Arc<[_]>, _> =
-            routes.into_iter().map(|route| follow(route, &common)).collect();
+        let routes: Result<Arc<[_]>, _> = routes
+            .into_iter()
+            .zip(&endpoints)
+            .map(|(route, (_, at))| follow(route, at, &common))
+            .collect();
         let routes = routes?;
         let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         for (listener, route) in listeners.into_iter().zip(routes.iter()) {
@@ -112,10 +115,12 @@ impl Proxy {
         self.admin
     }
 
-    /// The number of instances that a service has; `None` before an agent has told them, and for a service that is not offered.
+    /// The number of instances behind one of the [endpoints](Self::endpoints); `None` before an agent has told them, and for another
+    /// address.
     #[must_use]
-    pub fn instances(&self, service: &str) -> Option<usize> {
-        let route = self.routes.iter().find(|route| &*route.service == service)?;
+    pub fn instances(&self, endpoint: &Endpoint) -> Option<usize> {
+        let place = self.endpoints.iter().position(|(_, at)| at == endpoint)?;
+        let route = &self.routes[place];
         route.discovery.ready().now_or_never()?;
         Some(route.discovery.instances().len())
     }
@@ -157,13 +162,18 @@ impl Drop for Proxy {
     }
 }
 
-fn follow(config: RouteConfig, common: &Arc<Common>) -> Result<Arc<Route>, StartError> {
+fn follow(
+    config: RouteConfig,
+    listen: &Endpoint,
+    common: &Arc<Common>,
+) -> Result<Arc<Route>, StartError> {
     let RouteConfig { discovery, mode, .. } = config;
-    let service = discovery.service.clone();
+    let (service, namespace) = (discovery.service.clone(), discovery.namespace.clone());
     let discovery = Discovery::start(discovery).map_err(|source| {
         let service = service.clone();
         StartError::Selector { service, source }
     })?;
-    let (service, counters) = (service.into(), RouteCounters::default());
-    Ok(Arc::new(Route { service, discovery, mode, counters, common: common.clone() }))
+    let (service, listen) = (service.into(), listen.to_string());
+    let (counters, common) = (RouteCounters::default(), common.clone());
+    Ok(Arc::new(Route { service, namespace, listen, discovery, mode, counters, common }))
 }

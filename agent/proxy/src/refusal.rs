@@ -40,6 +40,12 @@ pub enum Code {
     ConnectMethod,
     /// The instance changed the protocol, and the client had not asked for that.
     UpgradeUnasked,
+    /// The answer of the instance cannot be passed on.
+    AnswerInvalid,
+    /// The head of the request has too many fields.
+    TooManyFields,
+    /// The HTTP library could not read the head of the request.
+    Malformed,
 }
 
 impl Code {
@@ -47,7 +53,7 @@ impl Code {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// All codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::AgentAway,
         Self::NoInstance,
         Self::NothingOffered,
@@ -61,6 +67,9 @@ impl Code {
         Self::BodyBroken,
         Self::ConnectMethod,
         Self::UpgradeUnasked,
+        Self::AnswerInvalid,
+        Self::TooManyFields,
+        Self::Malformed,
     ];
 
     /// Its name in headers, bodies, logs and metrics.
@@ -80,6 +89,9 @@ impl Code {
             Self::BodyBroken => "body_broken",
             Self::ConnectMethod => "connect_method",
             Self::UpgradeUnasked => "upgrade_unasked",
+            Self::AnswerInvalid => "answer_invalid",
+            Self::TooManyFields => "too_many_fields",
+            Self::Malformed => "malformed",
         }
     }
 
@@ -92,10 +104,11 @@ impl Code {
             | Self::NothingOffered
             | Self::CircuitsOpen
             | Self::Shortage => 503,
-            Self::ConnectFailed | Self::Broken | Self::UpgradeUnasked => 502,
+            Self::ConnectFailed | Self::Broken | Self::UpgradeUnasked | Self::AnswerInvalid => 502,
             Self::ConnectTimeout | Self::Timeout => 504,
-            Self::RequestInvalid | Self::BodyBroken => 400,
+            Self::RequestInvalid | Self::BodyBroken | Self::Malformed => 400,
             Self::ConnectMethod => 405,
+            Self::TooManyFields => 431,
         }
     }
 
@@ -103,7 +116,11 @@ impl Code {
     fn grpc_status(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Timeout => "4",
-            Self::RequestInvalid | Self::BodyBroken | Self::ConnectMethod => "13",
+            Self::RequestInvalid
+            | Self::BodyBroken
+            | Self::ConnectMethod
+            | Self::TooManyFields
+            | Self::Malformed => "13",
             _ => "14",
         })
     }

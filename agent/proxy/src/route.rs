@@ -1,4 +1,4 @@
-//! A service that the proxy offers, and what its connections share.
+//! A service that the proxy offers, and the state that its connections share.
 
 use std::sync::Arc;
 
@@ -14,13 +14,16 @@ use crate::stream::{Activity, Ends};
 /// A service, and how its calls are passed on.
 pub(crate) struct Route {
     pub(crate) service: Arc<str>,
+    pub(crate) namespace: String,
+    /// The address where it is offered, as it is written.
+    pub(crate) listen: String,
     pub(crate) discovery: Discovery,
     pub(crate) mode: Mode,
     pub(crate) counters: RouteCounters,
     pub(crate) common: Arc<Common>,
 }
 
-/// What all routes share.
+/// The state that all routes share.
 pub(crate) struct Common {
     pub(crate) limits: Limits,
     pub(crate) counters: ProxyCounters,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -33,6 +34,15 @@ macro_rules! either {
             Stream::Unix($stream) => $call,
         }
     };
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -75,7 +85,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// What moves over one connection. Its stream, its calls and its clock share it.
+/// The activity of one connection. Its stream, its calls and its clock share it.
 #[derive(Debug)]
 pub(crate) struct Activity {
     begun: Instant,
@@ -88,8 +98,8 @@ pub(crate) struct Activity {
     bodies: AtomicU32,
     /// Whether the last thing that was tried is a flush: nothing waits to be written.
     is_flushed: AtomicBool,
-    /// When the last call ended, in microseconds since the beginning.
-    ended_us: AtomicU64,
+    /// When the last call ended, or something moved without a call, in microseconds since the beginning.
+    idle_since_us: AtomicU64,
 }
 
 impl Activity {
@@ -101,7 +111,7 @@ impl Activity {
             calls: AtomicU32::new(0),
             bodies: AtomicU32::new(0),
             is_flushed: AtomicBool::new(true),
-            ended_us: AtomicU64::new(0),
+            idle_since_us: AtomicU64::new(0),
         }
     }
 
@@ -113,8 +123,7 @@ impl Activity {
 
     /// Its answer has been sent, or nobody waits for it.
     pub(crate) fn call_ends(&self, at: Instant) {
-        let ended = at.saturating_duration_since(self.begun).as_micros();
-        self.ended_us.store(u64::try_from(ended).unwrap_or(u64::MAX), Relaxed);
+        self.idles_from(at);
         // What was read since the head is the body.
         self.has_read.store(false, Relaxed);
         self.calls.fetch_sub(1, Relaxed);
@@ -141,9 +150,15 @@ impl Activity {
         self.has_read.load(Relaxed) && !self.is_busy()
     }
 
-    /// When the last call ended, or the connection began.
+    /// When the last call ended, something moved after it, or the connection began.
     pub(crate) fn idle_since(&self) -> Instant {
-        self.begun + std::time::Duration::from_micros(self.ended_us.load(Relaxed))
+        self.begun + std::time::Duration::from_micros(self.idle_since_us.load(Relaxed))
+    }
+
+    /// The connection has had no call, and moved nothing, since then.
+    pub(crate) fn idles_from(&self, at: Instant) {
+        let since = at.saturating_duration_since(self.begun).as_micros();
+        self.idle_since_us.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// A number that differs once something has moved.
@@ -151,9 +166,14 @@ impl Activity {
         self.moves.load(Relaxed)
     }
 
-    /// One task reads and writes a connection at a time, so that no step is lost.
+    /// Something was read or written.
     fn moved(&self) {
+        // One task reads and writes a connection at a time, so that no step is lost.
         self.moves.store(self.moves().wrapping_add(1), Relaxed);
+        if self.calls.load(Relaxed) == 0 {
+            // The end of an answer may be on its way long after its call.
+            self.idles_from(Instant::now());
+        }
     }
 }
 
@@ -162,6 +182,12 @@ pub(crate) struct Watched {
     pub(crate) stream: Stream,
     pub(crate) read: Bytes,
     pub(crate) activity: Arc<Activity>,
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
 }
 
 impl AsyncRead for Watched {

@@ -1,6 +1,7 @@
 //! Tunnels: bytes between a client and an instance, over TCP or after an upgrade.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hobnob_api::calls::{Answer, Connection};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::sleep;
 
@@ -17,14 +19,17 @@ use crate::access_log::Line;
 use crate::counters::Counter;
 use crate::phase::Phase;
 use crate::route::Client;
+use crate::stream::Watched;
 
 /// The end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TunnelEnd {
     /// Both sides have closed.
     Closed,
-    /// One side broke.
-    Broken,
+    /// The client broke it.
+    BrokenByClient,
+    /// The instance broke it.
+    BrokenByInstance,
     /// Nothing moved for too long.
     Idle,
     /// The proxy ends.
@@ -35,9 +40,9 @@ impl TunnelEnd {
     fn name(self) -> &'static str {
         match self {
             Self::Closed => "end",
-            Self::Broken => "broken_off",
+            Self::BrokenByInstance => "broken_off",
             Self::Idle => "idle",
-            Self::Ended => "cancelled",
+            Self::BrokenByClient | Self::Ended => "cancelled",
         }
     }
 }
@@ -47,7 +52,13 @@ pub(crate) async fn upgraded(client: Arc<Client>, on_upgrade: OnUpgrade, answer:
     let (own, upstream) = tokio::join!(on_upgrade, answer.upgrade());
     match (own, upstream) {
         (Ok(own), Ok(upstream)) => {
-            carry(&client, TokioIo::new(own), upstream).await;
+            let own = match own.downcast::<TokioIo<Watched>>() {
+                Ok(parts) => parts,
+                Err(_) => return tracing::debug!("the client's stream is of another kind"),
+            };
+            let stream = own.io.into_inner();
+            let read = [stream.read, own.read_buf].concat().into();
+            carry(&client, Watched { read, ..stream }, upstream).await;
         }
         // A client that is gone by now needs no word.
         (Err(error), _) => tracing::debug!(%error, "the client left before its protocol changed"),
@@ -58,10 +69,11 @@ pub(crate) async fn upgraded(client: Arc<Client>, on_upgrade: OnUpgrade, answer:
     }
 }
 
-/// Carries bytes both ways. A side that has closed its half may still receive.
+/// Carries bytes both ways. A side that has closed its half may still receive. Each side is reset unless the other one has closed: half
+/// of a transfer does not look like a whole one.
 pub(crate) async fn carry<S>(client: &Client, stream: S, upstream: Connection) -> TunnelEnd
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + AsFd + Unpin,
 {
     let (route, begun) = (&client.route, Instant::now());
     let _open = route.counters.tunnels.enter();
@@ -69,8 +81,8 @@ where
     let (instance, tries) = (upstream.instance().clone(), upstream.tries());
     let received = Tally::new(&route.counters.tunnel_bytes_to_instance);
     let sent = Tally::new(&route.counters.tunnel_bytes_to_client);
-    let mut own = Tallied { stream, read: &received };
-    let mut other = Tallied { stream: upstream, read: &sent };
+    let mut own = Tallied { stream, read: &received, is_broken: false };
+    let mut other = Tallied { stream: upstream, read: &sent, is_broken: false };
     let end = {
         let mut copying = pin!(copy_bidirectional(&mut own, &mut other));
         let mut ending = pin!(route.common.phases.reached(Phase::Ends));
@@ -79,12 +91,20 @@ where
         tokio::select! {
             copied = copying.as_mut() => match copied {
                 Ok(_) => TunnelEnd::Closed,
-                Err(_) => TunnelEnd::Broken,
+                Err(_) => TunnelEnd::BrokenByInstance,
             },
             () = ending.as_mut() => TunnelEnd::Ended,
             () = stands_still(idle, moved) => TunnelEnd::Idle,
         }
     };
+    let end = match end {
+        TunnelEnd::BrokenByInstance if own.is_broken => TunnelEnd::BrokenByClient,
+        end => end,
+    };
+    if end != TunnelEnd::Closed {
+        reset_on_close(&own.stream);
+        reset_on_close(&other.stream);
+    }
     if end == TunnelEnd::Idle {
         route.counters.stall_closed.add(1);
     }
@@ -109,6 +129,13 @@ where
         });
     }
     end
+}
+
+/// Closes a connection with a reset once it is dropped. Over a unix socket there is none, and it just closes.
+fn reset_on_close(stream: &impl AsFd) {
+    if let Err(error) = set_socket_linger(stream, Some(Duration::ZERO)) {
+        tracing::debug!(%error, "a connection closes without a reset");
+    }
 }
 
 /// Resolves when a number has not changed for this long, or half as long again.
@@ -144,10 +171,18 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// A stream whose read bytes are counted.
+/// A stream whose read bytes are counted, and which remembers that it broke.
 struct Tallied<'a, S> {
     stream: S,
     read: &'a Tally<'a>,
+    is_broken: bool,
+}
+
+impl<S> Tallied<'_, S> {
+    fn noted<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_broken |= matches!(polled, Poll::Ready(Err(_)));
+        polled
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tallied<'_, S> {
@@ -157,7 +192,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tallied<'_, S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        ready!(self.noted(polled))?;
         self.read.add((buffer.filled().len() - before) as u64);
         Poll::Ready(Ok(()))
     }
@@ -169,14 +205,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tallied<'_, S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.noted(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.noted(polled)
     }
 }

@@ -52,10 +52,13 @@ impl Proxy {
         self.offered[place].parse().unwrap()
     }
 
-    /// Asks for a metric.
+    /// Asks for a metric; `{service="web"` stands for the labels of the first route.
     fn metric(&self, line: &str) -> Option<f64> {
         let (_, text) = get(self.admin.unwrap(), "/metrics").ok()?;
-        let value = text.lines().find_map(|have| have.strip_prefix(line)?.strip_prefix(' '))?;
+        let route =
+            format!("{{service=\"web\",namespace=\"default\",listen=\"{}\"", self.offered[0]);
+        let line = line.replace("{service=\"web\"", &route);
+        let value = text.lines().find_map(|have| have.strip_prefix(&line)?.strip_prefix(' '))?;
         value.parse().ok()
     }
 

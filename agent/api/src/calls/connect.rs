@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -142,6 +143,13 @@ impl Drop for Connection {
         if let Some(pick) = self.pick.take() {
             pick.complete(Outcome::Success, self.latency);
         }
+    }
+}
+
+impl AsFd for Connection {
+    /// The socket, for its options.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Health, metrics and the access log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hobnob_proxy::{Code, METRICS};
@@ -10,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::support::{
-    Server, client1, full, get, instance, refused, send, soon, until, web_with, whole,
+    Kept, Server, client1, full, get, instance, refused, send, soon, until, web_with, whole,
 };
 
 async fn ask(address: std::net::SocketAddr, path: &str) -> (u16, String) {
@@ -41,7 +39,7 @@ async fn health_follows_the_life_of_the_proxy() {
     .await;
     let web = web_with(vec![server.instance("web-1")], |setting| setting.admin = admin).await;
     let address = web.proxy.admin().unwrap();
-    until(|| web.proxy.instances("web").is_some()).await;
+    until(|| web.instances().is_some()).await;
     assert_eq!(ask(address, "/health").await, (200, "serving\n".to_owned()));
     assert_eq!(ask(address, "/nothing").await.0, 404);
     let mut client = client1(web.address).await;
@@ -92,8 +90,10 @@ async fn metrics_tell_each_outcome_by_service_and_instance() {
     }
     let (status, text) = ask(web.proxy.admin().unwrap(), "/metrics").await;
     assert!(status == 200 && text.ends_with("# EOF\n"), "{text}");
+    let route = format!("{{service=\"web\",namespace=\"default\",listen=\"{}\"", web.address);
     let value = |line: &str| -> f64 {
-        let found = text.lines().find_map(|have| have.strip_prefix(line)?.strip_prefix(' '));
+        let line = line.replace("{service=\"web\"", &route);
+        let found = text.lines().find_map(|have| have.strip_prefix(&line)?.strip_prefix(' '));
         found.unwrap_or_else(|| panic!("{line} in {text}")).parse().unwrap()
     };
     assert!(value("hobnob_proxy_answers_total{service=\"web\",class=\"2xx\"}") >= 2.0);
@@ -113,6 +113,21 @@ async fn metrics_tell_each_outcome_by_service_and_instance() {
     }
 }
 
+#[tokio::test]
+async fn what_the_http_library_refuses_is_counted() {
+    let web =
+        web_with(vec![], |setting| setting.admin = Some("127.0.0.1:0".parse().unwrap())).await;
+    let long = format!("GET /{} HTTP/1.1\r\nhost: web\r\n\r\n", "x".repeat(70_000));
+    for (bytes, status) in [("nothing\r\n\r\n", "400"), (&long, "431")] {
+        let answer = send(web.address, bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    until(|| web.proxy.connections() == 0).await;
+    let (_, text) = ask(web.proxy.admin().unwrap(), "/metrics").await;
+    let mut lines = text.lines().filter(|line| line.contains("reason=\"malformed\""));
+    assert!(lines.next().unwrap().ends_with("} 2"), "{text}");
+}
+
 /// The document names every metric and every code.
 #[test]
 fn the_document_is_complete() {
@@ -123,21 +138,6 @@ fn the_document_is_complete() {
     for code in Code::ALL {
         let row = format!("| {} | `{}` |", code.status(), code.name());
         assert!(document.contains(&row), "{row}");
-    }
-}
-
-/// Keeps what is written.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
@@ -168,7 +168,7 @@ async fn each_call_is_a_line_of_the_access_log() {
     assert_eq!(whole(client.send_request(get("/none")).await.unwrap()).await.0, 503);
     drop(client);
     assert_eq!(soon(web.proxy.drain(Duration::from_secs(20))).await, 0);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let text = kept.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2, "{text}");
     let one = &lines[0];

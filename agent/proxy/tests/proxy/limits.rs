@@ -89,13 +89,23 @@ async fn a_first_head_that_stays_away_is_cut_off() {
     let web = web_with(vec![server.instance("web-1")], |setting| {
         (setting.limits.head_timeout, setting.limits.idle_timeout) =
             (SHORT, Duration::from_secs(3_600));
+        setting.admin = Some("127.0.0.1:0".parse().unwrap());
     })
     .await;
-    for begun in ["G", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nhost: "] {
+    let begun = ["G", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nhost: "];
+    for begun in begun {
         let mut stream = TcpStream::connect(web.address).await.unwrap();
         stream.write_all(begun.as_bytes()).await.unwrap();
         assert_eq!(rest(&mut stream).await, "", "{begun}");
     }
+    let metrics = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let metrics = send(web.proxy.admin().unwrap(), metrics).await;
+    let closed = |reason: &str| {
+        let label = format!("reason=\"{reason}\"}} ");
+        let mut lines = metrics.lines().filter(|line| line.contains("connections_closed_total{"));
+        lines.find_map(|line| Some(line.split_once(&label)?.1.to_owned())).unwrap()
+    };
+    assert_eq!((closed("head"), closed("idle")), ("3".to_owned(), "0".to_owned()));
     until(|| web.proxy.connections() == 0).await;
 }
 
@@ -175,6 +185,42 @@ async fn connections_beyond_the_most_wait_for_one_to_end() {
     assert_eq!(web.proxy.connections(), 2);
     drop(first);
     assert_eq!(whole(soon(waiting).await.unwrap()).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_route_without_clients_takes_no_place_from_another() {
+    let server = Server::echo().await;
+    let web =
+        web_with(vec![server.instance("web-1")], |setting| setting.limits.max_connections = 1)
+            .await;
+    let route = || {
+        let mut discovery = hobnob_api::discovery::DiscoveryConfig::for_calls("web");
+        discovery.socket = web.agent.path("a.sock");
+        discovery.prefer = hobnob_api::Prefer::Any;
+        let mode = hobnob_proxy::Mode::Http(hobnob_proxy::HttpOptions::default());
+        hobnob_proxy::RouteConfig { discovery, listen: "127.0.0.1:0".parse().unwrap(), mode }
+    };
+    let limits = hobnob_proxy::Limits { max_connections: 1, ..Default::default() };
+    let proxy = hobnob_proxy::Proxy::start(hobnob_proxy::ProxyConfig {
+        routes: vec![route(), route(), route()],
+        limits,
+        admin: Some("127.0.0.1:0".parse().unwrap()),
+        access_log: None,
+    })
+    .await
+    .unwrap();
+    for (_, endpoint) in proxy.endpoints() {
+        let hobnob_proxy::Endpoint::Tcp(address) = *endpoint else { panic!("an address") };
+        let ask = "GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n";
+        assert!(send(address, ask).await.starts_with("HTTP/1.1 200 "));
+    }
+    let metrics = send(proxy.admin().unwrap(), "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(metrics.contains("\nhobnob_proxy_accepts_paused_total 0\n"), "{metrics}");
+    let mut lines: Vec<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("hobnob_proxy_calls{")).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 3, "each route has labels of its own: {lines:?}");
 }
 
 #[tokio::test]

@@ -132,6 +132,27 @@ async fn tell(stream: UnixStream, mut told: watch::Receiver<Vec<Instance>>) -> O
     None
 }
 
+/// Keeps all that is written.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A proxy that offers `web` at an address of its own, and the agent beside it.
 pub(crate) struct Web {
     pub(crate) proxy: Proxy,
@@ -356,6 +377,11 @@ pub(crate) async fn whole(response: Response<Incoming>) -> (u16, String) {
 impl Web {
     /// Asks for the health endpoint's counterpart without one: whether the proxy has no instance to offer.
     pub(crate) fn proxy_knows_nobody(&self) -> bool {
-        self.proxy.instances("web") == Some(0)
+        self.instances() == Some(0)
+    }
+
+    /// The instances that the proxy knows.
+    pub(crate) fn instances(&self) -> Option<usize> {
+        self.proxy.instances(&self.proxy.endpoints()[0].1)
     }
 }

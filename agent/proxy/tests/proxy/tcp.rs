@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hobnob_proxy::{Mode, Proxy, TcpOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -77,6 +78,70 @@ async fn a_reset_of_one_side_ends_the_other() {
     let mut stream = TcpStream::connect(web.address).await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
     until(|| web.proxy.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_reset_of_the_client_reaches_the_instance_as_one() {
+    let (ends, mut ended) = tokio::sync::mpsc::channel(1);
+    let (reads, mut read) = tokio::sync::mpsc::channel(1);
+    let server = raw(move |mut stream| {
+        let (ends, reads) = (ends.clone(), reads.clone());
+        async move {
+            let mut piece = [0; 5];
+            stream.read_exact(&mut piece).await.unwrap();
+            reads.send(piece).await.unwrap();
+            let end = stream.read(&mut piece).await;
+            ends.send(end.map_err(|error| error.kind())).await.unwrap();
+        }
+    })
+    .await;
+    let log = super::support::Kept::default();
+    let web = web_with(vec![instance("db-1", server)], |setting| {
+        setting.mode = Mode::Tcp(TcpOptions::default());
+        setting.access_log = Some(Box::new(log.clone()));
+    })
+    .await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // It is reset when it is dropped.
+    socket.set_zero_linger().unwrap();
+    let mut stream = socket.connect(web.address).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    assert_eq!(soon(read.recv()).await.unwrap(), *b"hello");
+    drop(stream);
+    let end = soon(ended.recv()).await.unwrap();
+    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset), "not as an end");
+    assert_eq!(soon(web.proxy.drain(Duration::from_secs(20))).await, 0);
+    let lines = log.text();
+    assert!(lines.contains("\"ended\":\"cancelled\""), "the client broke it: {lines}");
+}
+
+#[tokio::test]
+async fn a_socket_that_another_process_bound_is_not_removed() {
+    let web = tcp(vec![], false).await;
+    let path = web.agent.path("db.sock");
+    let mut discovery = hobnob_api::discovery::DiscoveryConfig::for_calls("web");
+    discovery.socket = web.agent.path("a.sock");
+    let listen = format!("unix:{}", path.display()).parse().unwrap();
+    let mode = Mode::Tcp(TcpOptions::default());
+    let proxy = Proxy::start(hobnob_proxy::ProxyConfig {
+        routes: vec![hobnob_proxy::RouteConfig { discovery, listen, mode }],
+        limits: hobnob_proxy::Limits::default(),
+        admin: None,
+        access_log: None,
+    })
+    .await
+    .unwrap();
+    let (first, other) = (web.agent.path("first.sock"), web.agent.path("other.sock"));
+    let another = std::os::unix::net::UnixListener::bind(&other).unwrap();
+    // The number of the first file is in use until the end, so that no other file gets it.
+    std::fs::hard_link(&path, &first).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    soon(proxy.drain(Duration::from_secs(5))).await;
+    drop(proxy);
+    // The listener goes with its task, which ends by itself.
+    until(|| UnixStream::connect(&first).now_or_never().is_some_and(|end| end.is_err())).await;
+    assert!(path.exists());
+    drop(another);
 }
 
 #[tokio::test]
