@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use hobnob_api::balancer::SelectorError;
 use hobnob_api::discovery::Discovery;
 use tokio::net::TcpListener;
@@ -116,8 +115,7 @@ impl Proxy {
     #[must_use]
     pub fn instances(&self, service: &str) -> Option<usize> {
         let route = self.routes.iter().find(|route| &*route.service == service)?;
-        route.discovery.ready().now_or_never()?;
-        Some(route.discovery.instances().len())
+        route.discovery.is_ready().then(|| route.discovery.instances().len())
     }
 
     /// The connections of clients.
