@@ -54,7 +54,7 @@ pub enum CallError {
         offered: usize,
     },
     /// The last try failed.
-    #[error("`{service}` did not answer, {tries} tried, last {id} at {address}: {reason}{gave_up}", id = instance.id, address = endpoint(instance), gave_up = GaveUpWords(*gave_up))]
+    #[error("`{service}` did not answer, {tries} tried, last {id} at {address}: {reason}{gave_up}", id = instance.id, address = endpoint(instance), gave_up = GaveUpWords(Some(*gave_up).filter(|_| !reason.is_own())))]
     Failed {
         /// The service.
         service: Arc<str>,
@@ -213,16 +213,17 @@ pub(super) fn endpoint(instance: &Instance) -> String {
     }
 }
 
-struct GaveUpWords(GaveUp);
+/// Why there was no further try, unless the reason says it.
+struct GaveUpWords(Option<GaveUp>);
 
 impl fmt::Display for GaveUpWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            GaveUp::NotIdempotent => "; it may have arrived, and is not idempotent",
-            GaveUp::NotReplayable => "; part of its body is sent and gone",
-            GaveUp::NoTarget => "; no other instance takes it",
-            GaveUp::BudgetSpent => "; the budget of retries is spent",
-            GaveUp::DeadlinePassed => "; its time is over",
+            Some(GaveUp::NotIdempotent) => "; it may have arrived, and is not idempotent",
+            Some(GaveUp::NotReplayable) => "; part of its body is sent and gone",
+            Some(GaveUp::NoTarget) => "; no other instance takes it",
+            Some(GaveUp::BudgetSpent) => "; the budget of retries is spent",
+            Some(GaveUp::DeadlinePassed) => "; its time is over",
             _ => "",
         })
     }
