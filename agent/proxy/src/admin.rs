@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -131,7 +130,7 @@ fn health(routes: &[Arc<Route>], common: &Common) -> (StatusCode, String) {
     if common.phases.now() != Phase::Serves {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
-    let unknown = routes.iter().filter(|route| route.discovery.ready().now_or_never().is_none());
+    let unknown = routes.iter().filter(|route| !route.discovery.is_ready());
     let unknown: Vec<_> = unknown.map(|route| &*route.service).collect();
     match unknown.is_empty() {
         true => (StatusCode::OK, "serving\n".to_owned()),

@@ -178,7 +178,11 @@ async fn serve_http1(
     let let_go = http1::UpgradeableConnection::graceful_shutdown;
     let is_parked = drive(client, Pin::new(&mut connection), clock, let_go).await?;
     let parts = connection.into_parts().filter(|_| is_parked);
-    Ok(parts.map(|parts| (parts.io.into_inner().stream, parts.read_buf)))
+    Ok(parts.map(|parts| {
+        // Also an empty rest holds the buffer that it was read into.
+        let read = Some(parts.read_buf).filter(|read| !read.is_empty());
+        (parts.io.into_inner().stream, read.unwrap_or_default())
+    }))
 }
 
 async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {

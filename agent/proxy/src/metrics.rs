@@ -131,7 +131,7 @@ impl Scrape {
         let (counters, calls) = (&route.counters, route.discovery.call_stats());
         let [service, namespace, listen] = labels_of(route);
         let of = &[service, namespace, listen];
-        let is_known = futures_util::FutureExt::now_or_never(route.discovery.ready()).is_some();
+        let is_known = route.discovery.is_ready();
         self.set("instances_known", of, Level(f64::from(u8::from(is_known))));
         self.set("agent_away_seconds", of, Level(route.discovery.age().as_secs_f64()));
         for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(&counters.answers) {

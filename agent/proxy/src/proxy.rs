@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use hobnob_api::balancer::SelectorError;
 use hobnob_api::discovery::Discovery;
 use tokio::net::TcpListener;
@@ -121,8 +120,7 @@ impl Proxy {
     pub fn instances(&self, endpoint: &Endpoint) -> Option<usize> {
         let place = self.endpoints.iter().position(|(_, at)| at == endpoint)?;
         let route = &self.routes[place];
-        route.discovery.ready().now_or_never()?;
-        Some(route.discovery.instances().len())
+        route.discovery.is_ready().then(|| route.discovery.instances().len())
     }
 
     /// The connections of clients.

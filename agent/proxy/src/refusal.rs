@@ -36,6 +36,10 @@ pub enum Code {
     RequestInvalid,
     /// The body of the request broke off.
     BodyBroken,
+    /// The body of the request did not come in time.
+    BodyTimeout,
+    /// The instance takes no more calls.
+    Busy,
     /// CONNECT is not passed on.
     ConnectMethod,
     /// The instance changed the protocol, and the client had not asked for that.
@@ -53,7 +57,7 @@ impl Code {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// All codes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AgentAway,
         Self::NoInstance,
         Self::NothingOffered,
@@ -65,6 +69,8 @@ impl Code {
         Self::Timeout,
         Self::RequestInvalid,
         Self::BodyBroken,
+        Self::BodyTimeout,
+        Self::Busy,
         Self::ConnectMethod,
         Self::UpgradeUnasked,
         Self::AnswerInvalid,
@@ -87,6 +93,8 @@ impl Code {
             Self::Timeout => "timeout",
             Self::RequestInvalid => "request_invalid",
             Self::BodyBroken => "body_broken",
+            Self::BodyTimeout => "body_timeout",
+            Self::Busy => "busy",
             Self::ConnectMethod => "connect_method",
             Self::UpgradeUnasked => "upgrade_unasked",
             Self::AnswerInvalid => "answer_invalid",
@@ -103,10 +111,12 @@ impl Code {
             | Self::NoInstance
             | Self::NothingOffered
             | Self::CircuitsOpen
+            | Self::Busy
             | Self::Shortage => 503,
             Self::ConnectFailed | Self::Broken | Self::UpgradeUnasked | Self::AnswerInvalid => 502,
             Self::ConnectTimeout | Self::Timeout => 504,
             Self::RequestInvalid | Self::BodyBroken | Self::Malformed => 400,
+            Self::BodyTimeout => 408,
             Self::ConnectMethod => 405,
             Self::TooManyFields => 431,
         }
@@ -115,7 +125,7 @@ impl Code {
     /// The status of gRPC: UNAVAILABLE, DEADLINE_EXCEEDED or INTERNAL.
     fn grpc_status(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Timeout => "4",
+            Self::Timeout | Self::BodyTimeout => "4",
             Self::RequestInvalid
             | Self::BodyBroken
             | Self::ConnectMethod
@@ -179,7 +189,9 @@ impl From<CallError> for Refusal {
                 Reason::Connect(_) if reason.is_own() => Code::Shortage,
                 Reason::Connect(_) => Code::ConnectFailed,
                 Reason::ConnectTimeout(_) => Code::ConnectTimeout,
-                Reason::Timeout(_) => Code::Timeout,
+                Reason::Timeout(_) | Reason::Deadline(_) => Code::Timeout,
+                Reason::Busy(_) => Code::Busy,
+                Reason::BodyTimeout(_) => Code::BodyTimeout,
                 Reason::Body(_) => Code::BodyBroken,
                 _ => Code::Broken,
             },

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::body::Stream;
 use super::connect::Connection;
 use super::error::CallError;
 use super::upstream::Used;
@@ -109,7 +110,7 @@ impl Answer {
             CallError::Invalid { service, reason }
         })?;
         let (pick, latency) = match body.flight.take() {
-            Some(Flight { pick, latency }) => (Some(pick), latency),
+            Some(Flight { pick, latency, .. }) => (Some(pick), latency),
             None => (None, Duration::ZERO),
         };
         let (stream, read) = (parts.io.into_inner(), parts.read_buf);
@@ -138,11 +139,21 @@ pub struct AnswerBody {
 pub(super) struct Flight {
     pub(super) pick: Pick<Arc<Instance>>,
     pub(super) latency: Duration,
+    /// The body of the request, which may still be under way.
+    pub(super) upload: Option<Arc<Stream>>,
 }
 
 impl Flight {
     fn end(self, outcome: Outcome) {
         self.pick.complete(outcome, self.latency);
+    }
+
+    /// The answer broke off. When the body of the request broke before, that is why.
+    fn break_off(self) {
+        match self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
+            true => drop(self.pick),
+            false => self.end(Outcome::Failure),
+        }
     }
 }
 
@@ -205,7 +216,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(Some(Err(source))) => {
                 if let Some(flight) = this.flight.take() {
-                    flight.end(Outcome::Failure);
+                    flight.break_off();
                 }
                 this.connection = None;
                 let (service, instance) = (this.service.clone(), this.instance.clone());

@@ -24,6 +24,8 @@ const UPSTREAMS_MIN: usize = 16;
 
 /// Picks as calls make them.
 pub(super) type CallPick = Pick<Arc<Instance>>;
+/// A pick, with the connections to its instance.
+pub(super) type Picked = (CallPick, Arc<Upstream>);
 
 /// Makes the calls of one service.
 pub(crate) struct Caller {
@@ -87,9 +89,16 @@ impl Caller {
         if let Some(calls) = self.told() {
             return (calls, false);
         }
-        let within = timeout.unwrap_or(self.config.timeout);
-        Box::pin(self.ready(Instant::now() + within)).await;
-        (self.settings.borrow().calls.clone(), true)
+        let waits = !self.is_ready();
+        if waits {
+            Box::pin(self.ready(Instant::now() + self.patience(timeout))).await;
+        }
+        (self.settings.borrow().calls.clone(), waits)
+    }
+
+    /// How long a call with this time waits for an agent: no longer than calls of no time of their own.
+    pub(super) fn patience(&self, timeout: Option<Duration>) -> Duration {
+        timeout.map_or(self.config.timeout, |timeout| timeout.min(self.config.timeout))
     }
 
     fn told(&self) -> Option<Arc<CallConfig>> {
@@ -116,34 +125,45 @@ impl Caller {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
 
-    /// Picks an instance that was not tried, with the connections to it. When all were tried, any that takes the call.
-    pub(super) fn pick(
+    /// Picks the first instance of a call. Before an agent has told the instances, it waits for them. Returns whether it did.
+    pub(super) async fn pick_first(
         &self,
         key: Option<&[u8]>,
-        tried: &[Arc<str>],
-    ) -> Option<(CallPick, Arc<Upstream>)> {
-        let mut choice = self.lock();
-        let Choice { picker, strategy, upstreams, .. } = choice.up_to_date();
-        let pick = match tried {
-            [] => picker.pick(*strategy, key)?,
-            tried => match picker.pick_another(*strategy, key, tried) {
-                Some(pick) => pick,
-                None => picker.pick(*strategy, key)?,
-            },
+        begun: Instant,
+        patience: Duration,
+    ) -> Result<(Picked, bool), CallError> {
+        if let Some(picked) = self.pick(key, &[]) {
+            return Ok((picked, false));
+        }
+        let waits = !self.is_ready();
+        if waits && !Box::pin(self.ready(begun + patience)).await {
+            return Err(CallError::AgentAway { service: self.service.clone(), waited: patience });
+        }
+        let picked = self.pick(key, &[]).ok_or_else(|| self.nothing())?;
+        Ok((picked, waits))
+    }
+
+    /// Picks an instance that was not tried. When all were tried, any that takes the call.
+    pub(super) fn pick(&self, key: Option<&[u8]>, tried: &[Arc<str>]) -> Option<Picked> {
+        let another = match tried {
+            [] => None,
+            tried => self.pick_another(key, tried),
         };
-        let upstream = self.upstream(upstreams, &pick);
-        Some((pick, upstream))
+        another.or_else(|| self.pick_by(|picker, strategy| picker.pick(strategy, key)))
     }
 
     /// Picks an instance that was not tried; `None` when all were.
-    pub(super) fn pick_another(
+    pub(super) fn pick_another(&self, key: Option<&[u8]>, tried: &[Arc<str>]) -> Option<Picked> {
+        self.pick_by(|picker, strategy| picker.pick_another(strategy, key, tried))
+    }
+
+    fn pick_by(
         &self,
-        key: Option<&[u8]>,
-        tried: &[Arc<str>],
-    ) -> Option<(CallPick, Arc<Upstream>)> {
+        pick: impl FnOnce(&mut LayeredPicker<Arc<Instance>>, Strategy) -> Option<CallPick>,
+    ) -> Option<Picked> {
         let mut choice = self.lock();
         let Choice { picker, strategy, upstreams, .. } = choice.up_to_date();
-        let pick = picker.pick_another(*strategy, key, tried)?;
+        let pick = pick(picker, *strategy)?;
         let upstream = self.upstream(upstreams, &pick);
         Some((pick, upstream))
     }
@@ -177,7 +197,7 @@ impl Caller {
     }
 
     /// Waits until the instances are known.
-    pub(super) async fn ready(&self, deadline: Instant) -> bool {
+    async fn ready(&self, deadline: Instant) -> bool {
         let mut views = self.views.clone();
         let ready = views.wait_for(|view| view.instances().is_some());
         matches!(tokio::time::timeout_at(deadline, ready).await, Ok(Ok(_)))

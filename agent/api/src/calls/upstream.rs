@@ -8,23 +8,20 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::SentBody;
 use super::config::{CallConfig, Protocol};
 use super::error::Reason;
+use super::http2::{Http2, InFlight};
 use super::stats::Level;
 use crate::types::Instance;
 
 /// A kept connection whose last answer has just ended may need a moment until it takes the next request.
 const READY_WITHIN: Duration = Duration::from_millis(5);
-
-/// A connection of HTTP/2 with calls is pinged, and ends without an answer: all calls to an instance depend on it.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The connections to one instance.
 pub(super) struct Upstream {
@@ -32,12 +29,10 @@ pub(super) struct Upstream {
     port: u16,
     /// The connections of HTTP/1.1 without a call.
     kept: Mutex<Kept>,
-    /// The connection of HTTP/2.
-    shared: Mutex<Option<http2::SendRequest<SentBody>>>,
-    /// Held by the call that makes the connection of HTTP/2. Inside is the last one that did not come about.
-    connecting: tokio::sync::Mutex<Option<Unconnected>>,
+    /// The connections of HTTP/2.
+    pub(super) http2: Arc<Http2>,
     /// The open connections of the caller.
-    open: Arc<Level>,
+    pub(super) open: Arc<Level>,
 }
 
 /// The connections of HTTP/1.1 without a call. The last one is taken first.
@@ -53,13 +48,6 @@ struct Idle {
     sender: http1::SendRequest<SentBody>,
 }
 
-/// A connection of HTTP/2 that did not come about. The calls that waited for it fail in the same way.
-struct Unconnected {
-    at: Instant,
-    /// `None` when its time was over.
-    error: Option<(io::ErrorKind, Option<i32>)>,
-}
-
 /// A try that got no answer.
 pub(super) struct Failed {
     pub(super) reason: Reason,
@@ -68,7 +56,12 @@ pub(super) struct Failed {
 }
 
 /// A connection that an answer is read from.
-pub(super) struct Used {
+pub(super) enum Used {
+    Http1(UsedHttp1),
+    Http2(InFlight),
+}
+
+pub(super) struct UsedHttp1 {
     upstream: Arc<Upstream>,
     sender: http1::SendRequest<SentBody>,
     max_idle: usize,
@@ -78,6 +71,15 @@ pub(super) struct Used {
 impl Used {
     /// Keeps the connection for the next call. Its answer has ended.
     pub(super) fn keep(self) {
+        match self {
+            Self::Http1(used) => used.keep(),
+            Self::Http2(in_flight) => drop(in_flight),
+        }
+    }
+}
+
+impl UsedHttp1 {
+    fn keep(self) {
         if self.sender.is_closed() || self.max_idle == 0 {
             return;
         }
@@ -117,8 +119,7 @@ impl Upstream {
             address: instance.address.clone(),
             port: instance.port,
             kept: Mutex::default(),
-            shared: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
+            http2: Arc::default(),
             open,
         }
     }
@@ -141,7 +142,8 @@ impl Upstream {
             Protocol::Http1 => self.send_http1(request, config, now, may_have_arrived).await,
             Protocol::Http2 => {
                 let sending = self.send_http2(request, config, may_have_arrived);
-                Ok((Box::pin(sending).await?, None))
+                let (response, in_flight) = Box::pin(sending).await?;
+                Ok((response, Some(Used::Http2(in_flight))))
             }
         }
     }
@@ -161,13 +163,13 @@ impl Upstream {
             may_have_arrived.store(true, Relaxed);
             match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let used = Used {
+                    let used = UsedHttp1 {
                         upstream: self.clone(),
                         sender,
                         max_idle: config.max_idle_connections,
                         idle_timeout: config.idle_timeout,
                     };
-                    return Ok((response, Some(used)));
+                    return Ok((response, Some(Used::Http1(used))));
                 }
                 Err(error) => request = unsent(error, is_fresh)?,
             }
@@ -209,103 +211,12 @@ impl Upstream {
         Ok(sender)
     }
 
-    async fn send_http2(
-        &self,
-        mut request: Request<SentBody>,
-        config: &CallConfig,
-        may_have_arrived: &AtomicBool,
-    ) -> Result<Response<Incoming>, Failed> {
-        loop {
-            let (mut sender, is_fresh) = match self.shared() {
-                Some(sender) => (sender, false),
-                None => self.share(config).await?,
-            };
-            may_have_arrived.store(true, Relaxed);
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => request = unsent(error, is_fresh)?,
-            }
-            may_have_arrived.store(false, Relaxed);
-        }
-    }
-
-    /// The connection of HTTP/2, if it stands.
-    fn shared(&self) -> Option<http2::SendRequest<SentBody>> {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
-    }
-
-    /// Makes the connection of HTTP/2, or waits for the call that does. Returns whether this call made it.
-    async fn share(
-        &self,
-        config: &CallConfig,
-    ) -> Result<(http2::SendRequest<SentBody>, bool), Failed> {
-        let (begun, within) = (Instant::now(), config.connect_timeout);
-        let late = |_| not_sent(Reason::ConnectTimeout(within));
-        let mut last = timeout_at(begun + within, self.connecting.lock()).await.map_err(late)?;
-        if let Some(sender) = self.shared() {
-            return Ok((sender, false));
-        }
-        if let Some(unconnected) = last.as_ref().filter(|unconnected| unconnected.at >= begun) {
-            return Err(not_sent(unconnected.reason(within)));
-        }
-        match self.connect_http2(within).await {
-            Ok(sender) => {
-                *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
-                Ok((sender, true))
-            }
-            Err(reason) => {
-                *last = Some(Unconnected::by(&reason));
-                Err(not_sent(reason))
-            }
-        }
-    }
-
-    async fn connect_http2(
-        &self,
-        within: Duration,
-    ) -> Result<http2::SendRequest<SentBody>, Reason> {
-        let stream = self.connect(within).await?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(Reason::Broken)?;
-        let open = self.open.enter();
-        tokio::spawn(async move {
-            drop(connection.await);
-            drop(open);
-        });
-        Ok(sender)
-    }
-
-    async fn connect(&self, within: Duration) -> Result<TcpStream, Reason> {
+    pub(super) async fn connect(&self, within: Duration) -> Result<TcpStream, Reason> {
         connect((self.address.as_str(), self.port), within).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Unconnected {
-    fn by(reason: &Reason) -> Self {
-        let error = match reason {
-            Reason::Connect(error) => Some((error.kind(), error.raw_os_error())),
-            Reason::ConnectTimeout(_) => None,
-            _ => Some((io::ErrorKind::ConnectionAborted, None)),
-        };
-        Self { at: Instant::now(), error }
-    }
-
-    fn reason(&self, within: Duration) -> Reason {
-        match self.error {
-            None => Reason::ConnectTimeout(within),
-            Some((_, Some(code))) => Reason::Connect(io::Error::from_raw_os_error(code)),
-            Some((kind, None)) => Reason::Connect(kind.into()),
-        }
     }
 }
 
@@ -319,7 +230,7 @@ pub(super) async fn connect(address: (&str, u16), within: Duration) -> Result<Tc
     connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(Reason::Connect)
 }
 
-fn not_sent(reason: Reason) -> Failed {
+pub(super) fn not_sent(reason: Reason) -> Failed {
     Failed { reason, may_have_arrived: false }
 }
 
@@ -334,7 +245,7 @@ fn unsent(
         Some(request) if !is_fresh => Ok(request),
         Some(_) => Err(not_sent(Reason::Broken(error))),
         None if error.is_user() => {
-            Err(Failed { reason: Reason::Body(error), may_have_arrived: true })
+            Err(Failed { reason: Reason::Body(Arc::new(error)), may_have_arrived: true })
         }
         None => Err(Failed { reason: Reason::Broken(error), may_have_arrived: true }),
     }

@@ -210,6 +210,12 @@ impl Discovery {
         let _ = views.wait_for(|view| view.instances.is_some()).await;
     }
 
+    /// Whether an agent has told the instances, of which there may be none.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.views.borrow().instances.is_some()
+    }
+
     /// Waits until the instances, or what is known of their age, differ from what this handle has seen. The first call
     /// returns when something changes after the start.
     pub async fn changed(&mut self) {

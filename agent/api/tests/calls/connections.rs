@@ -139,7 +139,7 @@ async fn calls_that_wait_for_one_connection_of_http2_fail_together_and_were_not_
     let short = CallOptions { timeout: Some(Duration::from_millis(50)), ..Default::default() };
     let post = Request::post("/").body("x").unwrap();
     let error = web.call_with(post, short).await.unwrap_err();
-    let CallError::Failed { reason: Reason::Timeout(_), gave_up, .. } = &error else {
+    let CallError::Failed { reason: Reason::Deadline(_), gave_up, .. } = &error else {
         panic!("{error}")
     };
     assert_ne!(*gave_up, GaveUp::NotIdempotent, "nothing was sent");

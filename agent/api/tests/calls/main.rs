@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
 
+mod blame;
 mod circuits;
 mod connections;
 mod failover;

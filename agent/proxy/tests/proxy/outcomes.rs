@@ -180,7 +180,7 @@ async fn an_upload_that_moves_has_no_limit_of_time_and_one_that_stands_still_has
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(b"x").await.unwrap();
     let answer = super::support::rest(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 #[tokio::test]
