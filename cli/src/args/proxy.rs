@@ -3,15 +3,21 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, value_parser};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
+use hobnob_api::balancer::Selector;
 use hobnob_api::calls::http::HeaderName;
 use hobnob_api::discovery::DiscoveryConfig;
-use hobnob_api::{Balancing, DEFAULT_NAMESPACE, Prefer, Protocol, Strategy};
+use hobnob_api::{Balancing, DEFAULT_NAMESPACE, Datacenters, Prefer, Protocol, Strategy};
 use hobnob_proxy::{Endpoint, HttpOptions, Limits, Mode, RouteConfig, TcpOptions};
 
 use super::catalog::ScopeArgs;
@@ -20,6 +26,9 @@ use super::{choices, values};
 
 /// The time until an answer begins, when neither an option nor a registration says it.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The HTTP/2 library warns of each connection that floods it. The proxy counts what matters of that.
+const DEFAULT_LOG: &str = "info,h2=error";
 
 const PROXY_HELP: &str = "\
 Examples:
@@ -98,14 +107,8 @@ pub(crate) struct ProxyArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
-    /// The configuration file with the [[proxy]] tables [default: /etc/hobnob/hobnob.toml when it exists]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HOBNOB_CONFIG",
-        hide_env_values = true,
-        conflicts_with = "offers"
-    )]
+    /// The configuration file with the [[proxy]] tables [env: HOBNOB_CONFIG, unless a service is named] [default: /etc/hobnob/hobnob.toml when it exists]
+    #[arg(long, value_name = "FILE", conflicts_with = "offers")]
     pub(crate) config: Option<PathBuf>,
 
     /// Answer /health and /metrics there [default: nowhere]
@@ -125,7 +128,7 @@ pub(crate) struct ProxyArgs {
     pub(crate) threads: u8,
 
     /// The log filter
-    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = values::log_filter)]
+    #[arg(long, value_name = "FILTER", default_value = DEFAULT_LOG, value_parser = values::log_filter)]
     #[arg(env = "HOBNOB_LOG", hide_env_values = true)]
     pub(crate) log: String,
 }
@@ -265,6 +268,15 @@ impl RouteArgs {
                 "the PROXY protocol is for tcp: alone, and `{service}` is offered over HTTP, which has --forwarded"
             ));
         }
+        if let Some(option) = self.http_alone().filter(|_| is_tcp) {
+            let service = &offer.service;
+            return Err(format!(
+                "--{option} is for HTTP alone, and `{service}` is offered over tcp:"
+            ));
+        }
+        self.scope.selector.as_deref().unwrap_or_default().parse::<Selector>().map_err(
+            |error| format!("the selector of `{}` cannot be read: {error}", offer.service),
+        )?;
         let mode = match is_tcp {
             true => Mode::Tcp(TcpOptions { proxy_protocol: self.proxy_protocol }),
             false => Mode::Http(HttpOptions {
@@ -295,6 +307,40 @@ impl RouteArgs {
         calls.key_header.clone_from(&self.key_header);
         Ok(RouteConfig { discovery, listen: endpoint, mode })
     }
+
+    /// An option that is given, and means nothing over TCP.
+    fn http_alone(&self) -> Option<&'static str> {
+        let options = [
+            ("key-header", self.key_header.is_some()),
+            ("protocol", self.protocol.is_some()),
+            ("try-timeout", self.try_timeout.is_some()),
+            ("forwarded", self.forwarded),
+            ("no-request-id", self.no_request_id),
+            ("show-instance", self.show_instance),
+        ];
+        first_given(options)
+    }
+
+    /// An option that is given, with another value than its default.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("namespace", self.namespace != DEFAULT_NAMESPACE),
+            ("selector", self.scope.selector.is_some()),
+            ("dc", Datacenters::from(&self.scope.datacenters) != Datacenters::default()),
+            ("strategy", self.strategy.is_some()),
+            ("prefer", self.prefer != Prefer::default()),
+            ("strict", self.strict),
+            ("timeout", self.timeout.is_some()),
+            ("connect-timeout", self.connect_timeout.is_some()),
+            ("retries", self.retries.is_some()),
+            ("proxy-protocol", self.proxy_protocol),
+        ];
+        first_given(options).or_else(|| self.http_alone())
+    }
+}
+
+fn first_given<const COUNT: usize>(options: [(&'static str, bool); COUNT]) -> Option<&'static str> {
+    options.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
 }
 
 impl LimitArgs {
@@ -321,20 +367,37 @@ impl LimitArgs {
 }
 
 impl ProxyArgs {
-    /// Where the access log goes.
+    /// The sink of the access log.
     ///
     /// # Errors
-    /// The file cannot be opened.
-    pub(crate) fn access_log(&self) -> io::Result<Option<Box<dyn Write + Send>>> {
-        let open = |path: &PathBuf| -> io::Result<File> {
-            OpenOptions::new().create(true).append(true).open(path)
-        };
-        Ok(match &self.access_log {
-            None => None,
-            Some(path) if path.as_os_str() == "-" => Some(Box::new(io::stdout())),
-            Some(path) => Some(Box::new(open(path)?)),
-        })
+    /// The file cannot be opened, or is a pipe without a reader.
+    pub(crate) fn access_log(&self) -> anyhow::Result<Option<Box<dyn Write + Send>>> {
+        let Some(path) = &self.access_log else { return Ok(None) };
+        if path.as_os_str() == "-" {
+            // Without the buffer of the standard library, the bytes that were written are known.
+            let stdout = io::stdout().as_fd().try_clone_to_owned();
+            return Ok(Some(Box::new(File::from(stdout.context("stdout cannot be used")?))));
+        }
+        let file = open_log(path).map_err(|error| {
+            let is_unread = error.raw_os_error() == Some(Errno::NXIO.raw_os_error());
+            let advice = if is_unread {
+                ": it is a pipe that nobody reads; start its reader first"
+            } else {
+                ""
+            };
+            anyhow::Error::new(error)
+                .context(format!("the access log {} cannot be opened{advice}", path.display()))
+        })?;
+        Ok(Some(Box::new(file)))
     }
+}
+
+/// Opens a file to append to. A pipe without a reader is an error, since the wait for one has no end.
+fn open_log(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -397,6 +460,54 @@ mod tests {
         assert!(routes("web=127.0.0.1:1 --proxy-protocol").is_err());
         let route = routes("web=tcp:127.0.0.1:1 --proxy-protocol").unwrap().remove(0);
         assert!(matches!(route.mode, Mode::Tcp(TcpOptions { proxy_protocol: true })));
+    }
+
+    #[test]
+    fn an_option_that_means_nothing_is_refused_by_name() {
+        for option in [
+            "--key-header x",
+            "--protocol http2",
+            "--try-timeout 1s",
+            "--forwarded",
+            "--no-request-id",
+            "--show-instance",
+        ] {
+            let wrong = routes(&format!("db=tcp:127.0.0.1:1 {option}")).unwrap_err();
+            let name = option.split(' ').next().unwrap();
+            assert!(wrong.starts_with(&format!("{name} is for HTTP alone, and `db`")), "{wrong}");
+            assert!(routes(&format!("db=127.0.0.1:1 {option}")).is_ok(), "{option}");
+        }
+        assert!(routes("db=tcp:127.0.0.1:1 --timeout 1s").is_ok());
+        assert!(routes("db=tcp:127.0.0.1:1 --selector a=").is_ok());
+        let wrong = routes("web=127.0.0.1:1 --selector (").unwrap_err();
+        assert!(wrong.starts_with("the selector of `web` cannot be read"), "{wrong}");
+        assert_eq!(proxy("").unwrap().route.given(), None);
+        for option in ["--dc x", "--namespace x", "--retries 1", "--strict", "--forwarded"] {
+            let name = option[2..].split(' ').next();
+            assert_eq!(proxy(option).unwrap().route.given(), name, "{option}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_no_access_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("log");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let open = |path: &Path| {
+            proxy(&format!("web=127.0.0.1:1 --access-log {}", path.display())).unwrap().access_log()
+        };
+        let wrong = open(&pipe).err().unwrap().to_string();
+        assert!(
+            wrong.contains(&*pipe.to_string_lossy()) && wrong.contains("nobody reads"),
+            "{wrong}"
+        );
+        let reader = OFlags::RDONLY | OFlags::NONBLOCK;
+        let reader = rustix::fs::open(&pipe, reader, rustix::fs::Mode::empty()).unwrap();
+        assert!(open(&pipe).unwrap().is_some());
+        drop(reader);
+        let flags = fcntl_getfl(open_log(&folder.path().join("file")).unwrap()).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK), "its writer waits");
     }
 
     #[test]

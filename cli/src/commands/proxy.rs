@@ -18,6 +18,9 @@ use crate::output;
 use crate::service_manager;
 use crate::signals::{Hangup, StopSignals};
 
+/// Names the configuration file, unless a service is named.
+const CONFIG_VARIABLE: &str = "HOBNOB_CONFIG";
+
 /// There is nothing that a proxy could offer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NothingToOffer {
@@ -29,6 +32,11 @@ pub(crate) enum NothingToOffer {
     /// The file has no tables.
     #[error("{} has no [[proxy]] table: add one, or say what to offer, such as web=127.0.0.1:9001", .0.display())]
     NoTable(PathBuf),
+    /// An option of the command line is for the services of the command line, and there is none.
+    #[error(
+        "--{0} is for services that the command line names, and none is: name one, or write the key into its [[proxy]] table"
+    )]
+    Needless(&'static str),
     /// Something in the file, or an option, cannot be used.
     #[error("{0}")]
     Wrong(String),
@@ -42,7 +50,7 @@ pub(super) async fn run(args: ProxyArgs, socket: Option<PathBuf>) -> anyhow::Res
     logging::exit_on_panic();
     let mut signals = StopSignals::new(Hangup::Stops)?;
     let limits = args.limits.limits(open_files());
-    let access_log = args.access_log().context("the access log cannot be opened")?;
+    let access_log = args.access_log()?;
     let config = ProxyConfig { routes, limits, admin: args.admin, access_log };
     let proxy = Proxy::start(config).await.context("the proxy cannot start")?;
     for (service, endpoint) in proxy.endpoints() {
@@ -79,7 +87,12 @@ fn routes(args: &ProxyArgs, socket: Option<PathBuf>) -> Result<Vec<RouteConfig>,
         let routes = args.offers.iter().map(|offer| args.route.route(offer, socket.clone()));
         return routes.collect::<Result<_, _>>().map_err(NothingToOffer::Wrong);
     }
-    let file = args.config.clone().or_else(default_file).ok_or(NothingToOffer::NoService)?;
+    if let Some(option) = args.route.given() {
+        return Err(NothingToOffer::Needless(option));
+    }
+    let named =
+        args.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+    let file = named.or_else(default_file).ok_or(NothingToOffer::NoService)?;
     let socket = socket.or_else(|| socket_of(&file)).unwrap_or_else(default_client_socket_path);
     let routes = proxies(&file, &socket).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ContextKind;
 use clap::{CommandFactory, Parser};
 use hobnob_agent::{ConfigFile, KnownKey, Leaf, Problem, ProxyTable, nearest};
-use hobnob_proxy::RouteConfig;
+use hobnob_proxy::{Endpoint, RouteConfig};
 
 use super::options::SOCKET;
 use crate::args::ProxyLine;
@@ -18,15 +18,26 @@ use crate::args::ProxyLine;
 /// All problems of the tables.
 pub(crate) fn proxies(path: &Path, socket: &Path) -> Result<Vec<RouteConfig>, Vec<Problem>> {
     let (tables, mut problems) = ProxyTable::read(path);
-    let mut routes = Vec::new();
+    let mut routes: Vec<RouteConfig> = Vec::new();
     for table in &tables {
         match route(path, table, socket) {
+            Ok(route) if routes.iter().any(|other| is_taken(&route.listen, &other.listen)) => {
+                let message =
+                    format!("another [[proxy]] table listens on {} already", route.listen);
+                problems.push(Problem::of(path, Some(table.line), message));
+            }
             Ok(route) => routes.push(route),
             Err(wrong) => problems.extend(wrong),
         }
     }
     problems.sort_by_key(|problem| problem.line);
     if problems.is_empty() { Ok(routes) } else { Err(problems) }
+}
+
+/// Whether one address takes another. The system chooses a port of its own for each that is 0.
+fn is_taken(address: &Endpoint, by: &Endpoint) -> bool {
+    let is_chosen = matches!(address, Endpoint::Tcp(address) if address.port() == 0);
+    address == by && !is_chosen
 }
 
 /// The socket of the agent that a file names.
@@ -126,6 +137,8 @@ mod tests {
         assert!(matches!(routes[1].mode, Mode::Tcp(options) if options.proxy_protocol));
         assert_eq!(routes[1].listen.to_string(), "unix:/run/db.sock");
         assert_eq!(read("bind = \"eth0\"\n").unwrap().len(), 0);
+        let chosen = "[[proxy]]\nservice = \"web\"\nlisten = \"127.0.0.1:0\"\n";
+        assert_eq!(read(&chosen.repeat(2)).unwrap().len(), 2);
     }
 
     #[test]
@@ -147,7 +160,16 @@ mod tests {
                 table("protocol = \"h3\""),
                 "h.toml:4: `protocol` cannot be `h3`: expected one of http1, http2",
             ),
+            (
+                table("forwarded = true").replace("127", "tcp:127"),
+                "h.toml:1: --forwarded is for HTTP alone",
+            ),
             (table("proxy_protocol = true"), "h.toml:1: the PROXY protocol is for tcp: alone"),
+            (table("selector = \"(\""), "h.toml:1: the selector of `web` cannot be read"),
+            (
+                [table(""), table("")].concat(),
+                "h.toml:5: another [[proxy]] table listens on 127.0.0.1:9001 already",
+            ),
             (
                 "[[proxy]]\nservice = \"web\"\n".to_owned(),
                 "h.toml:1: a [[proxy]] table needs the keys",

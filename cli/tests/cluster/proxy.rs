@@ -45,6 +45,8 @@ impl Proxy {
     fn of(agent: &Agent, args: &[&str]) -> Self {
         let mut command = hobnob(&["proxy"]);
         command.args(args).env("HOBNOB_SOCKET", agent.socket());
+        // No file is read where the command line names a service.
+        command.env("HOBNOB_CONFIG", "/nonexistent/hobnob.toml");
         Self::start(command, args.iter().filter(|arg| arg.contains('=')).count())
     }
 
