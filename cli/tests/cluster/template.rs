@@ -301,7 +301,7 @@ fn once_and_dry_run_say_by_their_exit_codes_how_it_went() {
     register(&agent, "web-1");
     let first = once();
     assert_eq!(first.status.code(), Some(0), "{}", told(&first));
-    let printed = String::from_utf8(first.stdout).unwrap();
+    let printed = String::from_utf8(first.stdout.clone()).unwrap();
     assert!(printed.starts_with("written: ") && printed.contains("\nran in "), "{printed}");
     assert_eq!(told(&first), "run\n", "what the command prints goes to stderr");
     let second = once();
