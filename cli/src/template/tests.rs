@@ -197,6 +197,7 @@ fn whole(isolated: bool, instances: Vec<Instance>) -> WatchEvent {
         revision: 1,
         isolated,
         consistency: Default::default(),
+        settings: None,
         instances,
     })
 }
