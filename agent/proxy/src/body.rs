@@ -105,7 +105,7 @@ pub(crate) enum Ended {
     Cancelled,
 }
 
-/// What is counted and told of a call when it ends.
+/// The counts and the line of the access log for one call, made when it ends.
 pub(crate) struct Record {
     client: Arc<Client>,
     begun: Instant,
@@ -117,7 +117,7 @@ pub(crate) struct Record {
     _in_flight: Entered,
 }
 
-/// What only the access log needs.
+/// The part of a record that only the access log needs.
 struct Told {
     time: SystemTime,
     version: Version,
@@ -264,7 +264,7 @@ impl Drop for Record {
 pub(crate) struct Upload {
     incoming: Incoming,
     client: Arc<Client>,
-    /// Where its bytes are counted for the access log.
+    /// The count of its bytes for the access log.
     received: Option<Arc<AtomicU64>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a proxy does: its routes, its limits, its own listener.
+//! The configuration of a proxy: its routes, its limits, its own listener.
 
 use std::fmt;
 use std::io::Write;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use hobnob_api::discovery::DiscoveryConfig;
 
-/// What a proxy does.
+/// The configuration of a proxy.
 pub struct ProxyConfig {
     /// The services, and where each is offered.
     pub routes: Vec<RouteConfig>,
     /// The limits of all routes together.
     pub limits: Limits,
-    /// Where health and metrics are answered.
+    /// The address at which health and metrics are answered.
     pub admin: Option<SocketAddr>,
-    /// Where the access log goes. It is written by a thread of its own, one JSON object a line.
+    /// The sink of the access log. It is written by a thread of its own, one JSON object a line.
     pub access_log: Option<Box<dyn Write + Send>>,
 }
 
@@ -26,13 +26,13 @@ pub struct ProxyConfig {
 pub struct RouteConfig {
     /// The service, and how it is called.
     pub discovery: DiscoveryConfig,
-    /// Where clients connect.
+    /// The address at which clients connect.
     pub listen: Endpoint,
-    /// What clients speak.
+    /// The protocol of the clients.
     pub mode: Mode,
 }
 
-/// What clients of a route speak.
+/// The protocol of a route's clients.
 #[derive(Clone, Debug)]
 pub enum Mode {
     /// HTTP/1.1, or HTTP/2 with prior knowledge, as each client begins.

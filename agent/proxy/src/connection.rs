@@ -147,7 +147,7 @@ async fn wait(
     }
 }
 
-/// What comes next. There is no buffer while nothing comes.
+/// The next bytes. There is no buffer while nothing comes.
 async fn first_bytes(stream: &mut Stream) -> io::Result<Bytes> {
     poll_fn(|cx| {
         let mut bytes = [const { MaybeUninit::uninit() }; FIRST_READ_BYTES];

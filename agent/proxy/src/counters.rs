@@ -1,4 +1,4 @@
-//! What is counted.
+//! The counters of a proxy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,7 +45,7 @@ impl Drop for Entered {
     }
 }
 
-/// What a proxy counts over all routes.
+/// The counters of all routes together.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyCounters {
     /// Connections that could not be accepted, mostly for want of a descriptor.
@@ -54,7 +54,7 @@ pub(crate) struct ProxyCounters {
     pub(crate) accepts_paused: Counter,
 }
 
-/// What is counted of one route.
+/// The counters of one route.
 #[derive(Debug, Default)]
 pub(crate) struct RouteCounters {
     /// Answers of instances, by the first digit of their status: 1 to 5.

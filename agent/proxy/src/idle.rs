@@ -37,7 +37,7 @@ pub(crate) struct Clock {
     alarm: Pin<Box<Sleep>>,
     /// When the head that is not there yet began.
     head_since: Option<Instant>,
-    /// What has moved at the last look, and when that was new.
+    /// The moves at the last look, and when they were new.
     moves: u32,
     moved_at: Instant,
 }

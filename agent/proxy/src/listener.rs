@@ -68,7 +68,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address that it listens on, with the port that the system chose.
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         Ok(match self {
             Self::Tcp(listener) => Endpoint::Tcp(listener.local_addr()?),

@@ -25,7 +25,7 @@ pub struct MetricRow {
     pub name: &'static str,
     /// Whether it only grows, comes and goes, or is a distribution.
     kind: MetricType,
-    /// What it is.
+    /// Its description.
     pub help: &'static str,
 }
 

@@ -108,7 +108,7 @@ impl Proxy {
         &self.endpoints
     }
 
-    /// Where health and metrics are answered.
+    /// The address at which health and metrics are answered.
     #[must_use]
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin

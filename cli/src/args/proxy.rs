@@ -248,32 +248,38 @@ pub(crate) struct ProxyLine {
 
 impl ProxyLine {
     /// The route, followed through the agent behind a socket.
-    pub(crate) fn route(&self, socket: PathBuf) -> Result<RouteConfig, String> {
+    pub(crate) fn route(&self, socket: &Path) -> Result<RouteConfig, String> {
         hobnob_api::names::check("service", &self.service).map_err(|error| error.to_string())?;
         let offer = Offer { service: self.service.clone(), listen: self.listen.clone() };
-        self.route.route(&offer, socket)
+        Ok(self.route.routes(&[offer], socket)?.remove(0))
     }
 }
 
 impl RouteArgs {
-    /// The route of an offer, followed through the agent behind a socket.
+    /// The routes of offers, followed through the agent behind a socket.
     ///
     /// # Errors
-    /// An option does not fit what is offered.
-    pub(crate) fn route(&self, offer: &Offer, socket: PathBuf) -> Result<RouteConfig, String> {
+    /// An option means nothing for any of them, or the selector cannot be read.
+    pub(crate) fn routes(
+        &self,
+        offers: &[Offer],
+        socket: &Path,
+    ) -> Result<Vec<RouteConfig>, String> {
+        let has = |is_tcp| offers.iter().any(|offer| offer.listen.is_tcp == is_tcp);
+        if self.proxy_protocol && !has(true) {
+            return Err(
+                "--proxy-protocol is for tcp: alone; over HTTP there is --forwarded".to_owned()
+            );
+        }
+        if let Some(option) = self.http_alone().filter(|_| !has(false)) {
+            return Err(format!("--{option} is for HTTP alone, and means nothing over tcp:"));
+        }
+        offers.iter().map(|offer| self.route(offer, socket.to_owned())).collect()
+    }
+
+    /// The route of an offer.
+    fn route(&self, offer: &Offer, socket: PathBuf) -> Result<RouteConfig, String> {
         let Listen { is_tcp, endpoint } = offer.listen.clone();
-        if self.proxy_protocol && !is_tcp {
-            let service = &offer.service;
-            return Err(format!(
-                "the PROXY protocol is for tcp: alone, and `{service}` is offered over HTTP, which has --forwarded"
-            ));
-        }
-        if let Some(option) = self.http_alone().filter(|_| is_tcp) {
-            let service = &offer.service;
-            return Err(format!(
-                "--{option} is for HTTP alone, and `{service}` is offered over tcp:"
-            ));
-        }
         self.scope.selector.as_deref().unwrap_or_default().parse::<Selector>().map_err(
             |error| format!("the selector of `{}` cannot be read: {error}", offer.service),
         )?;
@@ -415,7 +421,7 @@ mod tests {
 
     fn routes(line: &str) -> Result<Vec<RouteConfig>, String> {
         let args = proxy(line)?;
-        args.offers.iter().map(|offer| args.route.route(offer, "/s".into())).collect()
+        args.route.routes(&args.offers, Path::new("/s"))
     }
 
     #[test]
@@ -458,6 +464,7 @@ mod tests {
     #[test]
     fn the_proxy_protocol_is_for_tcp() {
         assert!(routes("web=127.0.0.1:1 --proxy-protocol").is_err());
+        assert_eq!(routes("web=127.0.0.1:1 db=tcp:127.0.0.1:2 --proxy-protocol").unwrap().len(), 2);
         let route = routes("web=tcp:127.0.0.1:1 --proxy-protocol").unwrap().remove(0);
         assert!(matches!(route.mode, Mode::Tcp(TcpOptions { proxy_protocol: true })));
     }
@@ -474,8 +481,10 @@ mod tests {
         ] {
             let wrong = routes(&format!("db=tcp:127.0.0.1:1 {option}")).unwrap_err();
             let name = option.split(' ').next().unwrap();
-            assert!(wrong.starts_with(&format!("{name} is for HTTP alone, and `db`")), "{wrong}");
+            assert!(wrong.starts_with(&format!("{name} is for HTTP alone")), "{wrong}");
             assert!(routes(&format!("db=127.0.0.1:1 {option}")).is_ok(), "{option}");
+            let both = format!("db=tcp:127.0.0.1:1 web=127.0.0.1:2 {option}");
+            assert!(routes(&both).is_ok(), "{option}");
         }
         assert!(routes("db=tcp:127.0.0.1:1 --timeout 1s").is_ok());
         assert!(routes("db=tcp:127.0.0.1:1 --selector a=").is_ok());

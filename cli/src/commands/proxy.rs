@@ -84,8 +84,7 @@ pub(super) async fn run(args: ProxyArgs, socket: Option<PathBuf>) -> anyhow::Res
 fn routes(args: &ProxyArgs, socket: Option<PathBuf>) -> Result<Vec<RouteConfig>, NothingToOffer> {
     if !args.offers.is_empty() {
         let socket = socket.unwrap_or_else(default_client_socket_path);
-        let routes = args.offers.iter().map(|offer| args.route.route(offer, socket.clone()));
-        return routes.collect::<Result<_, _>>().map_err(NothingToOffer::Wrong);
+        return args.route.routes(&args.offers, &socket).map_err(NothingToOffer::Wrong);
     }
     if let Some(option) = args.route.given() {
         return Err(NothingToOffer::Needless(option));

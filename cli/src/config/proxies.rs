@@ -76,7 +76,7 @@ fn route(path: &Path, table: &ProxyTable, socket: &Path) -> Result<RouteConfig, 
         Some((line, message)) => vec![Problem::of(path, Some(line), message)],
         None => place("a [[proxy]] table needs the keys `service` and `listen`".to_owned()),
     })?;
-    line.route(socket.to_owned()).map_err(place)
+    line.route(socket).map_err(place)
 }
 
 /// A key and its value as a word; none for a switch that is off.
@@ -164,7 +164,7 @@ mod tests {
                 table("forwarded = true").replace("127", "tcp:127"),
                 "h.toml:1: --forwarded is for HTTP alone",
             ),
-            (table("proxy_protocol = true"), "h.toml:1: the PROXY protocol is for tcp: alone"),
+            (table("proxy_protocol = true"), "h.toml:1: --proxy-protocol is for tcp: alone"),
             (table("selector = \"(\""), "h.toml:1: the selector of `web` cannot be read"),
             (
                 [table(""), table("")].concat(),

@@ -274,7 +274,9 @@ fn a_proxy_that_cannot_start_says_what_to_do() {
     fails(&[&format!("web={taken}")], &format!("cannot listen on {taken}"), 1);
     fails(&["web=9001"], "127.0.0.1:9001", 2);
     fails(&["web=127.0.0.1:0", "--proxy-protocol"], "--forwarded", 2);
-    fails(&["web=127.0.0.1:0", "--selector", "tier in ("], "the selector of `web`", 1);
+    fails(&["web=127.0.0.1:0", "--selector", "tier in ("], "the selector of `web`", 2);
+    fails(&["db=tcp:127.0.0.1:0", "--forwarded"], "--forwarded is for HTTP alone", 2);
+    fails(&["--show-instance"], "--show-instance is for services that the command line names", 2);
     if !Path::new("/etc/hobnob/hobnob.toml").exists() {
         fails(&[], "web=127.0.0.1:9001", 2);
     }

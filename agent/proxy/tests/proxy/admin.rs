@@ -1,9 +1,15 @@
 //! Health, metrics and the access log.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use hobnob_api::Protocol;
 use hobnob_proxy::{Code, METRICS};
 use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -139,6 +145,30 @@ fn the_document_is_complete() {
         let row = format!("| {} | `{}` |", code.status(), code.name());
         assert!(document.contains(&row), "{row}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_its_length_is_whole() {
+    let server = Server::speaking(true, |_| async {
+        let data = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("hello")))]);
+        // The stream of HTTP/2 stays open after the last byte.
+        let body = StreamBody::new(data.chain(stream::pending()));
+        Response::builder().header("content-length", "5").body(body.boxed_unsync()).unwrap()
+    })
+    .await;
+    let kept = Kept::default();
+    let web = web_with(vec![server.instance("web-1")], |setting| {
+        setting.access_log = Some(Box::new(kept.clone()));
+        setting.discovery.overrides.protocol = Some(Protocol::Http2);
+    })
+    .await;
+    let mut client = client1(web.address).await;
+    let answer = whole(client.send_request(get("/")).await.unwrap()).await;
+    assert_eq!(answer, (200, "hello".to_owned()));
+    drop(client);
+    assert_eq!(soon(web.proxy.drain(Duration::from_secs(20))).await, 0);
+    let line: Value = serde_json::from_str(&kept.text()).unwrap();
+    assert_eq!((&line["ended"], &line["bytes_sent"]), (&"end".into(), &5.into()), "{line}");
 }
 
 #[tokio::test]
