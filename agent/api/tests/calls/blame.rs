@@ -84,9 +84,9 @@ async fn until(has_happened: impl Fn() -> bool) {
 }
 
 /// A server that does this with each of its connections.
-async fn raw<F: Future<Output = ()> + Send>(serve: fn(TcpStream) -> F) -> SocketAddr
+async fn raw<F>(serve: fn(TcpStream) -> F) -> SocketAddr
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
