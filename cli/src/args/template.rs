@@ -11,7 +11,7 @@ const TEMPLATE_HELP: &str = "\
 Examples:
   hobnob template nginx.conf.tmpl:/etc/nginx/conf.d/up.conf:'nginx -s reload'
   hobnob template hosts.tmpl:/etc/hosts haproxy.tmpl:/etc/haproxy/haproxy.cfg:'systemctl reload haproxy'
-  hobnob template --once web.tmpl:/run/web.json && start-the-service
+  hobnob template --once web.tmpl:/run/web.json
   hobnob template --dry-run nginx.conf.tmpl:/etc/nginx/conf.d/up.conf
   hobnob template --wait 1s:10s --command-timeout 2m web.tmpl:/run/web.conf:./restart
 
