@@ -193,15 +193,13 @@ fn is_host_header(host: &HeaderValue) -> bool {
 
 /// Whether this is a host with or without a port, and nothing else. A name and a password before it are never passed on.
 fn is_host(authority: &Authority) -> bool {
-    let (text, host) = (authority.as_str(), authority.host());
-    let port = text.strip_prefix(host);
-    !host.is_empty()
-        && port.is_some_and(|port| {
-            port.strip_prefix(':')
-                .map_or(port, |digits| digits)
-                .bytes()
-                .all(|digit| digit.is_ascii_digit())
-        })
+    let host = authority.host();
+    let is_port = |rest: &str| {
+        let digits = rest.strip_prefix(':');
+        rest.is_empty()
+            || digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    !host.is_empty() && authority.as_str().strip_prefix(host).is_some_and(is_port)
 }
 
 /// Removes the headers of one connection, and those that it names.
@@ -410,12 +408,12 @@ mod tests {
             "u:p@web",
             "web/x",
             "a b",
-            "a,b",
             "web:80x",
             "web:80:80",
             ":80",
             "@",
             "[::1]x",
+            "[::1]80",
         ] {
             assert!(!is_passed(host), "{host}");
         }
