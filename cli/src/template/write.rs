@@ -57,6 +57,9 @@ impl Unwritten {
             }
             _ => String::new(),
         };
+        // The library adds the name of its temporary file, which is another one each time.
+        let cause = cause.to_string();
+        let cause = cause.split(" at path ").next().unwrap_or(&cause);
         Self { message: format!("cannot write {}: {cause}", path.display()), help }
     }
 }
