@@ -293,7 +293,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Waits for the next order to read the template again.
 async fn told_again(orders: &mut watch::Receiver<u64>) {
     if orders.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -46,13 +46,13 @@ impl Telling {
     /// The file has a new text.
     pub(super) fn written(&self, spec: &TemplateSpec) -> io::Result<()> {
         let line = format!("written: {}", spec.destination.display());
-        self.print(event(spec, "written"), &line)
+        self.print(&event(spec, "written"), &line)
     }
 
     /// The file has the text already.
     pub(super) fn unchanged(&self, spec: &TemplateSpec) -> io::Result<()> {
         let line = format!("unchanged: {}", spec.destination.display());
-        self.print(event(spec, "unchanged"), &line)
+        self.print(&event(spec, "unchanged"), &line)
     }
 
     /// The command ran.
@@ -63,7 +63,7 @@ impl Telling {
             took_ms: Some(took_ms),
             ..event(spec, "command_succeeded")
         };
-        self.print(event, &format!("ran in {took_ms} ms: {command}"))
+        self.print(&event, &format!("ran in {took_ms} ms: {command}"))
     }
 
     /// The command failed.
@@ -144,9 +144,9 @@ impl Telling {
         self.notes = notes;
     }
 
-    fn print(&self, event: Event<'_>, line: &str) -> io::Result<()> {
+    fn print(&self, event: &Event<'_>, line: &str) -> io::Result<()> {
         let mut out = Output::new();
-        if self.json { out.json(&event) } else { out.line(&printable(line)) }
+        if self.json { out.json(event) } else { out.line(&printable(line)) }
     }
 }
 
