@@ -97,7 +97,7 @@ impl FromStr for Offer {
 #[derive(Debug, Args)]
 #[command(after_help = PROXY_HELP)]
 pub(crate) struct ProxyArgs {
-    /// The services, and where each is offered [default: the [[proxy]] tables of the configuration file]
+    /// The services, and where each is offered [default: the `[[proxy]]` tables of the configuration file]
     #[arg(value_name = "SERVICE=ADDRESS", value_parser = Offer::from_str)]
     pub(crate) offers: Vec<Offer>,
 
@@ -107,7 +107,7 @@ pub(crate) struct ProxyArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
-    /// The configuration file with the [[proxy]] tables [env: HOBNOB_CONFIG, unless a service is named] [default: /etc/hobnob/hobnob.toml when it exists]
+    /// The configuration file with the `[[proxy]]` tables [env: HOBNOB_CONFIG, unless a service is named] [default: /etc/hobnob/hobnob.toml when it exists]
     #[arg(long, value_name = "FILE", conflicts_with = "offers")]
     pub(crate) config: Option<PathBuf>,
 
