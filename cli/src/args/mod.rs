@@ -19,6 +19,7 @@ mod habits;
 mod history;
 mod keys;
 mod live;
+mod offer;
 mod orders;
 mod pick;
 mod protocol;

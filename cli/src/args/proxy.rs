@@ -18,9 +18,10 @@ use hobnob_api::balancer::Selector;
 use hobnob_api::calls::http::HeaderName;
 use hobnob_api::discovery::DiscoveryConfig;
 use hobnob_api::{Balancing, DEFAULT_NAMESPACE, Datacenters, Prefer, Protocol, Strategy};
-use hobnob_proxy::{Endpoint, HttpOptions, Limits, Mode, RouteConfig, TcpOptions};
+use hobnob_proxy::{HttpOptions, Limits, Mode, RouteConfig, TcpOptions};
 
 use super::catalog::ScopeArgs;
+use super::offer::{Listen, Offer};
 use super::values::millis;
 use super::{choices, values};
 
@@ -48,50 +49,6 @@ file. Their keys are the options of this command with _ for -, and `service` and
 `listen`; docs/PROXY.md has them all.
 SIGTERM lets the calls that are there end: see --drain-timeout. A second signal, a
 second or more later, ends the proxy at once.";
-
-/// A service, and where it is offered: `web=127.0.0.1:9001`, `api=unix:/run/api.sock`, `db=tcp:127.0.0.1:5432`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
-    service: String,
-    listen: Listen,
-}
-
-/// Where a service is offered, and whether to all of TCP or to HTTP alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    is_tcp: bool,
-    endpoint: Endpoint,
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (is_tcp, rest) = match text.strip_prefix("tcp:") {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let expected = |_| {
-            "expected an address such as 127.0.0.1:9001 or unix:/run/api.sock, with tcp: before it for other \
-             protocols than HTTP"
-                .to_owned()
-        };
-        Ok(Self { is_tcp, endpoint: rest.parse().map_err(expected)? })
-    }
-}
-
-impl FromStr for Offer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (service, listen) = text
-            .split_once('=')
-            .filter(|(service, _)| !service.is_empty())
-            .ok_or("expected SERVICE=ADDRESS, such as web=127.0.0.1:9001, api=unix:/run/api.sock or db=tcp:127.0.0.1:5432")?;
-        hobnob_api::names::check("service", service).map_err(|error| error.to_string())?;
-        Ok(Self { service: service.to_owned(), listen: listen.parse()? })
-    }
-}
 
 /// `hobnob proxy`.
 #[derive(Debug, Args)]

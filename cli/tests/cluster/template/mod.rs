@@ -1,126 +1,19 @@
 //! `hobnob template` beside real agents: files that follow the catalog, commands, and what goes wrong.
 
+mod support;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use rustix::process::Signal;
 
-use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, eventually, hobnob, socket, text};
+use self::support::{Folder, IDS, Keeping, listed, register, told};
+use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, eventually, hobnob, socket};
 use crate::process::hangups_are_ignored_here;
-
-/// The ids of the instances of `web`, between a first and a last line.
-const IDS: &str = "begin\n{% for web in service('web') %}\n{{ web.id }}\n{% endfor %}\nend\n";
-
-/// A folder with a template.
-struct Folder {
-    home: tempfile::TempDir,
-}
-
-impl Folder {
-    fn new(template: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("a.tmpl"), template).unwrap();
-        Self { home }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    /// `TEMPLATE:DESTINATION`, with a command behind it if there is one. In a command `@` is the folder.
-    fn spec(&self, command: &str) -> String {
-        let (template, out) = (self.path("a.tmpl"), self.path("out"));
-        let command = command.replace('@', &self.home.path().display().to_string());
-        let colon = if command.is_empty() { "" } else { ":" };
-        format!("{}:{}{colon}{command}", template.display(), out.display())
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-}
-
-/// A running `hobnob template --json`, ended when dropped.
-struct Keeping {
-    child: Child,
-    events: Arc<Mutex<Vec<Value>>>,
-    told: Arc<Mutex<Vec<String>>>,
-}
-
-impl Keeping {
-    fn start(socket: &Path, args: &[&str]) -> Self {
-        let mut command = hobnob(&[&["template", "--json"], args].concat());
-        Self::run(command.env("HOBNOB_SOCKET", socket))
-    }
-
-    fn run(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (events, told) = (Arc::default(), Arc::default());
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let kept: Arc<Mutex<Vec<Value>>> = Arc::clone(&events);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        let kept: Arc<Mutex<Vec<String>>> = Arc::clone(&told);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                println!("template: {line}");
-                kept.lock().unwrap().push(line);
-            }
-        });
-        Self { child, events, told }
-    }
-
-    /// The outcomes so far.
-    fn outcomes(&self) -> Vec<String> {
-        self.events.lock().unwrap().iter().map(|event| text(event, "outcome")).collect()
-    }
-
-    /// How many lines on stderr contain this text.
-    fn told(&self, text: &str) -> usize {
-        self.told.lock().unwrap().iter().filter(|line| line.contains(text)).count()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Asks it to end. Returns its exit code.
-    fn terminate(mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Keeping {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn register(agent: &Agent, id: &str) {
-    agent.ok(&["register", "web", "--id", id, "--port", "80"]);
-}
-
-/// The text of [`IDS`] for these.
-fn listed(ids: &[&str]) -> String {
-    let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    format!("begin\n{lines}end\n")
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 #[test]
 fn a_file_follows_its_service_and_a_burst_of_changes_makes_one_command() {
