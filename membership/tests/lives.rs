@@ -219,3 +219,23 @@ fn a_rebuilt_host_has_no_conflict_with_its_earlier_life() {
     assert_eq!(status(&net, identity(3).node_id, 0), Some(MemberStatus::Down), "known elsewhere");
     assert!(conflicts(&net, 5).is_empty());
 }
+
+#[test]
+fn members_that_start_again_at_once_and_forgot_one_meet_it_again() {
+    let mut net = Network::joined(4);
+    for n in 0..3 {
+        let next_life = Identity { epoch: Epoch(2_000), ..identity(n) };
+        net.nodes[n] = node_as(ClusterId::default(), next_life, n);
+    }
+    for n in 1..3 {
+        net.handle(n, Input::Join(vec![identity(0).addr]));
+    }
+    net.run_for(Duration::from_secs(20));
+    for n in 0..4 {
+        assert_eq!(net.nodes[n].active_members(), 4, "{n}");
+    }
+    let forgotten = &net.nodes[3];
+    let members = forgotten.members();
+    let earlier = members.iter().filter(|member| member.identity.epoch < Epoch(2_000)).count();
+    assert_eq!(earlier, 1, "all but its own");
+}

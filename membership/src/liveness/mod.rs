@@ -85,6 +85,8 @@ pub(crate) struct Liveness {
     tables: [u8; 4],
     seeds: Seeds,
     invitations: Invitations,
+    /// When we last said hello to a stranger that compared views with us.
+    greeted_at: Option<Time>,
     /// A counter that selects the next lost member to ask.
     lost_turn: usize,
     duplicates: Duplicates,
@@ -137,6 +139,7 @@ impl Liveness {
             tables: [0; 4],
             seeds: Seeds::new(protocol, rng.next_u64()),
             invitations: Invitations::default(),
+            greeted_at: None,
             lost_turn: 0,
             duplicates: Duplicates::new(Life {
                 yielded: false,

@@ -100,7 +100,10 @@ impl Node {
             Message::Vote(vote) => liveness.handle_vote(&vote, now),
             Message::ExitVote(vote) => liveness.handle_exit_vote(&vote, now),
             Message::MemberUpdates(updates) => liveness.handle_member_updates(from, &updates, now),
-            Message::Compare(compare) => self.handle_compare(&compare, now),
+            Message::Compare(compare) => {
+                liveness.greet_stranger(compare.sender, from, now);
+                self.handle_compare(&compare, now);
+            }
             Message::ReachVote(vote) => {
                 if liveness.hear(vote.sender, Sign::Vote, now).is_some() {
                     wan.handle_vote(&vote, now);

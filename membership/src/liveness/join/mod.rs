@@ -3,16 +3,21 @@
 pub(super) mod seeds;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rand::RngExt;
 
-use crate::base::identity::Identity;
+use crate::base::identity::{Identity, NodeId};
 use crate::base::mutants::{self as mutant, Mutant};
 use crate::base::time::Time;
 use crate::base::timers::Timer;
 use crate::liveness::Liveness;
 use crate::liveness::facts::Fact;
 use crate::wire::{Hello, Message};
+
+/// Least time between two strangers that we say hello to because they compare views with us. The source of a datagram may
+/// be forged, and a welcome makes us open a session.
+const GREET_STRANGERS_EVERY: Duration = Duration::from_secs(1);
 
 impl Liveness {
     /// Says hello at the seeds and, while we are alone, at the former peers.
@@ -55,6 +60,22 @@ impl Liveness {
             return;
         }
         self.out.counters.hellos_sent += 1;
+        let hello = Message::Hello(self.hello(self.seeds.token()));
+        self.out.send(from, &hello);
+    }
+
+    /// Says hello to a stranger that compares views with us. It holds us for a member, and our pongs for those of an
+    /// earlier life of ours: we started again at the same address before we had noted it as a peer. Without a hello
+    /// neither would ever learn of the other.
+    pub(crate) fn greet_stranger(&mut self, stranger: NodeId, from: SocketAddr, now: Time) {
+        let is_known = self.swim.members().get(stranger).is_some();
+        let greeted = self.greeted_at.is_some_and(|at| now.since(at) < GREET_STRANGERS_EVERY);
+        if is_known || greeted || self.leaving {
+            return;
+        }
+        self.greeted_at = Some(now);
+        self.out.counters.hellos_sent += 1;
+        self.seeds.hello_sent();
         let hello = Message::Hello(self.hello(self.seeds.token()));
         self.out.send(from, &hello);
     }
