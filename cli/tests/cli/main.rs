@@ -10,6 +10,7 @@ mod emulator;
 mod history;
 mod image;
 mod keys;
+mod model;
 mod orders;
 mod packaging;
 mod support;
