@@ -1,6 +1,6 @@
 //! One call: a try, its outcome, what follows.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -77,6 +77,18 @@ impl Caller {
     ) -> Result<Answer, CallError> {
         let begun = Instant::now();
         let (config, has_waited) = self.settings(options.timeout).await;
+        let call = self.prepare(request, options, config, begun)?;
+        call.run(if has_waited { Instant::now() } else { begun }).await
+    }
+
+    /// A call that can begin. It waits for nothing, so that what it takes apart is no part of the state of a call.
+    fn prepare(
+        &self,
+        request: Request<Body>,
+        options: CallOptions,
+        config: Arc<CallConfig>,
+        begun: Instant,
+    ) -> Result<Call<'_>, CallError> {
         let timeout = options.timeout.unwrap_or(config.timeout);
         let (head, body) = request.into_parts();
         let is_idempotent = options.is_idempotent(&head.method);
@@ -97,7 +109,7 @@ impl Caller {
         };
         call.address()?;
         self.budget.record_call(self.at(begun));
-        call.run(if has_waited { Instant::now() } else { begun }).await
+        Ok(call)
     }
 
     /// The value of the header that keyed strategies hash.
@@ -216,7 +228,7 @@ impl Call<'_> {
         let time = limit - begun;
         let may_have_arrived = AtomicBool::new(false);
         let sending = upstream.send(request, self.protocol, config, begun, &may_have_arrived);
-        let sent = self.in_time(limit, time, sending).await;
+        let sent = self.in_time(limit, time, pin!(sending)).await;
         let latency = begun.elapsed();
         let result = match sent {
             Some(Err(failed)) => Err(self.source_failed(failed)),
@@ -235,9 +247,8 @@ impl Call<'_> {
         &self,
         mut limit: Instant,
         time: Duration,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Option<F::Output> {
-        let mut future = pin!(future);
         loop {
             if let Ok(output) = timeout_at(limit, future.as_mut()).await {
                 return Some(output);
