@@ -11,6 +11,8 @@ use crate::transport::limits::MAX_HELD;
 const MAX_OWN: u64 = 64;
 /// The most probes of checks at a time, and the most connections of clients.
 const MAX_OF_A_KIND: u64 = 1_024;
+/// The most connections of the HTTP door. Most of them may wait for a change.
+const MAX_HTTP: u64 = 2_560;
 /// The fewest of each, however low the limit is.
 const MIN_OF_A_KIND: u64 = 4;
 /// Below this limit, a warning tells what the agent makes do with.
@@ -26,6 +28,8 @@ pub(crate) struct Shares {
     pub(crate) connections: usize,
     /// The same of each socket, when it has two.
     pub(crate) connections_of_each: usize,
+    /// Connections of the HTTP door.
+    pub(crate) http: usize,
     /// Connections that peers hold. Half as many others may be open until they have said what they are.
     pub(crate) held: usize,
 }
@@ -69,8 +73,9 @@ fn share_out(limit: Option<u64>) -> Shares {
     let left = limit - MAX_OWN.min(limit / 4);
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
     let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
+    let http = (left / 16).clamp(MIN_OF_A_KIND, MAX_HTTP) as usize;
     let (quarter, half) = (share(left / 4), share(left / 2));
-    Shares { probes: quarter, connections: half, connections_of_each: quarter, held }
+    Shares { probes: quarter, connections: half, connections_of_each: quarter, http, held }
 }
 
 #[cfg(test)]

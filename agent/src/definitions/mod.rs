@@ -1,7 +1,7 @@
 //! Services that files define: what the files say, and what they change.
 
 mod consul;
-mod duration;
+pub(crate) mod duration;
 mod folder;
 mod native;
 mod plain;

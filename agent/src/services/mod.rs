@@ -4,6 +4,7 @@
 
 mod changes;
 mod entry;
+mod index;
 mod ledger;
 mod locality;
 mod members;
@@ -149,6 +150,16 @@ impl Registry {
     /// Wakes for each change of a service from now on.
     pub(crate) fn subscribe(&self, key: ServiceKey) -> Subscription {
         self.changes.subscribe(key)
+    }
+
+    /// The index of a service, whether or not it is there: the revision of its latest change.
+    pub(crate) fn index_of(&self, key: &ServiceKey) -> u64 {
+        self.changes.index_of(key)
+    }
+
+    /// The revision of the latest change of any service.
+    pub(crate) fn index_of_services(&self) -> u64 {
+        self.changes.index_of_services()
     }
 
     /// The changes of a service after a revision.

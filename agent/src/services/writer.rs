@@ -186,7 +186,7 @@ impl Writer {
         let published = self.registry.services.load_full();
         // Copied when the first service comes or goes.
         let mut services = Cow::Borrowed(&*published);
-        let mut regraded = BTreeSet::new();
+        let (mut regraded, mut ended) = (BTreeSet::new(), BTreeSet::new());
         for key in touched {
             let Some(written) = self.services.get_mut(&key) else { continue };
             let offered = written.offered();
@@ -213,6 +213,7 @@ impl Writer {
             }
             if instances.is_empty() {
                 self.services.remove(&key);
+                ended.insert(key);
                 continue;
             }
             let service = self.registry.new_service(balancing);
@@ -226,7 +227,7 @@ impl Writer {
             self.registry.services.store(Arc::new(services));
         }
         if !self.changes.is_empty() {
-            self.registry.changes.append(self.changes.drain(..), &regraded);
+            self.registry.changes.append(self.changes.drain(..), &regraded, &ended);
         }
     }
 }

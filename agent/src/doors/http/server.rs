@@ -2,33 +2,29 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::counters::{HttpCounters, count};
+use super::limits::{HEAD_WITHIN, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use super::routes::{Routes, router};
+use super::stream::Impatient;
+use crate::descriptors;
 use crate::doors::unix::handler::Handler;
 use crate::progress::Progress;
 
-/// Connections at the same time. A further one is closed and counted.
-pub(super) const MAX_CONNECTIONS: usize = 32;
-/// The longest head of a request, in bytes and fields.
-pub(super) const MAX_HEAD_BYTES: usize = 8 << 10;
-pub(super) const MAX_HEAD_FIELDS: usize = 64;
-/// The time for a request and its answer. Afterwards the connection is closed.
-pub(super) const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
-/// The time for the head of a request.
-pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted, most likely for want of a file descriptor.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -46,16 +42,28 @@ pub(crate) struct HttpDoor {
     listener: TcpListener,
     addr: SocketAddr,
     routes: Arc<Routes>,
+    /// Connections at the same time. A further one is closed and counted.
+    connections: usize,
 }
 
 impl HttpDoor {
     /// Listens there.
     pub(crate) async fn bind(addr: SocketAddr, progress: Progress) -> Result<Self, HttpError> {
+        Self::bind_for(descriptors::shares().http, addr, progress).await
+    }
+
+    /// Listens there, for so many connections at the same time.
+    pub(super) async fn bind_for(
+        connections: usize,
+        addr: SocketAddr,
+        progress: Progress,
+    ) -> Result<Self, HttpError> {
         let failed = |source| HttpError { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let is_local = addr.ip().is_loopback();
-        Ok(Self { listener, addr, routes: Arc::new(Routes::new(is_local, progress)) })
+        let routes = Arc::new(Routes::new(is_local, connections, progress));
+        Ok(Self { listener, addr, routes, connections })
     }
 
     /// The bound address.
@@ -75,7 +83,7 @@ impl HttpDoor {
     /// Serves connections until dropped; then they end with it.
     pub(crate) async fn serve(self) {
         let router = router(self.routes.clone());
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(self.connections));
         let counters = &self.routes.counters;
         let mut connections = JoinSet::new();
         let mut is_failing = false;
@@ -103,8 +111,10 @@ impl HttpDoor {
             let router = router.clone();
             connections.spawn(async move {
                 let _place = place;
-                if !answer(stream, router).await {
-                    count(&open.0.failed);
+                match converse(stream, router).await {
+                    End::Closed => {}
+                    End::Idle => count(&open.0.idle),
+                    End::Failed => count(&open.0.failed),
                 }
             });
         }
@@ -127,15 +137,36 @@ impl Drop for Open {
     }
 }
 
-/// Answers the one request of a connection. Returns whether it was answered in time.
-async fn answer(stream: TcpStream, router: axum::Router) -> bool {
-    let service = TowerToHyperService::new(router);
-    let connection = http1::Builder::new()
+/// The end of a connection.
+enum End {
+    /// Its client closed it, or asked for that.
+    Closed,
+    /// It had no further request in time.
+    Idle,
+    Failed,
+}
+
+/// Answers the requests of a connection, one after the other.
+async fn converse(stream: TcpStream, router: axum::Router) -> End {
+    // Answers are written whole, and nobody gains by a wait for more.
+    if stream.set_nodelay(true).is_err() {
+        return End::Failed;
+    }
+    let connection = Arc::new(Connection::default());
+    let (answers, of) = (TowerToHyperService::new(router), connection.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of.clone());
+        answers.call(request)
+    });
+    let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEAD_FIELDS)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    matches!(timeout(CONNECTION_WITHIN, pin!(connection)).await, Ok(Ok(())))
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+    match conversation.await {
+        Ok(()) => End::Closed,
+        Err(error) if error.is_timeout() && connection.was_used() => End::Idle,
+        Err(_) => End::Failed,
+    }
 }

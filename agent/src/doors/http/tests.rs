@@ -8,9 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::server::{MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+use super::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use super::{HttpCounters, HttpDoor};
 use crate::progress::Progress;
+
+/// Connections at the same time.
+const CONNECTIONS: usize = 32;
 
 struct Served {
     addr: SocketAddr,
@@ -21,7 +24,7 @@ struct Served {
 impl Served {
     async fn start() -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let door = HttpDoor::bind(any, Progress::default()).await.expect("bound");
+        let door = HttpDoor::bind_for(CONNECTIONS, any, Progress::default()).await.expect("bound");
         let (addr, counters) = (door.addr(), door.counters());
         Self { addr, counters, serving: tokio::spawn(door.serve()) }
     }
@@ -41,7 +44,7 @@ impl Served {
     }
 
     async fn get(&self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
     }
 }
 
@@ -65,7 +68,7 @@ async fn a_door_before_its_agent_is_alive_and_not_ready() {
     let metrics = served.get("/metrics").await;
     assert!(is(&metrics, 503) && metrics.contains("starting"), "{metrics}");
     assert!(is(&served.get("/").await, 200) && is(&served.get("/else").await, 404));
-    let post = "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert!(is(&served.send(post).await, 405), "it changes nothing");
     assert_eq!(served.counters.requests.load(Ordering::Relaxed), 6);
 }
@@ -73,10 +76,10 @@ async fn a_door_before_its_agent_is_alive_and_not_ready() {
 #[tokio::test]
 async fn a_request_for_another_host_is_refused() {
     let served = Served::start().await;
-    let other = served.send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+    let other = served.send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
     assert!(is(&other, 421), "{other}");
     assert_eq!(served.counters.hosts_refused.load(Ordering::Relaxed), 1);
-    assert!(is(&served.send("GET /readyz HTTP/1.1\r\n\r\n").await, 503), "no name is as good");
+    assert!(is(&served.send("GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n").await, 503), "no name is as good");
 }
 
 #[tokio::test]
@@ -94,12 +97,12 @@ async fn a_head_beyond_the_limits_is_refused() {
 async fn a_connection_too_many_is_closed_and_counted() {
     let served = Served::start().await;
     let mut crowd = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..CONNECTIONS {
         crowd.push(served.connect().await);
     }
     assert_eq!(served.get("/").await, "", "closed");
     assert_eq!(served.counters.refused.load(Ordering::Relaxed), 1);
-    assert_eq!(served.counters.connections.load(Ordering::Relaxed), MAX_CONNECTIONS as u64);
+    assert_eq!(served.counters.connections.load(Ordering::Relaxed), CONNECTIONS as u64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,4 +113,82 @@ async fn a_connection_without_a_request_is_closed_in_time() {
     }
     assert_eq!(served.counters.failed.load(Ordering::Relaxed), 2);
     assert_eq!(served.counters.connections.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused() {
+    let served = Served::start().await;
+    let ask = |origin: &str| {
+        format!("GET /readyz HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n")
+    };
+    for foreign in ["http://evil.example", "null", "http://localhost:3000"] {
+        assert!(is(&served.send(&ask(foreign)).await, 403), "{foreign}");
+    }
+    assert!(is(&served.send(&ask("http://localhost")).await, 503), "its own page");
+    assert_eq!(served.counters.origins_refused.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_connection_has_many_requests() {
+    let served = Served::start().await;
+    let mut stream = served.connect().await;
+    for _ in 0..3 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.expect("an answer");
+        assert!(is(&String::from_utf8_lossy(&head), 200));
+        // The rest of it.
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"of Consul ask\n") {
+            rest.push(stream.read_u8().await.expect("more"));
+        }
+    }
+    drop(stream);
+    let counters = &served.counters;
+    assert_eq!(counters.requests.load(Ordering::Relaxed), 3);
+    assert_eq!(counters.accepted.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_used_and_is_idle_is_closed_and_no_failure() {
+    let served = Served::start().await;
+    let answer = served.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(is(&answer, 200), "{answer}");
+    assert_eq!(served.counters.idle.load(Ordering::Relaxed), 1);
+    assert_eq!(served.counters.failed.load(Ordering::Relaxed), 0);
+}
+
+/// Requests that two parties may read in two ways: none of them is read as two requests here.
+#[tokio::test]
+async fn smuggled_requests_are_refused_or_read_as_one() {
+    let served = Served::start().await;
+    let hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let length = hidden.len();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+    for fields in [
+        format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
+        format!("Content-Length: {length}\r\nContent-Length: 0\r\n"),
+        "Content-Length: +0\r\n".to_owned(),
+        "Content-Length: 0x0\r\n".to_owned(),
+        "Content-Length : 0\r\n".to_owned(),
+        "Transfer-Encoding: chunked, identity\r\n".to_owned(),
+        "Transfer-Encoding: xchunked\r\n".to_owned(),
+        " Folded: a\r\n b\r\n".to_owned(),
+        "Bad\0Name: a\r\n".to_owned(),
+    ] {
+        let answer = served.send(&format!("{head}{fields}\r\n{hidden}")).await;
+        assert!(!answer.contains("driver: ok"), "{fields}: {answer}");
+        assert!(!is(&answer, 200), "{fields}: {answer}");
+    }
+    assert!(is(&served.get("/healthz").await, 200), "it goes on");
+}
+
+#[tokio::test]
+async fn garbage_is_never_answered_as_a_request() {
+    let served = Served::start().await;
+    for garbage in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "{\"request\":{\"info\":{}}}\n\r\n\r\n"] {
+        let answer = served.send(garbage).await;
+        assert!(answer.is_empty() || is(&answer, 400), "{garbage:?}: {answer}");
+    }
+    assert!(is(&served.get("/v1/hobnob/info").await, 503), "it goes on, and has no agent yet");
 }
