@@ -9,6 +9,7 @@
 //!                             ^--------------------------- doors <-- unix socket
 //! ```
 
+pub mod access_keys;
 mod actor;
 mod agent;
 mod budget;

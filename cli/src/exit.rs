@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use hobnob_agent::StartError;
+use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
@@ -45,6 +46,7 @@ impl Exit {
             }
             if cause.downcast_ref().is_some_and(StartError::is_usage)
                 || cause.downcast_ref().is_some_and(KeysError::is_usage)
+                || matches!(cause.downcast_ref(), Some(AccessKeyError::BadName))
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
                 || cause.is::<TooManyAgents>()

@@ -22,7 +22,7 @@ use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost,
 use crate::consistency::VoterWriter;
 use crate::definitions::Definitions;
 use crate::descriptors;
-use crate::doors::http::{HttpCounters, HttpDoor};
+use crate::doors::http::{Access, HttpCounters, HttpDoor};
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::permissions::Permissions;
@@ -264,7 +264,8 @@ async fn open_http(
     progress: &Progress,
 ) -> Result<Option<Http>, StartError> {
     let Some(addr) = config.http else { return Ok(None) };
-    let door = HttpDoor::bind(addr, progress.clone()).await?;
+    let access = Access::new(&config.data_dir, config.http_open_writes);
+    let door = HttpDoor::bind(addr, access, progress.clone()).await?;
     let (addr, counters, handler) = (door.addr(), door.counters(), door.handler());
     if !addr.ip().is_loopback() {
         tracing::warn!(http = %addr, "HTTP is answered beyond this host, to anybody who reaches that address");

@@ -93,6 +93,8 @@ pub struct AgentConfig {
     pub http: Option<SocketAddr>,
     /// Accept that this address is not loopback, although nobody has to prove who they are there.
     pub insecure_http: bool,
+    /// Take changes over HTTP without an access key: every process of the host may make them then.
+    pub http_open_writes: bool,
     /// The log of the process, if its filter may be changed while the agent runs.
     pub log_filter: Option<Arc<dyn LogFilter>>,
 }
@@ -129,6 +131,7 @@ impl AgentConfig {
             script_checks: false,
             http: None,
             insecure_http: false,
+            http_open_writes: false,
             log_filter: None,
         }
     }

@@ -107,6 +107,7 @@ pub(crate) struct ValidConfig {
     pub(crate) started_with: StartedWith,
     pub(crate) script_checks: bool,
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) http_open_writes: bool,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
@@ -206,6 +207,7 @@ impl AgentConfig {
             started_with: self.started_with,
             script_checks: self.script_checks,
             http: self.http,
+            http_open_writes: self.http_open_writes,
             log_filter: self.log_filter,
         })
     }

@@ -100,7 +100,8 @@ async fn the_own_api_answers_as_the_socket_does() {
     asked.register(web("web-1")).await;
     let answer = asked.get("/v1/hobnob/resolve?service=web&tags=blue&meta=tier%3Dx").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
-    let request = serde_json::from_value(json!({"resolve": {"service": "web"}})).expect("a request");
+    let request =
+        serde_json::from_value(json!({"resolve": {"service": "web"}})).expect("a request");
     let of_socket = asked.client.call(request).await.expect("answered");
     assert_eq!(answer.body["response"], serde_json::to_value(of_socket).expect("written"));
     assert_eq!((&answer.body["api"], answer.body["run"].is_string()), (&json!(1), true));
@@ -119,9 +120,21 @@ async fn the_own_api_answers_as_the_socket_does() {
         let told = &refused.body["response"]["error"]["code"];
         assert_eq!((refused.status, told), (status, &json!(code)), "{path}");
     }
-    for question in ["services", "members", "datacenters", "info", "history", "registrations", "settings", "voters"] {
+    for question in [
+        "services",
+        "members",
+        "datacenters",
+        "info",
+        "history",
+        "registrations",
+        "settings",
+        "voters",
+    ] {
         let answer = asked.get(&format!("/v1/hobnob/{question}")).await;
-        assert!(answer.status == 200 && answer.body["response"][question].is_object(), "{question}");
+        assert!(
+            answer.status == 200 && answer.body["response"][question].is_object(),
+            "{question}"
+        );
     }
     asked.agent.shutdown().await;
 }
@@ -174,7 +187,8 @@ async fn a_stream_of_events_goes_on_where_the_last_one_ended() {
     let (name, id, data) = Events::open(asked.http, path, &resumed).await.next().await;
     assert_eq!((&*name, ids(&data["response"]["changes"])), ("changes", vec!["web-2"]));
     assert_eq!(id, second);
-    let other_run = format!("Last-Event-ID: {}-0\r\n", first.split('-').next().expect("a revision"));
+    let other_run =
+        format!("Last-Event-ID: {}-0\r\n", first.split('-').next().expect("a revision"));
     let (name, _, data) = Events::open(asked.http, path, &other_run).await.next().await;
     assert_eq!((&*name, &data["reset"]), ("instances", &json!("other_run")));
     let (name, _, data) =
@@ -196,7 +210,10 @@ async fn answers_have_the_shapes_of_consul() {
     let entries = all.body.as_array().expect("a list");
     assert_eq!((all.status, entries.len()), (200, 2));
     let entry = &entries[0];
-    assert_eq!((&entry["Node"]["Node"], &entry["Node"]["Address"]), (&json!("a1"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&entry["Node"]["Node"], &entry["Node"]["Address"]),
+        (&json!("a1"), &json!("127.0.0.1"))
+    );
     let service = &entry["Service"];
     for (field, value) in [
         ("ID", json!("web-1")),
@@ -213,20 +230,31 @@ async fn answers_have_the_shapes_of_consul() {
     }
     let statuses = |entry: &Value| {
         let checks = entry["Checks"].as_array().expect("checks").clone();
-        let pair = |check: &Value| (check["CheckID"].as_str().map(str::to_owned), check["Status"].as_str().map(str::to_owned));
+        let pair = |check: &Value| {
+            (
+                check["CheckID"].as_str().map(str::to_owned),
+                check["Status"].as_str().map(str::to_owned),
+            )
+        };
         checks.iter().map(pair).collect::<Vec<_>>()
     };
     let some = |id: &str, status: &str| (Some(id.to_owned()), Some(status.to_owned()));
     assert_eq!(statuses(entry), [some("serfHealth", "passing"), some("service:web-1", "passing")]);
     assert_eq!(statuses(&entries[1])[1], some("service:web-2", "critical"), "no report yet");
-    assert_eq!((all.header("x-consul-knownleader"), all.header("x-consul-lastcontact")), ("true", "0"));
+    assert_eq!(
+        (all.header("x-consul-knownleader"), all.header("x-consul-lastcontact")),
+        ("true", "0")
+    );
     assert_eq!(all.header("x-consul-effective-consistency"), "stale");
 
     let ids = async |path: &str| -> Vec<String> {
         let body = asked.get(path).await.body;
         let entries = body.as_array().unwrap_or_else(|| panic!("{path}: {body}")).clone();
         let id = |entry: &Value| {
-            [&entry["Service"]["ID"], &entry["ServiceID"]].iter().find_map(|id| id.as_str()).map(str::to_owned)
+            [&entry["Service"]["ID"], &entry["ServiceID"]]
+                .iter()
+                .find_map(|id| id.as_str())
+                .map(str::to_owned)
         };
         entries.iter().filter_map(id).collect()
     };
@@ -247,7 +275,10 @@ async fn answers_have_the_shapes_of_consul() {
     assert_eq!(asked.get("/v1/catalog/datacenters").await.body, json!(["dc1"]));
     assert_eq!(asked.get("/v1/catalog/nodes").await.body[0]["Node"], "a1");
     let node = asked.get("/v1/catalog/node/a1").await.body;
-    assert_eq!((&node["Node"]["Node"], &node["Services"]["web-2"]["Port"]), (&json!("a1"), &json!(8080)));
+    assert_eq!(
+        (&node["Node"]["Node"], &node["Services"]["web-2"]["Port"]),
+        (&json!("a1"), &json!(8080))
+    );
     assert_eq!(asked.get("/v1/catalog/node/none").await.body, Value::Null);
     assert_eq!(asked.get("/v1/agent/self").await.body["Config"]["NodeName"], "a1");
     assert_eq!(asked.get("/v1/agent/members").await.body[0]["Status"], 1);
@@ -255,10 +286,17 @@ async fn answers_have_the_shapes_of_consul() {
     assert_eq!(asked.get("/v1/agent/service/web-1").await.body["ID"], "web-1");
     assert_eq!(asked.get("/v1/agent/service/none").await.status, 404);
     let checks = asked.get("/v1/agent/checks").await.body;
-    assert_eq!((&checks["lease"]["ServiceID"], &checks["lease"]["Type"]), (&json!("web-2"), &json!("ttl")));
+    assert_eq!(
+        (&checks["lease"]["ServiceID"], &checks["lease"]["Type"]),
+        (&json!("web-2"), &json!("ttl"))
+    );
     let healthy = asked.get("/v1/agent/health/service/id/web-1").await;
     assert_eq!((healthy.status, &healthy.body["AggregatedStatus"]), (200, &json!("passing")));
-    assert_eq!(asked.get("/v1/agent/health/service/name/web").await.status, 503, "the worst counts");
+    assert_eq!(
+        asked.get("/v1/agent/health/service/name/web").await.status,
+        503,
+        "the worst counts"
+    );
     let gossip = asked.agent.gossip_addr().to_string();
     assert_eq!(asked.get("/v1/status/leader").await.body, json!(gossip));
     assert_eq!(asked.get("/v1/status/peers").await.body, json!([gossip]));
@@ -275,7 +313,11 @@ async fn answers_have_the_shapes_of_consul() {
     ] {
         let refused = asked.get(path).await;
         let told = refused.body.as_str().expect("a sentence");
-        assert!(refused.status == status && told.contains(says), "{path}: {} {told}", refused.status);
+        assert!(
+            refused.status == status && told.contains(says),
+            "{path}: {} {told}",
+            refused.status
+        );
     }
     asked.agent.shutdown().await;
 }

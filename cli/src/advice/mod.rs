@@ -4,6 +4,7 @@ mod meant;
 
 use std::io::{self, ErrorKind};
 
+use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_agent::secret_file::SecretFileError;
 use hobnob_agent::storage::{OpenError, WriteError};
 use hobnob_agent::transport::{BindError, QuicError};
@@ -39,6 +40,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref() {
         return of_keys(error).map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_access_key(error).map(str::to_owned);
     }
     if cause.is::<TwoTokens>() {
         return Some("unset one of them".to_owned());
@@ -94,6 +98,20 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
         _ => None,
     }
+}
+
+fn of_access_key(error: &AccessKeyError) -> Option<&'static str> {
+    Some(match error {
+        AccessKeyError::NoDirectory(_) => {
+            "name the data directory of the agent with --data-dir or HOBNOB_DATA_DIR; `hobnob config show` tells it"
+        }
+        AccessKeyError::Io { source, .. } => return of_file(source),
+        AccessKeyError::Damaged { .. } => {
+            "restore the file from a backup, or remove it and make new keys"
+        }
+        AccessKeyError::TooMany => "`hobnob access-key list` shows them",
+        _ => return None,
+    })
 }
 
 fn of_keys(error: &KeysError) -> Option<&'static str> {

@@ -211,16 +211,23 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_ENABLE_SCRIPT_CHECKS", hide_env_values = true)]
     enable_script_checks: bool,
 
-    /// The address that answers HTTP: /metrics for Prometheus, /healthz and /readyz; port 0 stands for any free port
+    /// The address that answers HTTP: /metrics, questions, and what clients of Consul ask; port 0 stands for any free port
     #[arg(long, value_name = "IP:PORT", env = "HOBNOB_HTTP", hide_env_values = true)]
     http: Option<SocketAddr>,
 
-    /// Answer HTTP beyond this host, although nobody has to prove who they are there
+    /// Answer /metrics, /healthz and /readyz beyond this host, although nobody has to prove who they are there
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_INSECURE_HTTP", hide_env_values = true)]
     insecure_http: bool,
+
+    /// Take changes over HTTP without an access key: every process of this host may make them then
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_HTTP_OPEN_WRITES", hide_env_values = true)]
+    http_open_writes: bool,
 
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
@@ -281,6 +288,7 @@ impl AgentArgs {
             script_checks: self.enable_script_checks,
             http: self.http,
             insecure_http: self.insecure_http,
+            http_open_writes: self.http_open_writes,
             log_filter: None,
         })
     }
@@ -387,6 +395,8 @@ mod tests {
         assert_eq!(here.http, Some("127.0.0.1:9746".parse().unwrap()));
         assert!(!here.insecure_http);
         assert!(config(&["--data-dir", "/d", "--insecure-http"]).insecure_http);
+        assert!(!here.http_open_writes);
+        assert!(config(&["--data-dir", "/d", "--http-open-writes"]).http_open_writes);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod calls;
 mod clients;
 mod clusters;
 mod configured;
+mod consul;
 mod copy;
 mod crash;
 mod cuts;

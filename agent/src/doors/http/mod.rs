@@ -4,6 +4,7 @@
 //! Each route is a thin translation of what the unix sockets answer. Connections, heads, bodies, waits and answers have limits, and
 //! what is beyond them is refused and counted.
 
+mod access;
 mod answer;
 mod connection;
 mod consul;
@@ -13,11 +14,13 @@ mod host;
 mod limits;
 mod own;
 mod parameters;
+mod prometheus;
 mod routes;
 pub(crate) mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::Access;
 pub(crate) use counters::HttpCounters;
 pub(crate) use server::{HttpDoor, HttpError};

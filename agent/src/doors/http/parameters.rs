@@ -66,9 +66,11 @@ impl Parameters {
     /// Takes a flag: `a`, `a=1` and `a=true` set it, `a=0` and `a=false` do not.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, BadParameter> {
         match self.text(name)?.as_deref() {
-            None | Some("0" | "false") => Ok(false),
-            Some("" | "1" | "true") => Ok(true),
-            Some(_) => Err(BadParameter(format!("the parameter `{name}` takes true or false"))),
+            None => Ok(false),
+            Some("") => Ok(true),
+            Some(text) => truth(text).ok_or_else(|| {
+                BadParameter(format!("the parameter `{name}` takes true or false"))
+            }),
         }
     }
 
@@ -82,6 +84,15 @@ impl Parameters {
             (None, true) => "this request has none".to_owned(),
         };
         Err(BadParameter(format!("there is no parameter `{name}` here; {rest}")))
+    }
+}
+
+/// Whether a text says true or false, in the words that Consul takes.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }
 

@@ -13,12 +13,13 @@ use axum::{Extension, Router};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::access::Access;
 use super::answer::Refused;
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::host::{is_same_origin, is_this_host};
 use super::limits::{Limits, MAX_HTTP_BYTES};
-use super::{consul, events, own};
+use super::{consul, events, own, prometheus};
 use crate::budget::Budget;
 use crate::doors::unix::handler::Handler;
 use crate::metrics::{Exposition, Readings};
@@ -51,13 +52,19 @@ pub(super) struct Routes {
     budget: OnceLock<Arc<Budget>>,
     /// Whether it listens for this host only.
     is_local: bool,
+    access: Access,
     progress: Progress,
     /// The values that were read last. One scrape reads, and others wait for it.
     read: Mutex<Option<(Instant, Arc<Readings>)>>,
 }
 
 impl Routes {
-    pub(super) fn new(is_local: bool, connections: usize, progress: Progress) -> Self {
+    pub(super) fn new(
+        is_local: bool,
+        connections: usize,
+        access: Access,
+        progress: Progress,
+    ) -> Self {
         let counters: Arc<HttpCounters> = Arc::default();
         Self {
             limits: Limits::new(connections, counters.clone()),
@@ -65,6 +72,7 @@ impl Routes {
             budget: OnceLock::new(),
             handler: Arc::default(),
             is_local,
+            access,
             progress,
             read: Mutex::default(),
         }
@@ -81,6 +89,12 @@ impl Routes {
     /// The budget of the connections of this door.
     pub(super) fn budget(&self, handler: &Handler) -> &Arc<Budget> {
         self.budget.get_or_init(|| handler.budget.part(MAX_HTTP_BYTES))
+    }
+
+    /// Whether the bringer of a key may make changes: the name of the key. Counts a refusal.
+    pub(super) async fn allow_change(&self, key: Option<&str>) -> Result<String, Refused> {
+        let allowed = self.access.allow_change(key).await;
+        allowed.inspect_err(|_| count(&self.counters.keys_refused))
     }
 
     /// Whether a request names this host and comes from no page of another origin. Counts a refusal.
@@ -134,6 +148,7 @@ pub(super) fn router(routes: Arc<Routes>) -> Router {
         .route("/v1/hobnob/watch", get(events::watch))
         .route("/v1/hobnob/watch_members", get(events::watch_members))
         .route("/v1/hobnob/{question}", get(own::answer))
+        .route("/v1/sd/prometheus", get(prometheus::targets))
         .merge(consul::router())
         .layer(from_fn_with_state(routes.clone(), admit_question));
     Router::new()

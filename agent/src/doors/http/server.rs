@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::access::Access;
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::limits::{HEAD_WITHIN, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
@@ -48,21 +49,26 @@ pub(crate) struct HttpDoor {
 
 impl HttpDoor {
     /// Listens there.
-    pub(crate) async fn bind(addr: SocketAddr, progress: Progress) -> Result<Self, HttpError> {
-        Self::bind_for(descriptors::shares().http, addr, progress).await
+    pub(crate) async fn bind(
+        addr: SocketAddr,
+        access: Access,
+        progress: Progress,
+    ) -> Result<Self, HttpError> {
+        Self::bind_for(descriptors::shares().http, addr, access, progress).await
     }
 
     /// Listens there, for so many connections at the same time.
     pub(super) async fn bind_for(
         connections: usize,
         addr: SocketAddr,
+        access: Access,
         progress: Progress,
     ) -> Result<Self, HttpError> {
         let failed = |source| HttpError { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let is_local = addr.ip().is_loopback();
-        let routes = Arc::new(Routes::new(is_local, connections, progress));
+        let routes = Arc::new(Routes::new(is_local, connections, access, progress));
         Ok(Self { listener, addr, routes, connections })
     }
 

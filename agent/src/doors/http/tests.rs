@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
-use super::{HttpCounters, HttpDoor};
+use super::{Access, HttpCounters, HttpDoor};
 use crate::progress::Progress;
 
 /// Connections at the same time.
@@ -24,7 +24,7 @@ struct Served {
 impl Served {
     async fn start() -> Self {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let door = HttpDoor::bind_for(CONNECTIONS, any, Progress::default()).await.expect("bound");
+        let door = HttpDoor::bind_for(CONNECTIONS, any, Access::Open, Progress::default()).await.expect("bound");
         let (addr, counters) = (door.addr(), door.counters());
         Self { addr, counters, serving: tokio::spawn(door.serve()) }
     }

@@ -3,6 +3,7 @@
 mod agent;
 mod blocking;
 mod catalog;
+mod changes;
 mod filter;
 mod health;
 mod options;
@@ -15,7 +16,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::{any, get, put};
 
 use super::routes::Routes;
 
@@ -23,6 +24,15 @@ use super::routes::Routes;
 pub(super) fn router() -> Router<Arc<Routes>> {
     Router::new()
         .route("/v1/agent/self", get(agent::itself))
+        .route("/v1/agent/service/register", put(changes::register))
+        .route("/v1/agent/service/deregister/{id}", put(changes::deregister))
+        .route("/v1/agent/service/maintenance/{id}", put(changes::maintenance))
+        .route("/v1/agent/check/register", any(changes::refuse_check))
+        .route("/v1/agent/check/deregister/{id}", any(changes::refuse_check))
+        .route("/v1/agent/check/pass/{id}", put(changes::pass))
+        .route("/v1/agent/check/warn/{id}", put(changes::warn))
+        .route("/v1/agent/check/fail/{id}", put(changes::fail))
+        .route("/v1/agent/check/update/{id}", put(changes::update))
         .route("/v1/agent/members", get(agent::members))
         .route("/v1/agent/services", get(agent::services))
         .route("/v1/agent/service/{id}", get(agent::service))

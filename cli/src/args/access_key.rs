@@ -1,0 +1,103 @@
+//! The arguments of `hobnob access-key`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::TableArgs;
+
+const HELP: &str = "\
+Examples:
+  (umask 077; hobnob access-key create --name ci > key)
+  hobnob access-key list
+  hobnob access-key revoke 1f2e3d4c
+
+A change over HTTP needs an access key of the agent that is asked; questions need none. The data
+directory of the agent keeps a hash of each key. A running agent knows of a new key, and of one that
+was revoked, within a second.";
+
+/// `hobnob access-key`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct AccessKeyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: AccessKeyCommand,
+}
+
+/// The commands about access keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Make a key, and print it
+    Create(CreateAccessKeyArgs),
+    /// List the keys, without their secrets
+    List(ListAccessKeysArgs),
+    /// Revoke a key
+    Revoke(RevokeAccessKeyArgs),
+}
+
+/// The directory that has the keys.
+#[derive(Debug, Args)]
+pub(crate) struct DataDirArgs {
+    /// The data directory of the agent [default: /var/lib/hobnob for root, else
+    /// hobnob in $XDG_STATE_HOME, else ~/.local/state/hobnob]
+    #[arg(long, value_name = "DIR", env = "HOBNOB_DATA_DIR", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+const CREATE_HELP: &str = "\
+Examples:
+  (umask 077; hobnob access-key create --name ci > key)
+  hobnob access-key create --data-dir /tmp/a2
+
+Prints the key alone on stdout. It is not kept: keep it as a secret. Whoever has it may register,
+deregister and report over HTTP with this agent, until it is revoked.";
+
+/// `hobnob access-key create`.
+#[derive(Debug, Args)]
+#[command(after_help = CREATE_HELP)]
+pub(crate) struct CreateAccessKeyArgs {
+    /// What the key is for, for people
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) dir: DataDirArgs,
+
+    /// Print a JSON object, with the key in it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hobnob access-key list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  hobnob access-key list\n  hobnob access-key list --json")]
+pub(crate) struct ListAccessKeysArgs {
+    #[command(flatten)]
+    pub(crate) dir: DataDirArgs,
+
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `hobnob access-key revoke`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  hobnob access-key revoke 1f2e3d4c\n\nExits with 3 when no key has that id."
+)]
+pub(crate) struct RevokeAccessKeyArgs {
+    /// The id of the key, as `list` shows it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    #[command(flatten)]
+    pub(crate) dir: DataDirArgs,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
