@@ -46,9 +46,9 @@ pub mod transport;
 
 pub use agent::{Agent, Monitor, PartEnded, StartError};
 pub use config::{
-    AddressUse, AgentConfig, ConfigError, ConfigFile, FoundAddress, KnownKey, Leaf, LookupError,
-    Problem, SocketMode, SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText,
-    nearest,
+    AddressUse, AgentConfig, ConfigError, ConfigFile, DnsConfig, DnsDomain, DnsDomainError,
+    FoundAddress, KnownKey, Leaf, LookupError, Problem, ProxyTable, SocketMode, SocketModeError,
+    StartedWith, TokenProblem, TokenSource, TokenText, nearest,
 };
 pub use doors::unix::error::SocketError;
 pub use hobnob_membership::{DatacenterId, Gateway, Protocol};

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     config::Config,
-    feedback::{Report, ServiceState, TargetReport, TargetState, eject_outliers, micros},
+    feedback::{Observed, Report, ServiceState, TargetReport, TargetState, eject_outliers, micros},
     picker::{Picker, Published},
     snapshot::{Instance, Snapshot, Target},
     strategies::{Strategy, Turns},
@@ -161,6 +161,16 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         drained.inspect(|instance| instance.state().warm_up()).is_some()
     }
 
+    /// Learns from calls of a client that picked for itself. They lead to circuits, ejections and averages as picks do, but their
+    /// failures count slowly: in two seconds no more than half of those that open a circuit, and any success starts the count
+    /// anew. A circuit that they opened closes with the next success that is told, or a minute after the last failure. Needs
+    /// a clock. Returns whether there is such a target.
+    pub fn observe(&self, id: &str, observed: &Observed) -> bool {
+        let snapshot = self.snapshot();
+        let instance = snapshot.get(id);
+        instance.inspect(|instance| instance.state().observe(observed)).is_some()
+    }
+
     /// The picks of each target so far.
     pub fn report(&self) -> Report {
         let target = |instance: &Arc<Instance<T>>| TargetReport {
@@ -192,6 +202,7 @@ impl<T: Send + Sync + 'static> Balancer<T> {
         let (mut down, mut ejected, mut extraordinary) = (0, 0, 0);
         for state in snapshot.states() {
             state.finish_warm_up();
+            state.forget_observed();
             down += u32::from(!state.is_up());
             ejected += u32::from(state.is_ejected());
             extraordinary += u32::from(!state.is_ordinary());

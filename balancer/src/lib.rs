@@ -51,7 +51,7 @@ pub use config::{
     BreakerConfig, Config, ConfigError, FAILURES_MAX, LOAD_BOUND_PERCENT,
     LOAD_BOUND_PERCENT_DEFAULT, OutlierConfig, TIMES,
 };
-pub use feedback::{Circuit, LatencyHistogram, Outcome, Report, TargetReport};
+pub use feedback::{Circuit, LatencyHistogram, Observed, Outcome, Report, TargetReport};
 pub use ledger::{Completion, Ledger, Token, UnknownToken};
 pub use locality::{
     LAYERS_MAX, Layer, Layered, LayeredPicker, MOVE_TIME, Nearness, OVERPROVISIONING, Place,

@@ -62,6 +62,18 @@ impl<T> Instance<T> {
         self.state.failures()
     }
 
+    /// The picks that ended in success or failure so far.
+    pub fn completed(&self) -> u64 {
+        self.state.completed()
+    }
+
+    /// The successes and the failures of calls that clients picked for by themselves, as [`Balancer::observe`] was told.
+    ///
+    /// [`Balancer::observe`]: crate::Balancer::observe
+    pub fn observed(&self) -> (u64, u64) {
+        self.state.observed()
+    }
+
     /// The moving average of its latency, `None` before the first success.
     pub fn latency(&self) -> Option<Duration> {
         let average_us = self.state.average_latency_us();

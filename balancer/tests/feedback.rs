@@ -1,8 +1,8 @@
 //! Outcomes steer the picks that follow: circuits, ejection, panic, ramps and bounds.
 
 use hobnob_balancer::{
-    Balancer, BreakerConfig, Circuit, Config, Outcome, OutlierConfig, Pick, Picker, Strategy,
-    Target,
+    Balancer, BreakerConfig, Circuit, Config, Observed, Outcome, OutlierConfig, Pick, Picker,
+    Strategy, Target,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -323,4 +323,73 @@ fn a_closure_chooses_anything() {
         picker.pick_with(|_| Some(0)).expect("closed").complete(Outcome::Failure, MILLISECOND);
     }
     assert!(picker.pick_with(|_| Some(0)).is_none(), "its circuit is open");
+}
+
+fn told(successes: u32, failures: u32) -> Observed {
+    Observed { successes, failures, latency: None }
+}
+
+fn circuit(balancer: &Balancer<usize>, target: usize) -> Circuit {
+    balancer.snapshot().instances()[target].circuit()
+}
+
+#[test]
+fn a_client_whose_calls_fail_opens_no_circuit_while_another_has_successes() {
+    let balancer = balancer(2, Config { breaker: breaker(), ..Config::default() });
+    for second in 1..100 {
+        balancer.advance(second * SECOND);
+        // The broken client tells a lot, in many reports; the other one a little, once a second.
+        (0..10).for_each(|_| assert!(balancer.observe("i-0000", &told(0, 1_000))));
+        assert!(balancer.observe("i-0000", &told(1, 0)));
+        assert_eq!(circuit(&balancer, 0), Circuit::Closed, "after {second} s");
+    }
+    let instance = Arc::clone(&balancer.snapshot().instances()[0]);
+    assert_eq!(instance.observed(), (99, 990_000));
+    assert_eq!((instance.picks(), instance.completed(), instance.failures()), (0, 0, 0));
+    assert!(!balancer.observe("i-9999", &told(1, 0)), "there is none");
+}
+
+#[test]
+fn without_a_success_told_failures_open_a_circuit_and_the_next_success_closes_it() {
+    let balancer = balancer(2, Config { breaker: breaker(), ..Config::default() });
+    let mut opened_after = None;
+    for second in 1..10 {
+        balancer.advance(second * SECOND);
+        balancer.observe("i-0000", &told(0, 1_000));
+        if circuit(&balancer, 0) != Circuit::Closed {
+            opened_after = Some(second);
+            break;
+        }
+    }
+    assert_eq!(opened_after, Some(3), "in two windows");
+    let mut picker = balancer.picker();
+    assert!(!drive(&mut picker, Strategy::RoundRobin, 10, |_| false).contains_key(&0));
+    balancer.observe("i-0000", &Observed { latency: Some(5 * SECOND), ..told(1, 0) });
+    assert_eq!(circuit(&balancer, 0), Circuit::Closed);
+    assert_eq!(balancer.snapshot().instances()[0].latency(), Some(5 * SECOND));
+    assert!(drive(&mut picker, Strategy::RoundRobin, 10, |_| false).contains_key(&0));
+}
+
+#[test]
+fn a_circuit_of_told_failures_closes_a_minute_after_the_last_of_them() {
+    let breaker = Some(BreakerConfig { failure_threshold: 1, ..breaker().expect("on") });
+    let balancer = balancer(2, Config { breaker, ..Config::default() });
+    let mut picker = balancer.picker();
+    balancer.advance(SECOND);
+    balancer.observe("i-0000", &told(0, 1));
+    balancer.advance(31 * SECOND);
+    balancer.observe("i-0000", &told(0, 1));
+    balancer.advance(90 * SECOND);
+    assert_ne!(circuit(&balancer, 0), Circuit::Closed);
+    // Picks whose outcome nobody reports decide nothing.
+    (0..10).for_each(|_| picker.pick(Strategy::RoundRobin, None).expect("one").end_unreported());
+    assert_ne!(circuit(&balancer, 0), Circuit::Closed);
+    balancer.advance(91 * SECOND);
+    assert_eq!(circuit(&balancer, 0), Circuit::Closed);
+
+    // One that a pick holds open stays.
+    drive(&mut picker, Strategy::RoundRobin, 2, |item| item == 0);
+    assert_ne!(circuit(&balancer, 0), Circuit::Closed);
+    balancer.advance(300 * SECOND);
+    assert_ne!(circuit(&balancer, 0), Circuit::Closed);
 }

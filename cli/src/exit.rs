@@ -8,8 +8,9 @@ use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
-use crate::args::{NoQuerySocket, TooManyAgents, TwoTokens};
-use crate::commands::KeysError;
+use crate::args::{NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
+use crate::commands::{KeysError, NothingToOffer};
+use crate::template::OneDestination;
 
 /// The result of a command. The number is the exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,10 @@ impl Exit {
                 || matches!(cause.downcast_ref(), Some(AccessKeyError::BadName))
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
+                || cause.is::<NoDns>()
                 || cause.is::<TooManyAgents>()
+                || cause.is::<NothingToOffer>()
+                || cause.is::<OneDestination>()
             {
                 return Self::Usage;
             }

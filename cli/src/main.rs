@@ -12,6 +12,7 @@ mod output;
 mod service_manager;
 mod signals;
 mod stdin;
+mod template;
 mod terminal;
 mod texts;
 mod top;

@@ -1,4 +1,4 @@
-//! What systemd is told of an agent: ready, its state in a line, that it still makes progress, reloading, stopping
+//! What systemd is told of an agent, or of templates: ready, its state in a line, that it still makes progress, reloading, stopping
 //! (`sd_notify(3)`). Without `NOTIFY_SOCKET` nothing is told.
 
 use std::env;
@@ -20,9 +20,15 @@ pub(crate) async fn ready(monitor: &Monitor) {
     tell(vec!["READY=1".to_owned(), status]).await;
 }
 
-/// The agent is about to stop.
-pub(crate) async fn stopping() {
-    tell(vec!["STOPPING=1".to_owned(), "STATUS=leaving the cluster".to_owned()]).await;
+/// Templates are rendered for the first time.
+pub(crate) async fn keeps(templates: usize) {
+    let files = if templates == 1 { "file" } else { "files" };
+    tell(vec!["READY=1".to_owned(), format!("STATUS=keeping {templates} {files}")]).await;
+}
+
+/// The process is about to stop. The line says what it does meanwhile.
+pub(crate) async fn stopping(status: &str) {
+    tell(vec!["STOPPING=1".to_owned(), format!("STATUS={status}")]).await;
 }
 
 /// The agent reads its configuration again. Follow it by [`reloaded`], whether that succeeded or not.
@@ -76,8 +82,8 @@ fn lines(stuck: Option<PartProgress>, has_watchdog: bool, status: &str) -> Vec<S
     lives.into_iter().chain([format!("STATUS={status}")]).collect()
 }
 
-/// Sends a message, on a thread that may wait for systemd to take it.
-async fn tell(lines: Vec<String>) {
+/// Sends a message, a line each, on a thread that may wait for systemd to take it.
+pub(crate) async fn tell(lines: Vec<String>) {
     let sending = spawn_blocking(move || {
         let states: Vec<_> = lines.iter().map(|line| NotifyState::Custom(line)).collect();
         sd_notify::notify(&states)

@@ -15,7 +15,8 @@ fn histories_under_faults_are_linearizable() {
     println!("{totals:?}");
     assert!(totals.succeeded_percent() >= 60, "{totals:?}");
     assert!(totals.overlapping_percent() >= 30, "{totals:?}");
-    assert!(totals.unfounded <= 20, "the first voters are made: {totals:?}");
+    // In a fifth of the seeds two first sets are tried; of these, a half-made one may bind its voters for good.
+    assert!(totals.unfounded <= 30, "the first voters are made: {totals:?}");
     assert!(totals.changes >= 100 && totals.losses >= 100, "the faults happen: {totals:?}");
 }
 

@@ -394,6 +394,7 @@ mod tests {
             revision: 4,
             isolated: false,
             consistency: Default::default(),
+            settings: None,
             instances: vec![],
         })
     }

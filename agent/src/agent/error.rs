@@ -6,6 +6,7 @@ use hobnob_membership::catalog;
 use hobnob_membership::record::RecordError;
 
 use crate::config::{ConfigError, LookupError};
+use crate::doors::dns::DnsError;
 use crate::doors::http::HttpError;
 use crate::doors::unix::error::SocketError;
 use crate::security::SecurityError;
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The HTTP door cannot be opened.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The DNS door cannot be opened.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
     /// The system gives no threads.
     #[error("the threads that answer clients cannot be started: {0}")]
     Threads(io::Error),

@@ -46,6 +46,7 @@ pub struct Agent {
     driving: Task<Ended>,
     server: Task<()>,
     http: Option<(SocketAddr, Task<()>)>,
+    dns: Option<Task<()>>,
     progress: Progress,
     registry: Arc<Registry>,
     /// Ends after the server.
@@ -132,6 +133,7 @@ impl Agent {
             ended = self.driving.ended() => Err(ended),
             ended = self.server.ended() => Err(ended),
             ended = http_ended(&mut self.http) => Err(ended),
+            ended = dns_ended(&mut self.dns) => Err(ended),
             ended = self.registrar.ended() => Err(ended),
             ended = self.reloading.ended() => Err(ended),
             ended = self.keeping.ended() => Err(ended),
@@ -150,6 +152,7 @@ impl Agent {
             driving,
             server,
             http,
+            dns,
             progress,
             registrar,
             reloading,
@@ -188,6 +191,9 @@ impl Agent {
         if let Some((_, http)) = http {
             http.stop().await;
         }
+        if let Some(dns) = dns {
+            dns.stop().await;
+        }
         answering.stop().await;
         drop(doors);
         if !registrar.ends_within(LEAVE_WITHIN).await {
@@ -204,6 +210,14 @@ impl Agent {
             tracing::warn!("the end of the history could not be written in time");
         }
         keeping.stop().await;
+    }
+}
+
+/// Resolves when the DNS door ends by itself; never if there is none.
+async fn dns_ended(dns: &mut Option<Task<()>>) -> PartEnded {
+    match dns {
+        Some(server) => server.ended().await,
+        None => std::future::pending().await,
     }
 }
 

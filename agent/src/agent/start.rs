@@ -22,6 +22,7 @@ use crate::config::{Addresses, AgentConfig, ConfigError, FoundAddress, ThisHost,
 use crate::consistency::VoterWriter;
 use crate::definitions::Definitions;
 use crate::descriptors;
+use crate::doors::dns::DnsDoor;
 use crate::doors::http::{Access, HttpCounters, HttpDoor};
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
@@ -68,6 +69,7 @@ struct Bound {
     socket: Socket,
     query_socket: Option<Socket>,
     http: Option<Http>,
+    dns: Option<DnsDoor>,
     progress: Progress,
     network: Network,
     info: AgentInfo,
@@ -221,6 +223,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
     let (socket, query_socket) = open_sockets(config).await?;
     let progress = Progress::default();
     let http = open_http(config, &doors, &progress).await?;
+    let dns = open_dns(config, &doors)?;
     let settings = HoldSettings {
         cluster: opened.secrets.cluster(&opened.cluster),
         node_id: opened.data_dir.node_id(),
@@ -254,7 +257,7 @@ async fn bind(opened: Opened) -> Result<Bound, StartError> {
         sync_bound: sync,
         sealed: opened.secrets.info.clone(),
     };
-    Ok(Bound { opened, doors, socket, query_socket, http, progress, network, info })
+    Ok(Bound { opened, doors, socket, query_socket, http, dns, progress, network, info })
 }
 
 /// Opens the HTTP door, if one is wished.
@@ -272,6 +275,19 @@ async fn open_http(
     }
     let server = Task::spawn_on(doors.handle(), "HTTP door", door.serve());
     Ok(Some(Http { addr, counters, handler, server }))
+}
+
+/// Opens the DNS door, if one is wished. It answers once the agent is ready.
+fn open_dns(config: &ValidConfig, doors: &DoorThreads) -> Result<Option<DnsDoor>, StartError> {
+    let Some(config) = config.dns.clone() else { return Ok(None) };
+    // The sockets belong to the threads that will answer.
+    let _entered = doors.handle().enter();
+    let door = DnsDoor::bind(config)?;
+    let addr = door.addr();
+    if !addr.ip().is_loopback() {
+        tracing::warn!(dns = %addr, "DNS is answered beyond this host, to anybody who reaches that address");
+    }
+    Ok(Some(door))
 }
 
 /// Opens the full socket and, if one is wished, the query socket.
@@ -299,7 +315,8 @@ async fn restore(mut bound: Bound) -> Result<Ready, StartError> {
 impl Ready {
     fn spawn(self) -> Result<Agent, StartError> {
         let Self { bound, restored, voter, epoch } = self;
-        let Bound { opened, doors, socket, query_socket, http, progress, network, info } = bound;
+        let Bound { opened, doors, socket, query_socket, http, dns, progress, network, info } =
+            bound;
         let is_open_and_clear = opened.secrets.sealing.is_none() && opened.config.is_open();
         let Opened { config, data_dir, node, secrets, history, keeper, file_problems, .. } = opened;
         let Secrets { sealing, founder, operator, .. } = secrets;
@@ -372,6 +389,7 @@ impl Ready {
             doors: sockets.doors(),
             budget,
             http: http.as_ref().map(|http| http.counters.clone()),
+            dns: dns.as_ref().map(DnsDoor::counters),
             calls: CallMetrics::default(),
             progress: progress.clone(),
             log: LogLevels::new(config.log_filter),
@@ -383,10 +401,16 @@ impl Ready {
             // Nobody else sets it.
             let _ = http.handler.set(handler.clone());
         }
+        let dns_addr = dns.as_ref().map(DnsDoor::addr);
+        let dns = dns.map(|door| {
+            let serving = door.serve(registry.clone(), info.clone());
+            Task::spawn_on(doors.handle(), "DNS door", serving)
+        });
         tracing::info!(version = env!("CARGO_PKG_VERSION"), name = info.name, cluster = info.cluster, node_id = %info.node_id, %epoch, gossip = %info.gossip_addr,
             sync = %info.sync_addr, socket = %socket.display(),
             query_socket = query_socket.as_deref().map(|path| tracing::field::display(path.display())),
             http = http.as_ref().map(|http| tracing::field::display(http.addr)),
+            dns = dns_addr.map(tracing::field::display),
             data_dir = %config.data_dir.display(), join,
             "the agent is ready");
         Ok(Agent {
@@ -407,6 +431,7 @@ impl Ready {
             ),
             server: Task::spawn_on(doors.handle(), "unix socket", sockets.serve(handler)),
             http: http.map(|http| (http.addr, http.server)),
+            dns,
             doors,
             progress,
             registry,

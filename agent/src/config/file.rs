@@ -8,10 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::nearest::unknown_key;
 use super::problem::{LineStarts, Problem};
+use super::proxies::PROXY;
 use crate::regular_file;
 
 /// The longest configuration file.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// What a configuration file sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,6 +109,8 @@ impl Reading<'_> {
             let leaf = self.known.iter().find(|known| known.key == key).copied();
             match (value.get_ref(), leaf) {
                 (DeValue::Table(table), None) if is_table => self.table(&below, table),
+                // `hobnob proxy` reads these tables.
+                (DeValue::Array(_), None) if key == PROXY => {}
                 (_, None) if is_table => {
                     self.problem(line, format!("`{key}` is a table: write [{key}]"));
                 }
@@ -151,7 +154,7 @@ impl Reading<'_> {
 }
 
 /// A single value, as it would be given on the command line.
-fn word(value: &DeValue<'_>) -> Option<String> {
+pub(super) fn word(value: &DeValue<'_>) -> Option<String> {
     Some(match value {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),

@@ -1,10 +1,12 @@
 //! The configuration that an agent is started with.
 
+mod dns;
 mod file;
 mod host_name;
 mod lookup;
 mod nearest;
 mod problem;
+mod proxies;
 mod settings;
 mod socket_mode;
 mod token;
@@ -19,6 +21,7 @@ use hobnob_membership::{Gateway, Protocol};
 
 use crate::log_filter::LogFilter;
 
+pub use dns::{DnsConfig, DnsDomain, DnsDomainError};
 pub use file::{ConfigFile, KnownKey, Leaf};
 pub(crate) use file::{read_text, syntax_problem};
 pub use lookup::{AddressUse, FoundAddress, LookupError};
@@ -26,6 +29,7 @@ pub(crate) use lookup::{Addresses, ThisHost};
 pub use nearest::nearest;
 pub(crate) use problem::LineStarts;
 pub use problem::Problem;
+pub use proxies::ProxyTable;
 pub use settings::StartedWith;
 pub use socket_mode::{SocketMode, SocketModeError};
 pub use token::{TokenProblem, TokenSource, TokenText};
@@ -95,6 +99,8 @@ pub struct AgentConfig {
     pub insecure_http: bool,
     /// Take changes over HTTP without an access key: every process of the host may make them then.
     pub http_open_writes: bool,
+    /// The DNS door, if there is one.
+    pub dns: Option<DnsConfig>,
     /// The log of the process, if its filter may be changed while the agent runs.
     pub log_filter: Option<Arc<dyn LogFilter>>,
 }
@@ -132,6 +138,7 @@ impl AgentConfig {
             http: None,
             insecure_http: false,
             http_open_writes: false,
+            dns: None,
             log_filter: None,
         }
     }

@@ -11,7 +11,7 @@ use hobnob_membership::{Gateway, Protocol};
 
 use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
-use super::{AgentConfig, SocketMode, StartedWith, TokenSource};
+use super::{AgentConfig, DnsConfig, SocketMode, StartedWith, TokenSource};
 use crate::log_filter::LogFilter;
 
 /// A part of the configuration can never work.
@@ -30,6 +30,20 @@ pub enum ConfigError {
          cluster and its datacenter, and how many members, services and calls there are"
     )]
     HttpNotLoopback(SocketAddr),
+    /// Anybody would be answered by DNS.
+    #[error(
+        "refusing to answer DNS on {0}: nobody has to prove who they are there, and the answers tell the names and addresses of \
+         members and services"
+    )]
+    DnsNotLoopback(SocketAddr),
+    /// Anybody could have names of others looked up.
+    #[error(
+        "refusing to forward DNS queries from {0}: a server that looks up names for anybody is used to flood others with answers"
+    )]
+    DnsForwardsForAnybody(SocketAddr),
+    /// It would ask itself.
+    #[error("DNS queries cannot be forwarded to {0}: that is the address of this agent")]
+    DnsForwardsToItself(SocketAddr),
     /// Others would not reach the sync streams.
     #[error("sync streams on {sync} cannot be reached at the advertised address {advertised}")]
     SyncElsewhere {
@@ -108,6 +122,7 @@ pub(crate) struct ValidConfig {
     pub(crate) script_checks: bool,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_open_writes: bool,
+    pub(crate) dns: Option<DnsConfig>,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
@@ -141,6 +156,7 @@ impl AgentConfig {
         {
             return Err(ConfigError::HttpNotLoopback(http));
         }
+        self.dns.iter().try_for_each(check_dns)?;
         if !self.zone.is_empty() {
             names::check("zone", &self.zone)?;
         }
@@ -208,8 +224,24 @@ impl AgentConfig {
             script_checks: self.script_checks,
             http: self.http,
             http_open_writes: self.http_open_writes,
+            dns: self.dns,
             log_filter: self.log_filter,
         })
+    }
+}
+
+/// Checks who is answered by DNS, and who is asked.
+fn check_dns(dns: &DnsConfig) -> Result<(), ConfigError> {
+    let is_open = !dns.addr.ip().is_loopback();
+    if is_open && !dns.insecure {
+        return Err(ConfigError::DnsNotLoopback(dns.addr));
+    }
+    if is_open && !dns.forward.is_empty() {
+        return Err(ConfigError::DnsForwardsForAnybody(dns.addr));
+    }
+    match dns.forward.iter().find(|server| **server == dns.addr) {
+        Some(own) => Err(ConfigError::DnsForwardsToItself(*own)),
+        None => Ok(()),
     }
 }
 
@@ -346,6 +378,35 @@ mod tests {
         assert!(
             advertised(AgentConfig { insecure: false, ..AgentConfig::at("127.0.0.1:0") }).is_ok()
         );
+    }
+
+    #[test]
+    fn dns_off_loopback_has_to_be_asked_for_and_forwards_for_nobody() {
+        let dns = |addr: &str, insecure: bool, forward: &[&str]| {
+            let forward = forward.iter().map(|text| text.parse().expect("an address"));
+            let addr = addr.parse().expect("an address");
+            let dns = DnsConfig {
+                addr,
+                domains: Vec::new(),
+                ttl_s: 0,
+                forward: forward.collect(),
+                insecure,
+            };
+            valid(AgentConfig { dns: Some(dns), ..AgentConfig::at("127.0.0.1:0") })
+        };
+        for right in [
+            dns("127.0.0.1:53", false, &["1.1.1.1:53"]),
+            dns("[::1]:0", false, &[]),
+            dns("10.0.0.1:53", true, &[]),
+        ] {
+            assert!(right.is_ok(), "{right:?}");
+        }
+        let open = dns("0.0.0.0:53", false, &[]);
+        assert!(matches!(open, Err(ConfigError::DnsNotLoopback(_))));
+        let forwarding = dns("10.0.0.1:53", true, &["1.1.1.1:53"]);
+        assert!(matches!(forwarding, Err(ConfigError::DnsForwardsForAnybody(_))));
+        let itself = dns("127.0.0.1:53", false, &["1.1.1.1:53", "127.0.0.1:53"]);
+        assert!(matches!(itself, Err(ConfigError::DnsForwardsToItself(_))));
     }
 
     #[test]

@@ -206,6 +206,49 @@ pub(super) const OWN: &[Row] = rows! {
         "Requests to the HTTP door that wait for a change.";
     Gauge hobnob_http_watches []
         "Streams of events of the HTTP door.";
+    Counter hobnob_dns_queries_total []
+        "DNS queries about our own domains and addresses that were answered.";
+    Counter hobnob_dns_negative_total []
+        "Those whose name does not exist."
+        alert "A steady rate: a client asks for a service that is not registered";
+    Counter hobnob_dns_truncated_total []
+        "DNS answers that were too long for a datagram, so that their clients ask again over TCP.";
+    Counter hobnob_dns_refused_total []
+        "DNS queries for names of others, which are refused because no server is named to forward them to."
+        alert "A steady rate: a resolver sends everything here";
+    Counter hobnob_dns_unsupported_total []
+        "DNS queries that ask for something else than names: another class, another operation, a later version.";
+    Counter hobnob_dns_malformed_total []
+        "DNS queries that cannot be read."
+        alert "A steady rate: a client is broken";
+    Counter hobnob_dns_ignored_total []
+        "Datagrams and messages that are no DNS queries, such as answers.";
+    Counter hobnob_dns_unsent_total []
+        "DNS answers that were dropped because the system did not take them at once."
+        alert "A steady rate";
+    Counter hobnob_dns_receive_failed_total []
+        "Times that the system failed to hand over a DNS query."
+        alert "A steady rate";
+    Counter hobnob_dns_forwarded_total []
+        "DNS queries for names of others that another server answered.";
+    Counter hobnob_dns_forwards_failed_total []
+        "DNS queries for names of others that no server answered in time."
+        alert "A steady rate: the servers of --dns-forward do not answer";
+    Counter hobnob_dns_forwards_dropped_total []
+        "DNS queries for names of others that failed because 256 were under way."
+        alert "Any increase: the servers of --dns-forward are slow";
+    Counter hobnob_dns_forwards_mismatched_total []
+        "DNS messages from a server that do not answer what it was asked."
+        alert "A steady rate: somebody guesses answers";
+    Counter hobnob_dns_connections_accepted_total []
+        "Connections that the DNS door accepted.";
+    Counter hobnob_dns_connections_refused_total []
+        "Connections that the DNS door closed because there were 64."
+        alert "Any increase";
+    Counter hobnob_dns_connections_failed_total []
+        "Connections to the DNS door that ended with an error: nothing for 10 seconds, a query that is too long, a peer that went away.";
+    Gauge hobnob_dns_connections []
+        "Open connections to the DNS door.";
     Gauge hobnob_balancer_bytes []
         "Bytes in the balancers that picks asked for. The limit is 256 MiB."
         alert "Above 200 MiB";

@@ -181,7 +181,7 @@ fn count(of: usize) -> f64 {
 }
 
 /// The word for a status, as JSON has it.
-fn member_word(status: MemberStatus) -> &'static str {
+pub(crate) fn member_word(status: MemberStatus) -> &'static str {
     match status {
         MemberStatus::Alive => "alive",
         MemberStatus::Suspect => "suspect",

@@ -8,9 +8,13 @@ use hobnob_membership::Hidden;
 use hobnob_membership::record::Health;
 use hobnob_membership::view::{Instance, InstanceStatus};
 
+use crate::clock::millis;
 use crate::driver::status_word;
 use crate::services::{Entry, Registry, ServiceKey, Standing, target_id};
-use hobnob_api::{Basis, CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus};
+use hobnob_api::{
+    Basis, CheckExplained, Grade, InstanceExplained, MemberExplained, MemberStatus,
+    StandingExplained,
+};
 
 /// An instance as the node knows it, with its origin.
 pub(crate) struct InstanceView {
@@ -35,20 +39,23 @@ pub(crate) fn explain(
     let best = service.as_ref().and_then(|service| service.offered());
     let entry = Arc::new(Entry::new(instance.clone(), is_unanswered));
     let shown = registry.show(&entry, best);
-    let target = service.and_then(|service| service.whole().standing(&target_id(&instance)));
-    let verdict = match target {
+    let target =
+        service.as_ref().and_then(|service| service.whole().standing(&target_id(&instance)));
+    let settings = service.map(|service| service.settings());
+    let failures = target.as_ref().map_or(0, |target| target.failures + target.failed_calls);
+    let verdict = match &target {
         _ if hidden.is_some() => Offer::NotOffered,
         Some(Standing { available: true, .. }) => Offer::Offered,
-        Some(Standing { ejected_until_us: Some(until_us), failures, .. }) => {
-            Offer::Ejected { failures, back_in: registry.until(until_us) }
+        Some(Standing { ejected_until_us: Some(until_us), .. }) => {
+            Offer::Ejected { failures, back_in: registry.until(*until_us) }
         }
         Some(Standing { circuit: Circuit::HalfOpen { until_us }, .. }) => {
-            Offer::OnTrial { lost_in: registry.until(until_us) }
+            Offer::OnTrial { lost_in: registry.until(*until_us) }
         }
-        Some(Standing { circuit: Circuit::Open { until_us }, failures, .. }) => {
-            Offer::CircuitOpen { failures, trial_in: registry.until(until_us) }
+        Some(Standing { circuit: Circuit::Open { until_us }, .. }) => {
+            Offer::CircuitOpen { failures, trial_in: registry.until(*until_us) }
         }
-        Some(Standing { circuit: Circuit::Closed, failures, .. }) => {
+        Some(Standing { circuit: Circuit::Closed, .. }) => {
             Offer::Ejected { failures, back_in: Duration::ZERO }
         }
         None => Offer::NotOffered,
@@ -71,10 +78,29 @@ pub(crate) fn explain(
         health,
         checks,
         registered_by: None,
+        standing: target.map(|target| standing_explained(registry, &target)),
+        settings: settings.filter(|settings| settings.instance.is_some()),
         version,
         health_version,
         origin,
         instance: (&shown).into(),
+    }
+}
+
+fn standing_explained(registry: &Registry, standing: &Standing) -> StandingExplained {
+    let (circuit, until_us) = match standing.circuit {
+        Circuit::Closed => ("closed", None),
+        Circuit::Open { until_us } => ("open", Some(until_us)),
+        Circuit::HalfOpen { until_us } => ("half-open", Some(until_us)),
+    };
+    let left = |until_us| millis(registry.until(until_us));
+    StandingExplained {
+        circuit: circuit.to_owned(),
+        circuit_for_ms: until_us.map(left),
+        ejected_for_ms: standing.ejected_until_us.map(left),
+        failed_picks: standing.failures,
+        calls: standing.calls,
+        failed_calls: standing.failed_calls,
     }
 }
 

@@ -11,6 +11,7 @@ use hobnob_api::{ApiError, ErrorCode, PickQuery, Picked};
 use hobnob_balancer::{Pick, Selector, Strategy};
 
 use super::asked::{Length, check_scope, service_key, too_long};
+use super::observed::Observations;
 use super::only::Only;
 use super::resolve::{bad_selector, too_old};
 use crate::budget::{Budget, Exhausted, Held};
@@ -36,6 +37,8 @@ const MAX_IN_FLIGHT: usize = 100_000;
 pub(crate) struct Picks {
     allowance: Arc<Budget>,
     pickers: HashMap<(ServiceKey, Scope), Known>,
+    /// The last answers of calls that the caller picked for by itself.
+    observations: Observations,
     /// Calls that count as in flight and will not be reported.
     in_flight: Vec<Pick<Arc<Entry>>>,
     /// The budget of the calls in flight.
@@ -52,12 +55,23 @@ struct Known {
 impl Picks {
     /// No picks yet. Their bytes count in `allowance`.
     pub(crate) fn new(allowance: Arc<Budget>) -> Self {
-        Self { allowance, pickers: HashMap::new(), in_flight: Vec::new(), in_flight_held: None }
+        Self {
+            allowance,
+            pickers: HashMap::new(),
+            observations: Observations::default(),
+            in_flight: Vec::new(),
+            in_flight_held: None,
+        }
     }
 
     /// The budget of the caller.
     pub(crate) fn allowance(&self) -> &Arc<Budget> {
         &self.allowance
+    }
+
+    /// The last answers of calls that the caller picked for by itself.
+    pub(crate) fn observations(&mut self) -> &mut Observations {
+        &mut self.observations
     }
 
     /// Picks as often as the query says, as far as there is an instance to pick. With `registered`, only those instances are picked, and
@@ -93,7 +107,7 @@ impl Picks {
         let scope =
             Scope { selector: query.selector, datacenter: query.datacenter, prefer: query.prefer };
         check_scope(&scope)?;
-        let Self { allowance, pickers, in_flight, in_flight_held } = self;
+        let Self { allowance, pickers, in_flight, in_flight_held, .. } = self;
         let here = registry.service(&service).map(|service| service.instances());
         let only = registered.map(|entries| Only::new(entries, &scope, strict, here.as_ref()));
         let only = only.transpose()?;

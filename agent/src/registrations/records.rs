@@ -1,7 +1,7 @@
 //! What is made of a registration: the definition of its instance in the catalog, and what its checks know of it.
 
 use hobnob_api::Check;
-use hobnob_membership::record::{Balancing, InstanceScope, ServiceRecord};
+use hobnob_membership::record::{Balancing, CallSettings, InstanceScope, ServiceRecord};
 
 use crate::checks::Subject;
 use crate::storage::{StoredBalancing, StoredRegistration};
@@ -59,6 +59,14 @@ fn balancing(settings: &StoredBalancing) -> Balancing {
         slow_start_ms: settings.slow_start_ms,
         load_bound_percent: settings.load_bound_percent,
         failover: settings.failover.iter().map(|name| name.as_str().into()).collect(),
+        calling: CallSettings {
+            call_timeout_ms: settings.call_timeout_ms,
+            try_timeout_ms: settings.try_timeout_ms,
+            connect_timeout_ms: settings.connect_timeout_ms,
+            max_retries: settings.max_retries,
+            protocol: settings.protocol.as_deref().map(Into::into),
+        }
+        .into(),
     }
 }
 

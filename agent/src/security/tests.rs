@@ -86,6 +86,7 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         started_with: StartedWith::default(),
         script_checks: false,
         http: None,
+        dns: None,
         log_filter: None,
     }
 }

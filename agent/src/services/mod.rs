@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hobnob_api::Grade;
-use hobnob_balancer::{Pick, Strategy};
+use hobnob_balancer::{Observed, Pick, Strategy};
 use hobnob_membership::record::Balancing;
 use hobnob_membership::view::Instance;
 use hobnob_membership::{DatacenterId, NodeId, Time};
@@ -272,6 +272,14 @@ impl Registry {
         self.services().values().for_each(|service| service.drop_idle_scopes(&self.scopes));
     }
 
+    /// The datacenters in the order in which calls to a service prefer them: the agent's own, those that the service fails over
+    /// to, the others by round trip. One that is not measured yet is left out.
+    pub(crate) fn datacenters_by_nearness(&self, service: &Service) -> Vec<String> {
+        let own = std::iter::once(self.locality.datacenter.clone());
+        let failover = service.balancing().failover.iter().map(ToString::to_string);
+        own.chain(failover).chain(self.locality.nearest.load().iter().cloned()).collect()
+    }
+
     /// Counters, by name.
     pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
         [
@@ -292,6 +300,12 @@ impl Registry {
     /// Ends calls, and says how many of them were open.
     pub(crate) fn close_calls(&self, reports: &[hobnob_api::CallReport]) -> usize {
         self.ledger.close(reports, self.clock.now().since(Time::ZERO))
+    }
+
+    /// Learns from calls of a client that picked for itself. Returns whether the instance is known, and offered.
+    pub(crate) fn observe(&self, service: &Arc<Service>, id: &str, observed: &Observed) -> bool {
+        self.need_clock(service);
+        service.observe(id, observed)
     }
 
     /// A service without instances yet.

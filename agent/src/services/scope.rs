@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use hobnob_api::{Datacenters, Grade, Prefer};
 use hobnob_balancer::{
-    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING, Pick,
-    Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy, VIRTUAL_NODES,
+    Balancer, Circuit, Config, Layered, LayeredPicker, MAGLEV_SLOTS, OVERPROVISIONING, Observed,
+    Pick, Picker, Place, RENDEZVOUS_SLOTS, Report, SCHEDULE_SLOTS_MAX, Selector, Strategy,
+    VIRTUAL_NODES,
 };
 use hobnob_membership::Time;
 use hobnob_membership::record::Text;
@@ -340,6 +341,16 @@ impl Scoped {
         }
     }
 
+    /// Learns from calls of a client that picked for itself. Returns whether there is such a target.
+    pub(super) fn observe(&self, id: &str, observed: &Observed) -> bool {
+        match &self.balancer {
+            Kind::Flat(balancer) => balancer.observe(id, observed),
+            Kind::Layered(layered) => {
+                layered.layers().iter().any(|balancer| balancer.observe(id, observed))
+            }
+        }
+    }
+
     /// The standing of a target; `None` when it is not offered.
     pub(crate) fn standing(&self, id: &str) -> Option<Standing> {
         let of = |balancer: &Arc<Balancer<Arc<Entry>>>| {
@@ -347,7 +358,9 @@ impl Scoped {
             let target = snapshot.get(id)?;
             let (available, circuit) = (target.is_available(), target.circuit());
             let (failures, ejected_until_us) = (target.failures(), target.ejected_until_us());
-            Some(Standing { available, circuit, ejected_until_us, failures })
+            let (called, failed_calls) = target.observed();
+            let calls = called + failed_calls;
+            Some(Standing { available, circuit, ejected_until_us, failures, calls, failed_calls })
         };
         match &self.balancer {
             Kind::Flat(balancer) => of(balancer),
@@ -381,8 +394,12 @@ pub(crate) struct Standing {
     pub(crate) circuit: Circuit,
     /// When its ejection ends, by the clock of the balancers; `None` while it is not ejected.
     pub(crate) ejected_until_us: Option<u64>,
-    /// The calls of it that were reported as failed.
+    /// The picks of it whose calls were reported as failed.
     pub(crate) failures: u64,
+    /// The calls of it that clients picked for by themselves and told of.
+    pub(crate) calls: u64,
+    /// Those of them that failed.
+    pub(crate) failed_calls: u64,
 }
 
 /// Picks from one scope, for one connection.

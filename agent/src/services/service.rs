@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, ErrorCode, Grade};
-use hobnob_balancer::{Config, Report, Selector, SelectorError, Strategy};
+use hobnob_api::{ApiError, ErrorCode, Grade, ServiceSettings};
+use hobnob_balancer::{Config, Observed, Report, Selector, SelectorError, Strategy};
 use hobnob_membership::NodeId;
 use hobnob_membership::record::{Balancing, Text};
 use hobnob_membership::view::Instance;
@@ -19,7 +19,7 @@ use imbl::OrdMap;
 use super::Entry;
 use super::Locality;
 use super::scope::{Scope, Scoped};
-use super::settings::config;
+use super::settings::{balancing, config};
 use crate::budget::{Budget, Exhausted};
 
 /// Scopes of one service that have a balancer of their own. A further one takes the place of the oldest that no
@@ -76,6 +76,8 @@ pub(super) struct Published {
     pub(super) instances: Instances,
     /// The grade of the instances that are offered; `None` if none is.
     pub(super) offered: Option<Grade>,
+    /// The instance whose settings count for the service; `None` if none has any.
+    pub(super) speaker: Option<Arc<Entry>>,
 }
 
 /// The instances of a service, by id and node. A copy shares them, and a change costs a path in the tree.
@@ -122,6 +124,27 @@ impl Service {
     /// The settings of its balancers.
     pub(super) fn balancing(&self) -> &Balancing {
         &self.balancing
+    }
+
+    /// Its settings as clients are told them, and the instance that they are of.
+    pub(crate) fn settings(&self) -> ServiceSettings {
+        let state = self.state.load();
+        let Some(speaker) = &state.published.speaker else { return ServiceSettings::default() };
+        ServiceSettings {
+            instance: Some(speaker.id.to_string()),
+            member: Some(speaker.node.name.to_string()),
+            balancing: balancing(&speaker.service.balancing),
+        }
+    }
+
+    /// Learns from calls of a client that picked for itself. Returns whether there is such an instance among those that are
+    /// offered.
+    pub(super) fn observe(&self, id: &str, observed: &Observed) -> bool {
+        let known = self.whole().observe(id, observed);
+        for (_, scoped) in self.state.load().scopes.iter() {
+            scoped.observe(id, observed);
+        }
+        known
     }
 
     /// The strategy of picks that name none.
@@ -223,12 +246,19 @@ impl Service {
 
     /// Shows these instances to everybody. The next pick brings its balancer up to date; if this is urgent, it must. Slow
     /// start counts from when an instance comes, so with it the balancers are brought up to date now.
-    pub(super) fn publish(&self, instances: &Instances, offered: Option<Grade>, is_urgent: bool) {
+    pub(super) fn publish(
+        &self,
+        instances: &Instances,
+        offered: Option<Grade>,
+        speaker: Option<&Arc<Entry>>,
+        is_urgent: bool,
+    ) {
         let state = self.replace(|state| {
             let generation = state.published.generation + 1;
             let urgent = if is_urgent { generation } else { state.published.urgent };
             let instances = instances.clone();
-            let published = Published { generation, urgent, instances, offered };
+            let speaker = speaker.cloned();
+            let published = Published { generation, urgent, instances, offered, speaker };
             State { published, ..state.clone() }
         });
         if self.config.slow_start.is_some() {

@@ -1,52 +1,47 @@
-//! The settings of a service's balancers, from the record of an instance.
+//! The settings of a service, from the record of an instance.
 
-use std::time::Duration;
+use hobnob_api::Balancing;
+use hobnob_balancer::Config;
+use hobnob_membership::record;
 
-use hobnob_balancer::{BreakerConfig, Config, OutlierConfig};
-use hobnob_membership::record::Balancing;
-
-/// The settings that a record asks for. A breaker is on if its failure threshold is given, and outlier ejection if its
-/// failures are.
-pub(crate) fn config(balancing: &Balancing) -> Config {
-    let breaker = balancing.failure_threshold.map(|failure_threshold| {
-        let default = BreakerConfig::default();
-        BreakerConfig {
-            failure_threshold,
-            recovery_timeout: millis(balancing.recovery_timeout_ms, default.recovery_timeout),
-            ..default
-        }
-    });
-    let outlier = balancing.outlier_failures.map(|consecutive_failures| {
-        let default = OutlierConfig::default();
-        OutlierConfig {
-            consecutive_failures,
-            interval: millis(balancing.outlier_interval_ms, default.interval),
-            base_ejection_time: millis(balancing.ejection_time_ms, default.base_ejection_time),
-            max_ejection_percent: balancing
-                .max_ejection_percent
-                .unwrap_or(default.max_ejection_percent),
-        }
-    });
-    let default = Config::default();
-    Config {
-        breaker,
-        outlier,
-        panic_threshold_percent: balancing
-            .panic_threshold_percent
-            .unwrap_or(default.panic_threshold_percent),
-        slow_start: balancing.slow_start_ms.map(Duration::from_millis),
-        load_bound_percent: balancing.load_bound_percent,
-        ..default
+/// The settings that a record asks for, as clients are told them. A strategy or protocol of a newer version is not known here, and
+/// counts as not given.
+pub(crate) fn balancing(of: &record::Balancing) -> Balancing {
+    let calling = of.calling.settings().cloned().unwrap_or_default();
+    Balancing {
+        strategy: of.strategy.as_deref().and_then(|name| name.parse().ok()),
+        failure_threshold: of.failure_threshold,
+        recovery_timeout_ms: of.recovery_timeout_ms,
+        outlier_failures: of.outlier_failures,
+        outlier_interval_ms: of.outlier_interval_ms,
+        ejection_time_ms: of.ejection_time_ms,
+        max_ejection_percent: of.max_ejection_percent,
+        panic_threshold_percent: of.panic_threshold_percent,
+        slow_start_ms: of.slow_start_ms,
+        load_bound_percent: of.load_bound_percent,
+        failover: of.failover.iter().map(ToString::to_string).collect(),
+        call_timeout_ms: calling.call_timeout_ms,
+        try_timeout_ms: calling.try_timeout_ms,
+        connect_timeout_ms: calling.connect_timeout_ms,
+        max_retries: calling.max_retries,
+        protocol: calling.protocol.as_deref().and_then(|name| name.parse().ok()),
     }
 }
 
-fn millis(given: Option<u64>, default: Duration) -> Duration {
-    given.map_or(default, Duration::from_millis)
+/// The settings of the balancers of picks. A breaker is on if its failure threshold is given, and outlier ejection if its
+/// failures are.
+pub(crate) fn config(of: &record::Balancing) -> Config {
+    balancing(of).config(&Config::default())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use hobnob_balancer::{Config, OutlierConfig};
+    use hobnob_membership::record::{Balancing, CallSettings};
+
+    use super::config;
 
     /// A record with every setting, each at its lower or upper bound.
     fn at_bounds(upper: bool) -> Balancing {
@@ -64,12 +59,41 @@ mod tests {
             slow_start_ms: day,
             load_bound_percent: number(100, 1_000),
             failover: Vec::new(),
+            calling: CallSettings {
+                call_timeout_ms: day,
+                try_timeout_ms: day,
+                connect_timeout_ms: day,
+                max_retries: number(0, 10),
+                protocol: Some("http2".into()),
+            }
+            .into(),
         }
     }
 
     #[test]
     fn a_record_without_settings_gives_the_defaults() {
         assert_eq!(config(&Balancing::default()), Config::default());
+    }
+
+    #[test]
+    fn clients_are_told_every_setting_that_is_known_here() {
+        let all = Balancing {
+            strategy: Some("random".into()),
+            failover: vec!["eu".into(), "us".into()],
+            ..at_bounds(true)
+        };
+        let told = super::balancing(&all).given();
+        assert_eq!(told.len(), 16, "{told:?}");
+        for (name, value) in [("failover", "eu,us"), ("max_retries", "10"), ("protocol", "http2")] {
+            assert!(told.contains(&(name.to_owned(), value.to_owned())), "{name}: {told:?}");
+        }
+        let calling = CallSettings { protocol: Some("http9".into()), ..CallSettings::default() };
+        let newer = Balancing {
+            strategy: Some("fastest".into()),
+            calling: calling.into(),
+            ..Balancing::default()
+        };
+        assert_eq!(super::balancing(&newer), hobnob_api::Balancing::default());
     }
 
     #[test]

@@ -183,9 +183,11 @@ mod tests {
         let shown = shown("z1");
         let owned = hobnob_api::Instance::from(&shown);
         assert_eq!((owned.zone.as_str(), owned.meta["tier"].as_str()), ("z1", "z1"));
-        let changes = Changes { revision: 3, isolated: false, instances: vec![shown] };
+        let changes =
+            Changes { revision: 3, isolated: false, settings: None, instances: vec![shown] };
         let reply = Reply::new(1, Response::Changes(changes));
-        let expected = Changes { revision: 3, isolated: false, instances: vec![owned] };
+        let expected =
+            Changes { revision: 3, isolated: false, settings: None, instances: vec![owned] };
 
         let mut buffer = BytesMut::new();
         JsonCodec::server().writing().encode(&reply, &mut buffer).expect("encoded");

@@ -83,8 +83,12 @@ impl Written {
     }
 
     /// Of the instances that say how to balance, the first by id and node speaks for the service.
+    fn speaker(&self) -> Option<&Arc<Entry>> {
+        self.speakers.first().and_then(|id| self.instances.get(id))
+    }
+
     fn balancing(&self) -> Balancing {
-        let speaker = self.speakers.first().and_then(|id| self.instances.get(id));
+        let speaker = self.speaker();
         speaker.map(|speaker| speaker.service.balancing.clone()).unwrap_or_default()
     }
 }
@@ -194,13 +198,14 @@ impl Writer {
                 regraded.insert(key.clone());
             }
             let (instances, balancing) = (&written.instances, written.balancing());
+            let speaker = written.speaker();
             let known = services.get(&key).cloned();
             let kept = known
                 .clone()
                 .filter(|known| !instances.is_empty() && *known.balancing() == balancing);
             let drains = !written.draining.is_empty();
             if let Some(kept) = kept {
-                kept.publish(instances, offered, is_urgent);
+                kept.publish(instances, offered, speaker, is_urgent);
                 if drains {
                     self.registry.need_clock(&kept);
                 }
@@ -217,7 +222,7 @@ impl Writer {
                 continue;
             }
             let service = self.registry.new_service(balancing);
-            service.publish(instances, offered, is_urgent);
+            service.publish(instances, offered, speaker, is_urgent);
             if drains {
                 self.registry.need_clock(&service);
             }

@@ -287,7 +287,7 @@ async fn least_connections_counts_calls_until_they_are_reported() {
         of_id.map(|pick| report(pick.token)).collect()
     };
     assert_eq!((reports("web-1").len(), reports("web-2").len()), (5, 5));
-    let reported = call(&a, Request::Report { reports: reports("web-1") }).await;
+    let reported = call(&a, Request::Report { reports: reports("web-1"), calls: vec![] }).await;
     assert_eq!(reported, Response::Reported { known: 5 });
     let Response::Picked(next) = call(&a, pick(5)).await else { panic!("picked") };
     assert!(next.picks.iter().all(|pick| pick.instance.id == "web-1"), "{next:?}");
@@ -327,7 +327,10 @@ async fn a_registration_sets_how_every_agent_balances() {
     let failed = picked.picks.iter().filter(|pick| pick.instance.id == "yyy").take(2);
     let report = |token| CallReport { token, outcome: Outcome::Failure, latency_us: 0 };
     let reports = failed.map(|pick| report(pick.token)).collect();
-    assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 2 });
+    assert_eq!(
+        call(&b, Request::Report { reports, calls: vec![] }).await,
+        Response::Reported { known: 2 }
+    );
     let Response::Picked(picked) = call(&b, Request::Pick(query.clone())).await else { panic!() };
     assert_eq!((picked.picks.len(), heavy(&picked.picks)), (8, 0));
     let Response::Picked(picked) = call(&a, Request::Pick(query)).await else { panic!() };
@@ -365,7 +368,10 @@ async fn slow_start_and_ejection_apply_on_every_agent() {
     let failed = picked.picks.iter().filter(|pick| pick.instance.id == "old").take(3);
     let report = |token| CallReport { token, outcome: Outcome::Failure, latency_us: 0 };
     let reports = failed.map(|pick| report(pick.token)).collect();
-    assert_eq!(call(&b, Request::Report { reports }).await, Response::Reported { known: 3 });
+    assert_eq!(
+        call(&b, Request::Report { reports, calls: vec![] }).await,
+        Response::Reported { known: 3 }
+    );
     let Response::Picked(picked) = call(&b, pick("random")).await else { panic!() };
     assert_eq!((picked.picks.len(), of(&picked.picks, "old")), (1000, 0));
     let explain = Request::Explain { subject: "old".to_owned() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use hobnob_agent::metrics::{Kind, table};
-use hobnob_agent::{Agent, AgentConfig};
+use hobnob_agent::{Agent, AgentConfig, DnsConfig};
 use hobnob_api::client::Client;
 use hobnob_api::{PickQuery, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +28,14 @@ async fn get(addr: SocketAddr, path: &str) -> String {
 async fn started(name: &str, join: &[&Agent]) -> (tempfile::TempDir, Agent, SocketAddr) {
     let home = tempfile::tempdir().expect("a directory");
     let http = Some("127.0.0.1:0".parse().expect("an address"));
-    let config = AgentConfig { http, ..config(home.path(), name, join) };
+    let dns = DnsConfig {
+        addr: "127.0.0.1:0".parse().expect("an address"),
+        domains: vec!["consul".parse().expect("a domain")],
+        ttl_s: 0,
+        forward: Vec::new(),
+        insecure: false,
+    };
+    let config = AgentConfig { http, dns: Some(dns), ..config(home.path(), name, join) };
     let agent = Agent::start(config).await.expect("started");
     let addr = agent.http_addr().expect("it answers HTTP");
     (home, agent, addr)

@@ -39,6 +39,7 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         http: None,
         insecure_http: false,
         http_open_writes: false,
+        dns: None,
         log_filter: None,
     }
 }

@@ -116,6 +116,19 @@ impl<W: Word> Breaker<W> {
             && self.word.exchange(word, pack(OPEN, 0, now_us + config.timeout_us(0, salt)))
     }
 
+    /// Closes the circuit, whatever its state. A probe that is under way decides nothing then. Returns whether it was not closed.
+    pub(crate) fn close(&self) -> bool {
+        loop {
+            let word = self.word.load();
+            if word & KIND_MASK == CLOSED {
+                return false;
+            }
+            if self.word.exchange(word, CLOSED) {
+                return true;
+            }
+        }
+    }
+
     /// Asks for a pick to pass. The first one to ask when an open circuit's time is up becomes the probe.
     pub(crate) fn admit(&self, config: &BreakerConfig, now_us: u64) -> Admission {
         let word = self.word.load();
@@ -218,6 +231,17 @@ mod tests {
         let second = probe(&breaker, 2 * SECOND).expect("the first probe is lost");
         assert!(!breaker.resolve(&config(), lost, Outcome::Success, 2 * SECOND, 0));
         assert!(breaker.resolve(&config(), second, Outcome::Success, 2 * SECOND, 0));
+    }
+
+    #[test]
+    fn a_circuit_that_is_closed_by_others_ignores_its_probe() {
+        let breaker = Breaker::<AtomicU64>::default();
+        assert!(!breaker.close(), "it is closed");
+        breaker.trip(&config(), 0, 0);
+        let ticket = probe(&breaker, SECOND).expect("the probe is due");
+        assert!(breaker.close() && breaker.is_closed());
+        assert!(!breaker.resolve(&config(), ticket, Outcome::Failure, SECOND, 0));
+        assert!(breaker.is_closed());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod breaker;
 mod histogram;
 mod latency;
+mod observed;
 mod outcome;
 mod outlier;
 mod ramp;
@@ -18,6 +19,7 @@ mod target_state;
 pub use self::{
     breaker::Circuit,
     histogram::LatencyHistogram,
+    observed::Observed,
     outcome::Outcome,
     report::{Report, TargetReport},
 };

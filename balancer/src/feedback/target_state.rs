@@ -1,7 +1,7 @@
 //! The state of one target that outlasts picks and updates.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     breaker::{Admission, Breaker, Circuit, Ticket},
     latency::Latency,
+    observed::{Observations, Observed},
     outcome::Outcome,
     outlier::OutlierRecord,
     ramp::Ramp,
@@ -47,6 +48,8 @@ pub(crate) struct TargetState {
     salt: u64,
     failures: AtomicU64,
     cancelled: AtomicU64,
+    /// Made when something is first told.
+    observations: OnceLock<Box<Observations>>,
 }
 
 impl TargetState {
@@ -63,6 +66,7 @@ impl TargetState {
             salt,
             failures: AtomicU64::default(),
             cancelled: AtomicU64::default(),
+            observations: OnceLock::new(),
         }
     }
 
@@ -82,7 +86,7 @@ impl TargetState {
     }
 
     /// The picks that ended in success or failure.
-    fn completed(&self) -> u64 {
+    pub(crate) fn completed(&self) -> u64 {
         let load = self.load.load(Relaxed);
         let ended = (load >> IN_FLIGHT_BITS).saturating_sub(load & IN_FLIGHT_MASK);
         ended.saturating_sub(self.cancelled.load(Relaxed))
@@ -155,15 +159,13 @@ impl TargetState {
         match outcome {
             Outcome::Success => {
                 self.latency.observe(latency_us, self.service.now_us());
-                if self.streak.load(Relaxed) != 0 {
-                    self.streak.store(0, Relaxed);
-                }
-                let reliability = self.reliability();
-                if reliability < RELIABLE {
-                    self.raise_reliability(reliability);
-                }
+                self.end_streak();
             }
-            Outcome::Failure => self.fail(latency_us),
+            Outcome::Failure => {
+                self.failures.fetch_add(1, Relaxed);
+                self.settle();
+                self.fail(latency_us);
+            }
             Outcome::Cancelled => {
                 self.cancelled.fetch_add(1, Relaxed);
             }
@@ -178,6 +180,64 @@ impl TargetState {
         self.latency.observe_failure(waited_us, self.service.now_us());
     }
 
+    /// Learns from calls that a client picked for by itself. Their successes count as older than their failures, and close the
+    /// circuit. They take no part in the comparison of success rates.
+    pub(crate) fn observe(&self, observed: &Observed) {
+        let now_us = self.service.now_us();
+        let observations = self.observations.get_or_init(Box::default);
+        let failures = observations.take(observed, self.service.config(), now_us);
+        if observed.successes > 0 {
+            if let Some(latency) = observed.latency {
+                self.latency.observe(micros(latency) as f32, now_us);
+            }
+            self.end_streak();
+            self.close();
+        }
+        let was_closed = self.breaker.is_closed();
+        (0..failures).for_each(|_| self.fail(0.0));
+        if was_closed && !self.breaker.is_closed() {
+            observations.opened(now_us);
+        }
+    }
+
+    /// The successes and the failures that clients told.
+    pub(crate) fn observed(&self) -> (u64, u64) {
+        self.observations.get().map_or((0, 0), |observations| observations.sums())
+    }
+
+    /// Closes a circuit of which nothing was told for long, if it was opened by what was told.
+    pub(crate) fn forget_observed(&self) {
+        let now_us = self.service.now_us();
+        if self.observations.get().is_some_and(|observed| observed.is_forgotten(now_us)) {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        self.settle();
+        if self.breaker.close() {
+            self.service.target_up();
+        }
+    }
+
+    /// From now on picks alone decide over the circuit.
+    fn settle(&self) {
+        if let Some(observations) = self.observations.get() {
+            observations.settled();
+        }
+    }
+
+    #[inline]
+    fn end_streak(&self) {
+        if self.streak.load(Relaxed) != 0 {
+            self.streak.store(0, Relaxed);
+        }
+        let reliability = self.reliability();
+        if reliability < RELIABLE {
+            self.raise_reliability(reliability);
+        }
+    }
+
     #[cold]
     fn raise_reliability(&self, reliability: u32) {
         let step = ((RELIABLE - reliability) >> RELIABILITY_SHIFT).max(1);
@@ -188,7 +248,6 @@ impl TargetState {
     fn fail(&self, latency_us: f32) {
         let now_us = self.service.now_us();
         self.latency.observe_failure(latency_us, now_us);
-        self.failures.fetch_add(1, Relaxed);
         let reliability = self.reliability();
         self.reliability.store(reliability - (reliability >> RELIABILITY_SHIFT), Relaxed);
         let streak = self.streak.fetch_add(1, Relaxed).saturating_add(1);

@@ -61,6 +61,8 @@ pub enum GaveUp {
     NotReplayable,
     /// It has had all of its retries.
     RetriesUsedUp,
+    /// No target takes it now.
+    NoTarget,
     /// The service has had all of its retries.
     BudgetSpent,
     /// Its time is over, or would be after the wait.

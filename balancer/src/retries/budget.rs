@@ -64,6 +64,16 @@ impl RetryBudget {
         true
     }
 
+    /// Puts back a retry that was taken out at this moment and is not made.
+    pub fn put_back(&self, now: Duration) {
+        let place = self.place(now);
+        let less = |word: u64| {
+            (word >> SECOND_SHIFT == second(now) && word & COUNT_MASK > 0).then(|| word - 1)
+        };
+        // A second that is over has left the window with all that it counted.
+        let _is_over = place.fetch_update(Relaxed, Relaxed, less);
+    }
+
     /// The calls and the retries of the last ten seconds.
     pub fn counts(&self, now: Duration) -> (u64, u64) {
         let second = second(now);
@@ -77,9 +87,14 @@ impl RetryBudget {
     }
 
     #[inline]
+    fn place(&self, now: Duration) -> &AtomicU64 {
+        &self.seconds[(now.as_secs() % WINDOW_SECONDS) as usize]
+    }
+
+    #[inline]
     fn add(&self, now: Duration, calls: u64, retries: u64) {
         let second = second(now);
-        let place = &self.seconds[(now.as_secs() % WINDOW_SECONDS) as usize];
+        let place = self.place(now);
         let add = |word: u64| {
             let (before, after) = match word >> SECOND_SHIFT == second {
                 true => ((word >> COUNT_BITS) & COUNT_MASK, word & COUNT_MASK),
@@ -107,6 +122,16 @@ mod tests {
 
     fn retries(budget: &RetryBudget, now: Duration) -> usize {
         (0..10_000).take_while(|_| budget.try_retry(now)).count()
+    }
+
+    #[test]
+    fn a_retry_that_is_not_made_is_put_back() {
+        let budget = RetryBudget::new(RetryBudgetConfig { percent: 0, min_per_second: 1 });
+        assert_eq!(retries(&budget, SECOND), 10);
+        budget.put_back(SECOND);
+        assert_eq!(retries(&budget, SECOND), 1);
+        budget.put_back(20 * SECOND);
+        assert_eq!(budget.counts(SECOND), (0, 10), "that second had none");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use hobnob_api::ErrorCode;
 use hobnob_api::client::ClientError;
 use hobnob_keys::{CaFileError, TokenError};
 
-use crate::args::{NoQuerySocket, TwoTokens};
+use crate::args::{NoDns, NoQuerySocket, TwoTokens};
 use crate::commands::KeysError;
 use crate::top::NoTerminal;
 
@@ -59,6 +59,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             "name the socket with --query-socket <PATH>, or leave out its mode".to_owned(),
         );
     }
+    if cause.is::<NoDns>() {
+        return Some("answer DNS with --dns <IP:PORT>, or leave out --dns-forward".to_owned());
+    }
     cause.downcast_ref().and_then(of_client).map(str::to_owned)
 }
 
@@ -93,6 +96,7 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::Security(error) => of_security(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
         StartError::Http(_) => Some("name another address with --http, or HOBNOB_HTTP".to_owned()),
+        StartError::Dns(_) => Some("name another address with --dns, or HOBNOB_DNS".to_owned()),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
         StartError::Socket(error) => of_socket(error, "--socket"),
         StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
@@ -180,6 +184,13 @@ fn of_config(error: &ConfigError) -> Option<String> {
              reaches that address may read the metrics"
                 .to_owned()
         }
+        ConfigError::DnsNotLoopback(_) => {
+            "name an address of this host with --dns, or pass --insecure-dns if everybody who reaches that address may ask".to_owned()
+        }
+        ConfigError::DnsForwardsForAnybody(_) => {
+            "leave out --dns-forward, or answer on 127.0.0.1 and let a resolver stand before it".to_owned()
+        }
+        ConfigError::DnsForwardsToItself(_) => "name another server with --dns-forward".to_owned(),
         ConfigError::NoName => "name it with --name or HOBNOB_NAME".to_owned(),
         ConfigError::SyncElsewhere { .. } => {
             "give --sync-bind the IP address of --bind, or 0.0.0.0 or [::]".to_owned()

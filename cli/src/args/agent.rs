@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use hobnob_agent::{AgentConfig, Gateway, SocketMode, StartedWith, TokenSource};
+use hobnob_agent::{
+    AgentConfig, DnsConfig, DnsDomain, Gateway, SocketMode, StartedWith, TokenSource,
+};
 use hobnob_api::address::OwnAddress;
 
 use super::protocol::ProtocolArgs;
@@ -27,6 +29,7 @@ Examples:
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947    # ports that a NAT or a container maps
   hobnob agent --bind eth0 --http 127.0.0.1:9746    # metrics for a Prometheus on this host
+  hobnob agent --bind eth0 --dns 127.0.0.1:8600     # then: dig @127.0.0.1 -p 8600 web.service.consul SRV
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
   hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
       --join-wan 10.9.0.7:7946    # the first agent of a further datacenter
@@ -58,6 +61,11 @@ pub(crate) struct TwoTokens {
 #[derive(Debug, thiserror::Error)]
 #[error("a mode of the query socket is given, and no query socket")]
 pub(crate) struct NoQuerySocket;
+
+/// Servers for names of others, and nobody who would be asked for them.
+#[derive(Debug, thiserror::Error)]
+#[error("a DNS server to forward to is given, and no address that answers DNS")]
+pub(crate) struct NoDns;
 
 /// The bytes a second to each other datacenter by default: 10 Mbit/s.
 const DEFAULT_WAN_BYTES_PER_SECOND: u64 = 1_250_000;
@@ -229,6 +237,33 @@ pub(crate) struct AgentArgs {
     #[arg(env = "HOBNOB_HTTP_OPEN_WRITES", hide_env_values = true)]
     http_open_writes: bool,
 
+    /// The address that answers DNS, over UDP and TCP: web.service.consul, n1.node.consul; port 0 stands for any free port
+    #[arg(long, value_name = "IP:PORT", env = "HOBNOB_DNS", hide_env_values = true)]
+    dns: Option<SocketAddr>,
+
+    /// A domain that DNS answers from the catalog; may be repeated, or separated by commas; the first one is in names of addresses
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',', default_values = ["consul", "hobnob"])]
+    #[arg(env = "HOBNOB_DNS_DOMAIN", hide_env_values = true)]
+    dns_domain: Vec<DnsDomain>,
+
+    /// How long others may keep an answer of DNS, in whole seconds; with 0s they ask each time and miss no change
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = values::ttl)]
+    #[arg(env = "HOBNOB_DNS_TTL", hide_env_values = true)]
+    dns_ttl: u32,
+
+    /// A DNS server for names of other domains, on port 53 if it names none; may be repeated, or separated by commas; without
+    /// one they are refused
+    #[arg(long, value_name = "IP[:PORT]", value_delimiter = ',', value_parser = values::dns_server)]
+    #[arg(env = "HOBNOB_DNS_FORWARD", hide_env_values = true)]
+    dns_forward: Vec<SocketAddr>,
+
+    /// Answer DNS beyond this host, although nobody has to prove who they are there
+    #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    #[arg(env = "HOBNOB_INSECURE_DNS", hide_env_values = true)]
+    insecure_dns: bool,
+
     /// Listen beyond this host without a token, although peers are not authenticated and gossip is not encrypted
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
@@ -248,7 +283,8 @@ impl AgentArgs {
     /// The configuration that these arguments stand for, for an agent that serves `socket`.
     ///
     /// # Errors
-    /// A default is needed and this host offers none, there are two tokens, or a mode without its socket.
+    /// A default is needed and this host offers none, there are two tokens, a mode without its socket, or a DNS server to forward
+    /// to without an address that answers DNS.
     pub(crate) fn into_config(self, socket: PathBuf) -> anyhow::Result<AgentConfig> {
         // No flag, and clap knows nothing of it, so that neither the list of processes nor an error shows it.
         let token = env::var_os(TOKEN_VARIABLE).filter(|token| !token.is_empty());
@@ -256,6 +292,16 @@ impl AgentArgs {
         if is_mode_given && self.query_socket.is_none() {
             return Err(NoQuerySocket.into());
         }
+        if self.dns.is_none() && !self.dns_forward.is_empty() {
+            return Err(NoDns.into());
+        }
+        let dns = self.dns.map(|addr| DnsConfig {
+            addr,
+            domains: self.dns_domain,
+            ttl_s: self.dns_ttl,
+            forward: self.dns_forward,
+            insecure: self.insecure_dns,
+        });
         let config_dir = match self.no_config {
             true => None,
             false => self.config_dir.or_else(config::default_dir),
@@ -289,6 +335,7 @@ impl AgentArgs {
             http: self.http,
             insecure_http: self.insecure_http,
             http_open_writes: self.http_open_writes,
+            dns,
             log_filter: None,
         })
     }

@@ -1,16 +1,16 @@
-//! The arguments of `hobnob register` for balancing the calls to the service.
+//! The arguments of `hobnob register` for how calls to the service are balanced and made.
 
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use hobnob_api::{Balancing, Strategy};
+use hobnob_api::{Balancing, Protocol, Strategy};
 
 use super::choices;
 use super::values::{self, millis};
 
-/// The balancing of calls to the service, on every agent.
+/// How calls to the service are balanced and made, by every agent and every program.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Balancing")]
+#[command(next_help_heading = "Balancing and calls")]
 pub(super) struct BalancingArgs {
     /// The strategy of picks of this service, unless they name one themselves
     #[arg(long, value_parser = choices::strategy())]
@@ -58,6 +58,26 @@ pub(super) struct BalancingArgs {
     /// first [default: the nearest first]
     #[arg(long, value_name = "DATACENTERS", value_delimiter = ',')]
     failover: Vec<String>,
+
+    /// The time of a call by a program, retries included, until its answer begins [default: that of the program, 10s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    call_timeout: Option<Duration>,
+
+    /// The time of one try of a call that may be made twice [default: that of the program, 3s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    try_timeout: Option<Duration>,
+
+    /// The time in which a connection must stand [default: that of the program, 1s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    connect_timeout: Option<Duration>,
+
+    /// Further tries of one call, from 0 to 10 [default: those of the program, 2]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(0..=10))]
+    max_retries: Option<u32>,
+
+    /// The protocol of calls [default: that of the program, http1]
+    #[arg(long, value_parser = choices::protocol())]
+    protocol: Option<Protocol>,
 }
 
 impl From<BalancingArgs> for Balancing {
@@ -74,6 +94,11 @@ impl From<BalancingArgs> for Balancing {
             slow_start_ms: args.slow_start.map(millis),
             load_bound_percent: args.load_bound,
             failover: args.failover,
+            call_timeout_ms: args.call_timeout.map(millis),
+            try_timeout_ms: args.try_timeout.map(millis),
+            connect_timeout_ms: args.connect_timeout.map(millis),
+            max_retries: args.max_retries,
+            protocol: args.protocol,
         }
     }
 }
@@ -98,7 +123,8 @@ mod tests {
     fn every_setting_has_an_option() {
         let options = "--strategy peak-ewma --failure-threshold 5 --recovery-timeout 10s --outlier-failures 7 \
                        --outlier-interval 20s --ejection-time 1m --max-ejection 25 --panic-threshold 50 \
-                       --slow-start 30s --load-bound 150 --failover us,eu";
+                       --slow-start 30s --load-bound 150 --failover us,eu --call-timeout 2s --try-timeout 1s \
+                       --connect-timeout 300ms --max-retries 1 --protocol http2";
         let expected = Balancing {
             strategy: Some(Strategy::PeakEwma),
             failure_threshold: Some(5),
@@ -111,6 +137,11 @@ mod tests {
             slow_start_ms: Some(30_000),
             load_bound_percent: Some(150),
             failover: vec!["us".to_owned(), "eu".to_owned()],
+            call_timeout_ms: Some(2_000),
+            try_timeout_ms: Some(1_000),
+            connect_timeout_ms: Some(300),
+            max_retries: Some(1),
+            protocol: Some(Protocol::Http2),
         };
         assert_eq!(parse(options).unwrap(), expected);
         assert_eq!(parse("").unwrap(), Balancing::default());
@@ -125,6 +156,9 @@ mod tests {
             ("--panic-threshold 101", "--panic-threshold"),
             ("--load-bound 99", "--load-bound"),
             ("--slow-start 25h", "--slow-start"),
+            ("--call-timeout 0s", "--call-timeout"),
+            ("--max-retries 11", "--max-retries"),
+            ("--protocol http3", "--protocol"),
         ] {
             let error = parse(options).unwrap_err();
             assert!(error.to_string().contains(named), "{options}: {error}");

@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, value_parser};
 
+use hobnob_api::calls::CallOptions;
 use hobnob_api::calls::http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
-use hobnob_api::calls::{CallOptions, Protocol};
 use hobnob_api::discovery::DiscoveryConfig;
-use hobnob_api::{Prefer, Query, Strategy};
+use hobnob_api::{Balancing, Prefer, Protocol, Query, Strategy};
 
 use super::catalog::{ScopeArgs, ServiceArgs};
+use super::values::millis;
 use super::{TableArgs, choices, values};
 
 const CALL_HELP: &str = "\
@@ -23,15 +24,18 @@ Examples:
   hobnob call web / -n 100 --json
   hobnob call web /health --strict --dc eu
 
-Calls the service over HTTP/1.1 in clear (--http2: over HTTP/2), as a program does
-that calls it by the library. Picks are made here, and calls that fail are tried
-at another instance if they may be made twice: GET, HEAD, PUT, DELETE and OPTIONS,
-others with --idempotent. One call prints the body of its answer; more print how
-they went, with the state of each instance's circuit as this command saw it.
+Calls the service over HTTP/1.1 or HTTP/2 in clear, as a program does that calls it
+by the library. Picks are made here, and calls that fail are tried at another
+instance if they may be made twice: GET, HEAD, PUT, DELETE and OPTIONS, others with
+--idempotent. The service's registrations may set the strategy, circuits, times,
+retries and protocol; what is given here comes before them. One call prints the body
+of its answer; more print how they went, with the settings that are not the defaults,
+and the state of each instance's circuit as this command saw it. The agent is told how
+the calls ended, for the picks that others make through it.
 When no healthy instance is left, those are called that were healthy when their
 agents were lost, with a warning; --strict refuses them.
-Exits with 1 when a call got no answer, or one of status 500 or above, and with 3
-when no instance can be offered.";
+Exits with 1 when a call failed: it got no answer, or one of status 500 or above other
+than 501 and 505. Exits with 3 when no instance can be offered.";
 
 /// `hobnob call`.
 #[derive(Debug, Args)]
@@ -68,25 +72,25 @@ pub(crate) struct CallArgs {
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=1_000))]
     pub(crate) concurrency: u32,
 
-    /// The time of a call, retries included, until its answer begins
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
-    pub(crate) timeout: Duration,
+    /// The time of a call, retries included, until its answer begins [default: that of the registration, else 10s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
 
-    /// Number of retries of a call, from 0 to 10
-    #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(0..=10))]
-    retries: u32,
+    /// Number of retries of a call, from 0 to 10 [default: that of the registration, else 2]
+    #[arg(long, value_parser = value_parser!(u32).range(0..=10))]
+    retries: Option<u32>,
 
     /// The call may be made twice, whatever its method
     #[arg(long)]
     idempotent: bool,
 
-    /// Call over HTTP/2
-    #[arg(long)]
-    http2: bool,
+    /// The protocol [default: that of the registration, else http1]
+    #[arg(long, value_parser = choices::protocol())]
+    protocol: Option<Protocol>,
 
-    /// The strategy
-    #[arg(long, default_value_t = Strategy::PeakEwma, value_parser = choices::strategy())]
-    strategy: Strategy,
+    /// The strategy [default: that of the registration, else peak-ewma]
+    #[arg(long, value_parser = choices::strategy())]
+    strategy: Option<Strategy>,
 
     #[command(flatten)]
     scope: ScopeArgs,
@@ -124,16 +128,17 @@ impl CallArgs {
         let mut config = DiscoveryConfig::for_calls(self.service.service.clone());
         config.namespace.clone_from(&self.service.namespace);
         config.socket = socket;
-        config.strategy = self.strategy;
         config.prefer = self.prefer;
         config.selector.clone_from(&self.scope.selector);
         config.datacenter = (&self.scope.datacenters).into();
         config.strict = self.strict;
-        config.calls.timeout = self.timeout;
-        config.calls.retries.max_retries = self.retries;
-        if self.http2 {
-            config.calls.protocol = Protocol::Http2;
-        }
+        config.overrides = Balancing {
+            strategy: self.strategy,
+            call_timeout_ms: self.timeout.map(millis),
+            max_retries: self.retries,
+            protocol: self.protocol,
+            ..Balancing::default()
+        };
         config
     }
 
@@ -150,7 +155,7 @@ impl CallArgs {
         CallOptions {
             key: self.key.clone().map(Bytes::from),
             idempotent: self.idempotent.then_some(true),
-            timeout: None,
+            ..CallOptions::default()
         }
     }
 }
@@ -203,6 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_given_comes_before_the_registration() {
+        let overrides = |words: &[&str]| {
+            let args = call(&[&["web"], words].concat()).unwrap();
+            args.discovery("a.sock".into()).overrides.given()
+        };
+        assert!(overrides(&[]).is_empty());
+        let all = "--timeout 10s --retries 0 --protocol http1 --strategy peak-ewma";
+        let all: Vec<_> = all.split(' ').collect();
+        let expected = [
+            ("call_timeout_ms", "10000"),
+            ("max_retries", "0"),
+            ("protocol", "http1"),
+            ("strategy", "peak-ewma"),
+        ];
+        assert_eq!(overrides(&all), expected.map(|(name, value)| (name.into(), value.into())));
+    }
+
+    #[test]
     fn what_cannot_be_called_is_refused() {
         for wrong in [
             &["web", "path"][..],
@@ -211,6 +234,7 @@ mod tests {
             &["web", "/", "-n", "0"],
             &["web", "/", "--concurrency", "1001"],
             &["web", "/", "--timeout", "5"],
+            &["web", "/", "--protocol", "http3"],
         ] {
             assert!(call(wrong).is_err(), "{wrong:?}");
         }

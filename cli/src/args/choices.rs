@@ -1,14 +1,19 @@
-//! Parsers of the names of strategies, preferences, outcomes, roles of gateways and scopes. The help lists each name with its meaning.
+//! Parsers of the names of strategies, protocols, preferences, outcomes, roles of gateways and scopes. The help lists each name with its meaning.
 
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use hobnob_agent::Gateway;
-use hobnob_api::{Consistency, InstanceScope, Outcome, Prefer, Strategy, UnknownName};
+use hobnob_api::{Consistency, InstanceScope, Outcome, Prefer, Protocol, Strategy, UnknownName};
 
 /// A strategy, by its name.
 pub(super) fn strategy() -> impl TypedValueParser<Value = Strategy> {
     one_of(Strategy::ALL.iter().map(|strategy| (strategy.name(), strategy.summary())))
+}
+
+/// A protocol of calls, by its name.
+pub(super) fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    one_of(Protocol::ALL.iter().map(|protocol| (protocol.name(), protocol.summary())))
 }
 
 /// A preference, by its name.

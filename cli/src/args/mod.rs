@@ -20,10 +20,13 @@ mod habits;
 mod history;
 mod keys;
 mod live;
+mod offer;
 mod orders;
 mod pick;
 mod protocol;
+mod proxy;
 mod register;
+mod template;
 pub(crate) mod values;
 mod voters;
 mod watch;
@@ -50,7 +53,7 @@ use crate::output;
 use crate::texts::{CompletionsArgs, ManArgs};
 
 pub(crate) use access_key::{AccessKeyArgs, AccessKeyCommand, DataDirArgs};
-pub(crate) use agent::{AgentArgs, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use agent::{AgentArgs, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
@@ -72,9 +75,11 @@ pub(crate) use orders::{
     RevokeArgs, WaitArgs,
 };
 pub(crate) use pick::{PickArgs, ReportArgs};
+pub(crate) use proxy::{ProxyArgs, ProxyLine};
 pub(crate) use register::{
     CheckReportArgs, DeregisterArgs, DrainArgs, MaintenanceArgs, RegisterArgs,
 };
+pub(crate) use template::{TemplateArgs, TemplateSpec, Wait};
 pub(crate) use values::millis;
 pub(crate) use voters::{SetVotersArgs, VotersArgs, VotersCommand};
 pub(crate) use watch::{WatchArgs, Watched};
@@ -195,10 +200,14 @@ pub(crate) enum Command {
     Pick(PickArgs),
     /// Call a service: pick an instance, send, and try again elsewhere if that fails
     Call(CallArgs),
+    /// Offer services at local addresses: HTTP, gRPC and TCP to their instances
+    Proxy(ProxyArgs),
     /// Report how the calls of earlier picks went
     Report(ReportArgs),
     /// Follow a service: its instances now, then every change
     Watch(WatchArgs),
+    /// Render files from the catalog, and keep them up to date
+    Template(TemplateArgs),
     /// List the services
     Services(ServicesArgs),
     /// List the members of the cluster
@@ -277,6 +286,11 @@ impl Cli {
             *args.started_with = StartedWith { settings, read_again: Some(Arc::new(read_again)) };
         }
         self
+    }
+
+    /// The socket that was given.
+    pub(crate) fn given_socket(&self) -> Option<PathBuf> {
+        self.socket.clone()
     }
 
     /// The socket that was given, else the default one.

@@ -1,5 +1,6 @@
 //! Parsers of single values. Each error describes the form of a valid value.
 
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -51,6 +52,25 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     } else {
         Err("expected a duration between 1ms and 24h".to_owned())
     }
+}
+
+/// A duration in whole seconds, at most a day, as seconds.
+pub(crate) fn ttl(text: &str) -> Result<u32, String> {
+    const DAY_S: u32 = 24 * 60 * 60;
+    let told = || "expected whole seconds between 0s and 24h, such as 5s".to_owned();
+    let duration = humantime::parse_duration(text).map_err(|_| told())?;
+    let seconds = u32::try_from(duration.as_secs()).ok().filter(|seconds| *seconds <= DAY_S);
+    seconds.filter(|_| duration.subsec_nanos() == 0).ok_or_else(told)
+}
+
+/// A DNS server: an IP address, on port 53 if it names none.
+pub(crate) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    const PORT: u16 = 53;
+    let server = text.parse::<SocketAddr>().ok().filter(|server| server.port() != 0);
+    let server = server.or_else(|| text.parse::<IpAddr>().ok().map(|ip| (ip, PORT).into()));
+    let server =
+        server.filter(|server| !server.ip().is_unspecified() && !server.ip().is_multicast());
+    server.ok_or_else(|| "expected an IP address, such as 1.1.1.1, [2606:4700::1111]:53".to_owned())
 }
 
 /// A time back from now, with its unit: a millisecond to ten years.
@@ -270,10 +290,24 @@ mod tests {
             (http_url("127.0.0.1:8001"), "http://127.0.0.1:8001/health"),
             (http_url("http://h:x/"), "its port is not from 1 to 65535"),
             (http_url("ftp://h/"), "http://127.0.0.1:8001/health"),
+            (dns_server("dns.example").map(|server| server.to_string()), "such as 1.1.1.1"),
+            (dns_server("1.1.1.1:0").map(|server| server.to_string()), "such as 1.1.1.1"),
+            (dns_server("0.0.0.0").map(|server| server.to_string()), "such as 1.1.1.1"),
+            (ttl("1500ms").map(|seconds| seconds.to_string()), "whole seconds"),
+            (ttl("25h").map(|seconds| seconds.to_string()), "whole seconds"),
         ] {
             let error = error.unwrap_err();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_dns_server_is_on_its_port_and_a_ttl_may_be_nothing() {
+        let shown = |text| dns_server(text).map(|server| server.to_string());
+        assert_eq!(shown("1.1.1.1"), Ok("1.1.1.1:53".to_owned()));
+        assert_eq!(shown("127.0.0.1:5353"), Ok("127.0.0.1:5353".to_owned()));
+        assert_eq!(shown("::1"), Ok("[::1]:53".to_owned()));
+        assert_eq!((ttl("0s"), ttl("1m 5s")), (Ok(0), Ok(65)));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) async fn run(args: AgentArgs, socket: PathBuf) -> anyhow::Result<Exit
     }
     reloading.abort();
     drop(monitor);
-    service_manager::stopping().await;
+    service_manager::stopping("leaving the cluster").await;
     tokio::select! {
         () = agent.shutdown() => {
             info!("stopped");

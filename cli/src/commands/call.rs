@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use bytes::Bytes;
 use hobnob_api::calls::http::{Request as HttpRequest, StatusCode};
-use hobnob_api::calls::{CallError, CircuitState, Standing};
+use hobnob_api::calls::{CallConfig, CallError, CircuitState, Standing};
 use hobnob_api::client::Client;
-use hobnob_api::discovery::Discovery;
+use hobnob_api::discovery::{Discovery, EffectiveSetting, SettingOrigin};
 use hobnob_api::{Instance, Instances, Request, Response};
 use serde::Serialize;
 use tokio::task::LocalSet;
@@ -29,6 +29,10 @@ use crate::output::{self, CalledInstance, Output, endpoint};
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// The different errors that are told, at most.
 const ERRORS_MAX: usize = 10;
+/// The agent is told how calls ended within this time, or not at all.
+const REPORT_WITHIN: Duration = Duration::from_millis(500);
+/// The origin of a setting that nobody gives.
+const DEFAULT: &str = "default";
 
 /// Calls a service, and prints the answer, or how the calls went.
 pub(super) async fn run(
@@ -62,7 +66,9 @@ pub(super) async fn run(
     let took = begun.elapsed();
     let tally = tally.take();
     if args.count == 1 && !args.json {
-        return tell_one(tally, &query.service);
+        let told = tell_one(tally, &query.service);
+        discovery.report(REPORT_WITHIN).await;
+        return told;
     }
     let summary = Summary::of(&tally, &discovery, &found, &query.service, took);
     let mut out = Output::new().wide(args.table.wide);
@@ -70,6 +76,7 @@ pub(super) async fn run(
         true => out.json(&summary)?,
         false => out.line(&summary.text(&out))?,
     }
+    discovery.report(REPORT_WITHIN).await;
     Ok(tally.exit())
 }
 
@@ -126,6 +133,8 @@ struct Tally {
     codes: BTreeMap<u16, u64>,
     answers: BTreeMap<(String, String), u64>,
     errors: BTreeMap<String, u64>,
+    /// The calls that ended with further errors.
+    other_errors: u64,
     failed: u64,
     last: Option<(Result<Answered, CallError>, Duration)>,
 }
@@ -146,12 +155,15 @@ impl Tally {
                 let instance = &answered.instance;
                 let key = (instance.id.clone(), instance.node.clone());
                 *self.answers.entry(key).or_default() += 1;
-                self.failed += u64::from(answered.code.is_server_error());
+                let is_failure = CallConfig::default().is_failure;
+                self.failed += u64::from(is_failure(answered.code));
             }
             Err(error) => {
                 let error = error.to_string();
                 if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&error) {
                     *self.errors.entry(error).or_default() += 1;
+                } else {
+                    self.other_errors += 1;
                 }
                 self.failed += 1;
             }
@@ -199,6 +211,9 @@ struct Summary {
     latency: Option<Latencies>,
     answers: Vec<Answers>,
     errors: Vec<Errors>,
+    /// The calls that failed with none of these errors: only so many different ones are told.
+    other_error_count: u64,
+    settings: Vec<CallSetting>,
     instances: Vec<CalledInstance>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
@@ -211,6 +226,15 @@ struct Latencies {
     p90_ms: f64,
     p99_ms: f64,
     max_ms: f64,
+}
+
+/// A setting of the calls.
+#[derive(Serialize)]
+struct CallSetting {
+    key: String,
+    value: String,
+    /// `flag`, `registration` or `default`.
+    origin: &'static str,
 }
 
 #[derive(Serialize)]
@@ -254,6 +278,8 @@ impl Summary {
             latency: Latencies::of(tally.latencies.clone()),
             answers: tally.codes.iter().map(counts).collect(),
             errors: tally.errors.iter().map(errors).collect(),
+            other_error_count: tally.other_errors,
+            settings: discovery.settings().into_iter().map(setting).collect(),
             instances: discovery.standings().iter().map(|one| called(one, tally)).collect(),
             body,
         }
@@ -276,6 +302,15 @@ impl Summary {
         for Errors { why, failed_count } in &self.errors {
             lines.push(format!("failed {failed_count}: {}", hobnob_api::names::printable(why)));
         }
+        if self.other_error_count > 0 {
+            lines.push(format!("failed {}: for other reasons", self.other_error_count));
+        }
+        let set = self.settings.iter().filter(|one| one.origin != DEFAULT);
+        let set = set.map(|one| format!("{} {} ({})", one.key, one.value, one.origin));
+        let set = set.collect::<Vec<_>>().join(", ");
+        if !set.is_empty() {
+            lines.push(format!("settings: {}", hobnob_api::names::printable(&set)));
+        }
         lines.push(output::called(&self.instances, out.style()));
         lines.join("\n")
     }
@@ -295,6 +330,15 @@ impl Latencies {
             max_ms: millis(max),
         })
     }
+}
+
+fn setting(EffectiveSetting { setting, value, origin }: EffectiveSetting) -> CallSetting {
+    let origin = match origin {
+        SettingOrigin::Program => "flag",
+        SettingOrigin::Registration => "registration",
+        SettingOrigin::Default => DEFAULT,
+    };
+    CallSetting { key: setting, value, origin }
 }
 
 fn called(standing: &Standing, tally: &Tally) -> CalledInstance {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use clap::FromArgMatches;
 use hobnob_agent::Problem;
 use hobnob_agent::definitions::Definitions;
-use hobnob_api::client::{Client, ClientError};
+use hobnob_api::client::{Client, ClientError, default_socket_path};
 use hobnob_api::{Reloaded, Request, Response, Settings};
 use serde::Serialize;
 
 use super::unexpected;
 use crate::args::{self, Cli, Command, ConfigArgs, ConfigCommand, ConfigPlaces, ConfigShowArgs};
 use crate::args::{ReloadArgs, ValidateArgs};
-use crate::config::{Broken, Merged, agent_line, example, merge};
+use crate::config::{Broken, Merged, agent_line, example, merge, proxies};
 use crate::exit::Exit;
 use crate::output::{self, Output};
 
@@ -134,6 +134,11 @@ fn check(places: &ConfigPlaces) -> Validated {
     match here(places) {
         Ok(Merged { matches, settings }) => {
             found.file = settings.file;
+            if let Some(file) = found.file.as_deref().map(Path::new)
+                && let Err(problems) = proxies(file, &default_socket_path())
+            {
+                found.problems.extend(tell(problems));
+            }
             dir = settings.directory.map(PathBuf::from);
             match rules(&matches) {
                 Ok(enabled) => script_checks = enabled,

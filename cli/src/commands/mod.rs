@@ -11,6 +11,7 @@ mod history;
 mod keys;
 mod log_level;
 mod pick;
+mod proxy;
 mod register;
 mod upkeep;
 mod voters;
@@ -30,15 +31,18 @@ use crate::dev;
 use crate::doctor;
 use crate::exit::Exit;
 use crate::output;
+use crate::template;
 use crate::texts;
 use crate::top;
 
 pub(crate) use configuration::settings_here;
 pub(crate) use keys::{KeysError, found};
+pub(crate) use proxy::NothingToOffer;
 
 /// Runs a command. Returns its exit code.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let (socket, within) = (cli.socket(), cli.answer_timeout());
+    let given_socket = cli.given_socket();
     output::choose(cli.color);
     match cli.command {
         Command::AccessKey(args) => return access_key::run(&args),
@@ -50,9 +54,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Metrics => return texts::metrics(),
         _ => {}
     }
-    let mut builder = match cli.command {
+    let mut builder = match &cli.command {
         Command::Agent(_) | Command::Dev(DevArgs { part: None, .. }) => {
             runtime::Builder::new_multi_thread()
+        }
+        Command::Proxy(args) if args.threads > 1 => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            builder.worker_threads(args.threads.into());
+            builder
         }
         _ => runtime::Builder::new_current_thread(),
     };
@@ -65,6 +74,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             }
             Command::Dev(args) => dev::run(args).await,
             Command::Top(args) => top::run(&args, socket, within).await,
+            Command::Proxy(args) => proxy::run(args, given_socket).await,
+            Command::Template(args) => template::run(args, socket, within).await,
             Command::Doctor(args) => doctor::run(&args, socket).await,
             Command::Config(args) => configuration::config(args, socket, within).await,
             asking => ask(asking, socket, within).await,
@@ -122,6 +133,8 @@ async fn command(command: Command, socket: PathBuf, within: Duration) -> anyhow:
         | Command::Dev(_)
         | Command::Doctor(_)
         | Command::Init(_)
+        | Command::Proxy(_)
+        | Command::Template(_)
         | Command::Token(_)
         | Command::Top(_)
         | Command::Validate(_)

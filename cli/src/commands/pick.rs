@@ -92,7 +92,7 @@ fn asked(query: &PickQuery) -> Query {
 pub(super) async fn report(client: &mut Client, args: &ReportArgs) -> anyhow::Result<Exit> {
     let reports: Vec<_> = args.into();
     let sent = reports.len();
-    let known = match client.call(Request::Report { reports }).await? {
+    let known = match client.call(Request::Report { reports, calls: Vec::new() }).await? {
         Response::Reported { known } => known,
         other => return Err(unexpected(&other)),
     };

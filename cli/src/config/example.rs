@@ -19,13 +19,15 @@ const HEAD: &str = "\
 ";
 
 /// Values for options that have no default, in TOML.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 19] = [
     ("advertise", "\"203.0.113.7:7946\""),
     ("advertise_sync_port", "7947"),
     ("cluster", "\"default\""),
     ("config_dir", "\"/etc/hobnob/services.d\""),
     ("data_dir", "\"/var/lib/hobnob\""),
     ("datacenter", "\"dc1\""),
+    ("dns", "\"127.0.0.1:8600\""),
+    ("dns_forward", "[\"1.1.1.1\", \"9.9.9.9\"]"),
     ("http", "\"127.0.0.1:9746\""),
     ("join", "[\"10.0.0.7:7946\", \"10.0.0.8:7946\"]"),
     ("join_wan", "[\"10.9.0.7:7946\"]"),
@@ -68,6 +70,10 @@ fn value_of(option: &ConfigOption) -> String {
         let example = EXAMPLES.iter().find(|(key, _)| *key == option.key);
         return example.map_or("\"\"", |(_, value)| *value).to_owned();
     };
+    if option.is_list() {
+        let values = defaults.iter().map(|value| format!("\"{}\"", value.to_string_lossy()));
+        return format!("[{}]", values.collect::<Vec<_>>().join(", "));
+    }
     // An octal mode is no number of TOML.
     let is_number = !default.starts_with('0') && default.parse::<u64>().is_ok();
     if option.is_switch() || is_number { default.into_owned() } else { format!("\"{default}\"") }

@@ -3,6 +3,7 @@
 mod absent;
 mod agent;
 mod clock;
+mod dns;
 mod finding;
 mod folder;
 mod http;
@@ -66,6 +67,7 @@ pub(crate) async fn run(args: &DoctorArgs, socket: PathBuf) -> anyhow::Result<Ex
             process::look(&mut findings, said.info.pid);
             folder::look(&mut findings, said.setting("data_dir").map(Path::new));
             http::look(&mut findings, &said).await;
+            dns::look(&mut findings, &said).await;
         }
         Err(error) => {
             absent::look(&mut findings, &socket, &error);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use hobnob_api::names::printable;
 use hobnob_api::{
     CheckExplained, Explained, HeardFrom, InstanceExplained, InstanceScope, MemberExplained,
-    MemberStatus, RegisteredBy, WatchedExplained,
+    MemberStatus, RegisteredBy, ServiceSettings, StandingExplained, WatchedExplained,
 };
 
 use super::{Style, age, endpoint, member_status, or_dash, status_style, status_word};
@@ -112,6 +112,13 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
         [] | [_] => row("check", check(explained)),
         several => several.iter().for_each(|one| row("check", one_of_several(one))),
     }
+    if let Some(learnt) = &explained.standing {
+        row("circuit", standing(learnt));
+        row("calls", reported(learnt));
+    }
+    if let Some(settings) = &explained.settings {
+        row("settings", settings_of(settings));
+    }
     if let Some(registered_by) = &explained.registered_by {
         row("registered", registrant(registered_by));
     }
@@ -125,6 +132,38 @@ fn instance(explained: &InstanceExplained, style: Style) -> String {
     row("record", format!("version {}, its health {health}", explained.version));
     row("age", age(instance.age_ms));
     text + "\nregistered with " + &member(origin, style)
+}
+
+/// Text such as `open for 4s; not ejected`.
+fn standing(learnt: &StandingExplained) -> String {
+    let StandingExplained { circuit, circuit_for_ms, ejected_for_ms, .. } = learnt;
+    let left = circuit_for_ms.map(|ms| match circuit.as_str() {
+        "open" => format!(" for {}, then one pick is a trial", age(ms)),
+        _ => format!(": a trial is under way, for {} at most", age(ms)),
+    });
+    let ejected = match ejected_for_ms {
+        Some(ms) => format!("ejected for {}", age(*ms)),
+        None => "not ejected".to_owned(),
+    };
+    format!("{circuit}{}; {ejected}", left.unwrap_or_default())
+}
+
+/// What the circuit, the ejection and the averages of this agent rest on.
+fn reported(learnt: &StandingExplained) -> String {
+    let StandingExplained { failed_picks, calls, failed_calls, .. } = learnt;
+    format!(
+        "clients reported {failed_picks} failed picks, and {calls} calls of their own, {failed_calls} of which failed"
+    )
+}
+
+/// Text such as `failure_threshold 5, strategy ring; from web-1 of a1`.
+fn settings_of(settings: &ServiceSettings) -> String {
+    let given = settings.balancing.given();
+    let given: Vec<_> = given.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let given =
+        if given.is_empty() { "none that are known here".to_owned() } else { given.join(", ") };
+    let instance = settings.instance.as_deref().unwrap_or_default();
+    format!("{given}; from {instance} of {}", settings.member.as_deref().unwrap_or_default())
 }
 
 fn line(name: &str, value: &str) -> String {
@@ -212,7 +251,46 @@ fn by(heard: &HeardFrom, from: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hobnob_api::NodeId;
+    use hobnob_api::{Balancing, NodeId, Strategy};
+
+    #[test]
+    fn a_circuit_and_an_ejection_tell_until_when() {
+        let learnt = StandingExplained {
+            circuit: "open".to_owned(),
+            circuit_for_ms: Some(4_000),
+            ejected_for_ms: Some(30_000),
+            failed_picks: 3,
+            calls: 70,
+            failed_calls: 7,
+        };
+        assert_eq!(standing(&learnt), "open for 4s, then one pick is a trial; ejected for 30s");
+        let half = StandingExplained {
+            circuit: "half-open".to_owned(),
+            ejected_for_ms: None,
+            ..learnt.clone()
+        };
+        assert_eq!(standing(&half), "half-open: a trial is under way, for 4s at most; not ejected");
+        let closed =
+            StandingExplained { circuit: "closed".to_owned(), circuit_for_ms: None, ..half };
+        assert_eq!(standing(&closed), "closed; not ejected");
+        let told = "clients reported 3 failed picks, and 70 calls of their own, 7 of which failed";
+        assert_eq!(reported(&learnt), told);
+    }
+
+    #[test]
+    fn settings_tell_where_they_come_from() {
+        let balancing = Balancing {
+            strategy: Some(Strategy::Ring),
+            max_retries: Some(3),
+            ..Default::default()
+        };
+        let settings = ServiceSettings {
+            instance: Some("web-1".to_owned()),
+            member: Some("a1".to_owned()),
+            balancing,
+        };
+        assert_eq!(settings_of(&settings), "max_retries 3, strategy ring; from web-1 of a1");
+    }
 
     #[test]
     fn a_registrant_is_told_as_far_as_it_is_known() {

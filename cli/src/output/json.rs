@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 /// Objects whose keys are data.
-const DATA: [&str; 3] = ["counters", "meta", "protocol"];
+const DATA: [&str; 4] = ["balancing", "counters", "meta", "protocol"];
 
 /// Fields with another name than on the socket: the fields that tell the kind of the object, the name there, and the name here.
 const NAMES: [(&[&str], &str, &str); 23] = [
@@ -41,10 +41,13 @@ const TIMES: [(&str, &str); 3] =
     [("at_ms", "at"), ("valid_from_ms", "valid_from"), ("valid_until_ms", "valid_until")];
 
 /// Numbers of things, where lists of them have the name.
-const COUNTS: [(&str, &str); 9] = [
+const COUNTS: [(&str, &str); 12] = [
     ("back", "back_count"),
+    ("calls", "call_count"),
     ("changes", "change_count"),
     ("exited", "exited_count"),
+    ("failed_calls", "failed_count"),
+    ("failed_picks", "failed_pick_count"),
     ("files", "file_count"),
     ("hidden", "hidden_count"),
     ("instances", "instance_count"),

@@ -40,6 +40,7 @@ fn found(instances: Vec<Instance>) -> Response {
         revision: 1,
         isolated: false,
         consistency: Consistency::Eventual,
+        settings: None,
         instances,
     })
 }
@@ -49,7 +50,12 @@ fn refusal(code: ErrorCode, message: &str) -> Response {
 }
 
 fn changed(revision: u64, instance: Instance) -> Response {
-    Response::Changes(Changes { revision, isolated: false, instances: vec![instance] })
+    Response::Changes(Changes {
+        revision,
+        isolated: false,
+        settings: None,
+        instances: vec![instance],
+    })
 }
 
 #[test]
@@ -129,6 +135,7 @@ fn an_isolated_answer_comes_with_a_warning() {
         revision: 1,
         isolated: true,
         consistency: Consistency::Eventual,
+        settings: None,
         instances,
     });
     let (output, _) = ScriptedAgent::start(vec![vec![alone]]).run(&["resolve", "web"]);

@@ -107,6 +107,7 @@ fn every_command_has_help() {
         "resolve",
         "pick",
         "call",
+        "proxy",
         "watch",
         "services",
         "members",

@@ -17,7 +17,7 @@ const RECORDED: &str = include_str!("../../../agent/api/tests/recorded/replies.j
 /// The document that lists the names.
 const DOCUMENT: &str = include_str!("../../../docs/CLI.md");
 /// Objects whose keys are data.
-const DATA: [&str; 3] = ["counters", "meta", "protocol"];
+const DATA: [&str; 4] = ["balancing", "counters", "meta", "protocol"];
 
 /// The commands that ask an agent: their words, and the kinds of the answers that they read. The last kind is tried with each
 /// recorded answer.
@@ -60,11 +60,12 @@ const ASKING: [(&str, &[&str]); 34] = [
 
 /// The commands that ask no agent, or need files or a server: [`without_an_agent`] runs them. `trust`, `revoke` and `call`
 /// ask, too.
-const WITHOUT: [&str; 14] = [
+const WITHOUT: [&str; 15] = [
     "access-key create",
     "access-key list",
     "access-key revoke",
     "call",
+    "template",
     "init",
     "token create",
     "token inspect",
@@ -78,7 +79,7 @@ const WITHOUT: [&str; 14] = [
 ];
 
 /// The commands that run until they are told to stop: other tests run them.
-const RUNNING: [&str; 3] = ["agent", "dev", "top"];
+const RUNNING: [&str; 4] = ["agent", "dev", "proxy", "top"];
 
 /// Answers with fields that no recorded one has.
 fn unrecorded() -> Vec<Response> {
@@ -262,6 +263,15 @@ fn without_an_agent(folder: &Path) -> Printed {
         let output = call(&["call", "web", "/", "-n", count, "--strategy", "random", "--json"]);
         printed.add("call", &output);
         assert!(!stdout(&call(&["call", "web", "/", "-n", count])).is_empty());
+    }
+    let hosts = folder.join("hosts").display().to_string();
+    for (option, command) in [("--dry-run", "true"), ("--once", "true"), ("--once", "false")] {
+        let spec = format!("../docs/examples/hosts.tmpl:{hosts}:{command}");
+        // The first connection only finds out whether an agent is there.
+        let scripts = vec![vec![], vec![vec![answers("members").remove(0)]]];
+        let words = ["template", option, "--json", &spec];
+        printed.add("template", &ScriptedAgent::start_each(scripts).run(&words).0);
+        fs::remove_file(&hosts).unwrap_or_default();
     }
     fs::write(folder.join("hobnob.toml"), "zone = \"r1\"\n").unwrap();
     let toml = folder.join("hobnob.toml").display().to_string();

@@ -33,11 +33,13 @@ fn a_watch_of_all_services_names_the_service_of_each_instance() {
             revision: 1,
             isolated: false,
             consistency: Consistency::Eventual,
+            settings: None,
             instances: first,
         }),
         Response::Changes(Changes {
             revision: 2,
             isolated: false,
+            settings: None,
             instances: vec![instance("api", "api-1")],
         }),
     ];

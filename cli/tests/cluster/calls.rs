@@ -14,7 +14,7 @@ use crate::agent::{ANY_PORT, Agent, eventually, hobnob, items, text};
 
 /// What a server does.
 #[derive(Clone, Copy)]
-enum Manner {
+pub(crate) enum Manner {
     /// Answers 200 with the body of the request, else its own id.
     Well,
     /// Answers 500.
@@ -25,14 +25,14 @@ enum Manner {
     DiesAt(u64),
 }
 
-struct Server {
+pub(crate) struct Server {
     id: String,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     requests: Arc<AtomicU64>,
 }
 
 impl Server {
-    fn start(id: &str, manner: Manner) -> Self {
+    pub(crate) fn start(id: &str, manner: Manner) -> Self {
         let listener = TcpListener::bind(ANY_PORT).unwrap();
         let addr = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
@@ -55,13 +55,13 @@ impl Server {
     }
 
     /// Registers it as an instance of `web`.
-    fn register(self, agent: &Agent) -> Self {
+    pub(crate) fn register(self, agent: &Agent) -> Self {
         let port = self.addr.port().to_string();
         agent.ok(&["register", "web", "--id", &self.id, "--address", "127.0.0.1", "--port", &port]);
         self
     }
 
-    fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(SeqCst)
     }
 }
@@ -202,6 +202,54 @@ fn a_server_that_fails_every_call_is_not_seen_by_calls_that_may_be_made_twice() 
     assert_eq!(printed["answers"][1]["code"], 500);
     let one = agent.run(&["call", "web", "/", "--selector", "none=none"]);
     assert_eq!(one.status.code(), Some(3), "{:?}", told(&one));
+}
+
+#[test]
+fn what_calls_find_broken_is_not_picked_and_settings_come_from_the_registration() {
+    let home = tempfile::tempdir().unwrap();
+    let agent = Agent::start(home.path(), "a1", &[]);
+    for id in ["web-1", "web-2"] {
+        Server::start(id, Manner::Well).register(&agent);
+    }
+    let bad = Server::start("bad", Manner::Failing);
+    let port = bad.addr.port().to_string();
+    let register = ["register", "web", "--id", "bad", "--address", "127.0.0.1", "--port", &port];
+    let settings =
+        "--failure-threshold 2 --recovery-timeout 1h --strategy round-robin --max-retries 3";
+    let settings: Vec<_> = settings.split(' ').collect();
+    agent.ok(&[&register[..], &settings].concat());
+
+    let find = |printed: &Value, key: &str| {
+        let settings = items(&printed["settings"]);
+        let found = settings.iter().find(|one| text(one, "key") == key);
+        found.map(|one| (text(one, "value"), text(one, "origin"))).unwrap()
+    };
+    let is = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    let (code, printed) = call(&agent, &["/", "-n", "12", "--strategy", "random"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(find(&printed, "strategy"), is("random", "flag"));
+    assert_eq!(find(&printed, "max_retries"), is("3", "registration"));
+    assert_eq!(find(&printed, "try_timeout_ms"), is("3000", "default"));
+
+    let explained = || agent.json(&["explain", "bad"])["instances"][0].clone();
+    eventually("calls opened the circuit", || {
+        let (code, printed) = call(&agent, &["/", "-n", "6"]);
+        assert_eq!(code, Some(0), "{printed}");
+        assert!(count(&printed, "bad", "failed_count") <= 2, "the breaker of the registration");
+        explained()["standing"]["circuit"] == "open"
+    });
+    let standing = &explained()["standing"];
+    assert!(standing["failed_count"].as_u64() >= Some(2) && standing["failed_pick_count"] == 0);
+    assert_eq!(explained()["settings"]["instance"], "bad");
+    assert!(agent.picks("web", 100).iter().all(|picked| picked != "bad"));
+    let (stdout, _) = told(&agent.run(&["explain", "bad"]));
+    for line in ["  circuit    open for ", "  settings   failure_threshold 2, ", "; from bad of a1"]
+    {
+        assert!(stdout.contains(line), "no {line} in {stdout}");
+    }
+    let (stdout, _) = told(&agent.run(&["call", "web", "/", "-n", "2", "--timeout", "20s"]));
+    let line = "settings: call_timeout_ms 20000 (flag), failure_threshold 2 (registration), ";
+    assert!(stdout.contains(line), "{stdout}");
 }
 
 #[test]

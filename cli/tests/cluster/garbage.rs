@@ -82,6 +82,37 @@ fn ten_thousand_packets_at_the_sync_port() {
 }
 
 #[test]
+fn ten_thousand_packets_at_the_dns_port() {
+    let home = tempfile::tempdir().unwrap();
+    let args = ["--dns=127.0.0.1:0".to_owned()];
+    let agent = Agent::start_with(home.path(), "a1", crate::agent::ANY_PORT, &args);
+    let ready = agent.logged("the agent is ready").remove(0);
+    let address = ready.split_once(" dns=").unwrap().1.split(' ').next().unwrap().to_owned();
+    let query = |number: u64| number.is_multiple_of(2).then_some(0);
+    let counted = || {
+        let of = |kind| agent.counter(&format!("dns_{kind}"));
+        ["ignored", "malformed", "unsupported", "refused"].map(of).iter().sum::<u64>()
+    };
+    let resident = || {
+        let pid = agent.json(&["info"])["pid"].as_u64().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    flood(&address, &mut Garbage(10), query);
+    eventually("they are counted", || counted() > 0);
+    let (first, before) = (counted(), resident());
+    for seed in 11..15 {
+        flood(&address, &mut Garbage(seed), query);
+    }
+    eventually("more are counted", || counted() > first);
+    let grown = resident().saturating_sub(before);
+    println!("{} of {} arrived, {grown} KiB more", counted(), 5 * PACKETS);
+    assert!(grown < 4_096, "it grew by {grown} KiB");
+    agent.ok(&["register", "web", "--port", "80"]);
+}
+
+#[test]
 fn ten_thousand_frames_on_the_socket() {
     let home = tempfile::tempdir().unwrap();
     let agents = cluster(home.path());

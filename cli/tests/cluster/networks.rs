@@ -11,6 +11,8 @@ use crate::agent::{eventually, hobnob, text};
 
 /// Set for the test process that runs inside a network of its own.
 const INSIDE: &str = "OWN_NETWORK_INSIDE";
+/// Set where networks are known to work: a test that is skipped fails then.
+const NEEDED: &str = "OWN_NETWORK_NEEDED";
 const OWN_NETWORK: [&str; 2] = ["--map-root-user", "--net"];
 
 /// Runs a test in a process of its own with a network of its own, and expects it to print `report`. Where `probe`, a command of `ip`,
@@ -22,6 +24,7 @@ pub(crate) fn in_own_network(test: &str, probe: &str, report: &str, inside: impl
     let mut probing = Command::new("unshare");
     probing.args(OWN_NETWORK).arg("ip").args(probe.split(' ')).stderr(Stdio::null());
     if !probing.status().is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os(NEEDED).is_none(), "`ip {probe}` fails in a network of its own");
         println!("skipped: this user may not make networks, or `ip` of iproute2 is not there");
         return;
     }

@@ -156,6 +156,12 @@ fn voters_that_are_all_killed_and_started_again_forget_nothing() {
     agents[3].ok(&[&["register", "web", "--port", "80"], &STRONG[..]].concat());
     agents[3].ok(&[&["register", "web", "--id", "old", "--port", "81"], &STRONG[..]].concat());
     agents[3].ok(&[&["deregister", "old"], &STRONG[..]].concat());
+    // An agent that is killed before it has noted a peer does not find that peer again by itself.
+    let has_noted = |name: &str| {
+        let peers = std::fs::read_to_string(home.path().join(name).join("peers.json"));
+        peers.is_ok_and(|peers| peers.matches("127.0.0.1:").count() == 3)
+    };
+    eventually("the voters have noted all peers", || ["a1", "a2", "a3"].into_iter().all(has_noted));
     Agent::kill_all(&mut agents[..3]);
     let again: Vec<Agent> = agents.drain(..3).map(Agent::restart).collect();
     eventually("all of them vote", || {

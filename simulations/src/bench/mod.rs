@@ -3,7 +3,9 @@
 mod calls;
 pub mod compare;
 pub mod datacenters;
+pub mod dns;
 pub mod goals;
+pub mod proxy;
 pub mod registry;
 pub mod rolling;
 mod row;

@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
 use super::api::Api;
+use super::beside::Beside;
 use super::{ANSWER_TIMEOUT, ProcessError};
 
 /// The interval between two attempts to reach a starting agent.
@@ -29,11 +30,15 @@ pub(crate) struct Fleet {
     folder: PathBuf,
     /// The token that lets the agents join a sealed cluster; `None` in a clear one.
     token: Option<String>,
+    /// Variables with further settings of the agents.
+    variables: Vec<(&'static str, String)>,
     belongings: Arc<Mutex<Belongings>>,
 }
 
-struct Belongings {
+pub(super) struct Belongings {
     agents: Vec<Child>,
+    /// Other processes.
+    pub(super) beside: Vec<Child>,
     folder: Option<TempDir>,
 }
 
@@ -47,7 +52,8 @@ impl Fleet {
         let folder =
             tempfile::Builder::new().prefix(prefix).tempdir().map_err(ProcessError::Folder)?;
         let path = folder.path().to_owned();
-        let belongings = Belongings { agents: Vec::new(), folder: Some(folder) };
+        let belongings =
+            Belongings { agents: Vec::new(), beside: Vec::new(), folder: Some(folder) };
         let belongings = Arc::new(Mutex::new(belongings));
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(ProcessError::Signals)?;
         let to_clear = belongings.clone();
@@ -59,7 +65,14 @@ impl Fleet {
                 exit(128 + signal);
             }
         });
-        Ok(Self { hobnob: hobnob.to_owned(), folder: path, token: None, belongings })
+        let (hobnob, variables) = (hobnob.to_owned(), Vec::new());
+        Ok(Self { hobnob, folder: path, token: None, variables, belongings })
+    }
+
+    /// The same with a setting for all agents that are started from now on, by its variable.
+    pub(crate) fn with(mut self, variable: &'static str, value: &str) -> Self {
+        self.variables.push((variable, value.to_owned()));
+        self
     }
 
     /// A fleet without agents that will be members of a sealed cluster, which is founded here.
@@ -90,6 +103,20 @@ impl Fleet {
         }
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(ProcessError::Command { command: command(), told })
+    }
+
+    /// Starts another process, which ends with its handle and with the fleet.
+    pub(crate) fn start_beside(&self, command: &mut Command) -> Result<Beside, ProcessError> {
+        // Locked first: a signal that clears the fleet clears this process, too, or there is none.
+        let mut belongings = lock(&self.belongings);
+        let child = command.spawn().map_err(|cause| {
+            let path = PathBuf::from(command.get_program());
+            ProcessError::Start { path, cause }
+        })?;
+        let pid = child.id();
+        belongings.beside.push(child);
+        drop(belongings);
+        Ok(Beside::new(pid, self.belongings.clone()))
     }
 
     /// The number of agents.
@@ -196,6 +223,7 @@ impl Fleet {
         let log = File::create(self.log(agent)).map_err(failed)?;
         let mut command = self.command();
         command.envs(self.token.as_ref().map(|token| ("HOBNOB_TOKEN", token)));
+        command.envs(self.variables.iter().map(|(variable, value)| (variable, value)));
         command.args(["agent", "--bind", bind, "--name", &format!("agent-{agent}")]);
         command.arg("--data-dir").arg(self.data(agent));
         command.arg("--socket").arg(self.socket(agent));
@@ -207,7 +235,7 @@ impl Fleet {
     }
 
     /// The binary, without settings in the user's environment: they are meant for the user's own agent.
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.hobnob);
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("HOBNOB_") {
@@ -251,19 +279,19 @@ impl Drop for Fleet {
 
 impl Belongings {
     fn clear(&mut self) {
-        self.agents.iter_mut().for_each(end);
+        self.beside.iter_mut().chain(&mut self.agents).for_each(end);
         // A folder that cannot be removed stays in the system's temporary directory.
         drop(self.folder.take().map(TempDir::close));
     }
 }
 
 /// Kills a process by its handle, never by its id. Both calls fail only if it has already ended.
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
 
 /// Ignores poisoning: the state is valid after each statement under the lock.
-fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
+pub(super) fn lock(belongings: &Mutex<Belongings>) -> MutexGuard<'_, Belongings> {
     belongings.lock().unwrap_or_else(PoisonError::into_inner)
 }

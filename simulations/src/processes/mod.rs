@@ -2,6 +2,7 @@
 
 mod api;
 mod beats;
+mod beside;
 mod disturbances;
 mod exits;
 mod fleet;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use api::Api;
+pub(crate) use beside::Beside;
 pub(crate) use fleet::Fleet;
 pub(crate) use measure::join;
 pub use measure::{ProcessEffort, measure};
@@ -106,6 +108,14 @@ pub enum ProcessError {
     Signal {
         /// Its number.
         agent: usize,
+        /// The system's error.
+        cause: io::Error,
+    },
+    /// A process beside the agents cannot be ended, or does not end.
+    #[error("process {pid} does not end: {cause}")]
+    Unending {
+        /// The process.
+        pid: u32,
         /// The system's error.
         cause: io::Error,
     },

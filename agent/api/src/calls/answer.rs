@@ -11,7 +11,11 @@ use hobnob_balancer::{Outcome, Pick};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
+use super::body::Stream;
+use super::connect::Connection;
 use super::error::CallError;
 use super::upstream::Used;
 use crate::types::Instance;
@@ -88,6 +92,31 @@ impl Answer {
         Ok(length)
     }
 
+    /// The connection of an answer of 101, which speaks another protocol from then on.
+    ///
+    /// # Errors
+    /// The status is another one, or the connection broke.
+    pub async fn upgrade(self) -> Result<Connection, CallError> {
+        let Self { mut response, instance, tries } = self;
+        let upgrade = hyper::upgrade::on(&mut response);
+        let mut body = response.into_body();
+        let service = body.service.clone();
+        let upgraded = upgrade.await.map_err(|source| {
+            let (service, instance) = (service.clone(), instance.clone());
+            CallError::BrokeOff { service, instance, source }
+        })?;
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| {
+            let reason = "its connection is none of TCP".to_owned();
+            CallError::Invalid { service, reason }
+        })?;
+        let (pick, latency) = match body.flight.take() {
+            Some(Flight { pick, latency, .. }) => (Some(pick), latency),
+            None => (None, Duration::ZERO),
+        };
+        let (stream, read) = (parts.io.into_inner(), parts.read_buf);
+        Ok(Connection { stream, read, pick, instance, latency, tries })
+    }
+
     /// The response, which says [by whom it is](AnsweredBy) in its extensions.
     #[must_use]
     pub fn into_response(self) -> Response<AnswerBody> {
@@ -110,11 +139,21 @@ pub struct AnswerBody {
 pub(super) struct Flight {
     pub(super) pick: Pick<Arc<Instance>>,
     pub(super) latency: Duration,
+    /// The body of the request, which may still be under way.
+    pub(super) upload: Option<Arc<Stream>>,
 }
 
 impl Flight {
     fn end(self, outcome: Outcome) {
         self.pick.complete(outcome, self.latency);
+    }
+
+    /// The answer broke off. When the body of the request broke before, that is why.
+    fn break_off(self) {
+        match self.upload.as_ref().is_some_and(|upload| upload.is_broken()) {
+            true => drop(self.pick),
+            false => self.end(Outcome::Failure),
+        }
     }
 }
 
@@ -131,6 +170,16 @@ impl AnswerBody {
             body.finish();
         }
         body
+    }
+
+    /// The body of an answer of 101. The call is in flight for as long as its connection.
+    pub(super) fn upgraded(
+        incoming: Incoming,
+        service: Arc<str>,
+        instance: Arc<Instance>,
+        flight: Option<Flight>,
+    ) -> Self {
+        Self { incoming, service, instance, flight, connection: None }
     }
 
     /// The body has ended.
@@ -167,7 +216,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(Some(Err(source))) => {
                 if let Some(flight) = this.flight.take() {
-                    flight.end(Outcome::Failure);
+                    flight.break_off();
                 }
                 this.connection = None;
                 let (service, instance) = (this.service.clone(), this.instance.clone());

@@ -3,13 +3,17 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Duration, Instant};
 
 type BoxError = Box<dyn Error + Send + Sync>;
+/// The error of a source, for the instance and for the caller.
+pub(super) type SourceError = Arc<dyn Error + Send + Sync>;
 type Source = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 
 /// The body of a request.
@@ -45,7 +49,14 @@ impl Body {
             Kind::Stream(source) => {
                 let size = source.size_hint();
                 let kept = Kept { source: Some(source), frames: Vec::new(), left: keep, owner: 0 };
-                Replay::Stream(Arc::new(Stream { size, kept: Mutex::new(Some(kept)) }))
+                Replay::Stream(Arc::new(Stream {
+                    size,
+                    kept: Mutex::new(Some(kept)),
+                    begun: Instant::now(),
+                    moved_us: AtomicU64::new(0),
+                    is_awaited: AtomicBool::new(false),
+                    error: OnceLock::new(),
+                }))
             }
         }
     }
@@ -127,6 +138,12 @@ pub(super) struct Stream {
     size: SizeHint,
     /// Absent once more was sent than is kept and the rest belongs to one try alone.
     kept: Mutex<Option<Kept>>,
+    begun: Instant,
+    /// When the last piece was sent, in microseconds since it began.
+    moved_us: AtomicU64,
+    /// Whether the try that sends it waits for the next piece from its source.
+    is_awaited: AtomicBool,
+    error: OnceLock<SourceError>,
 }
 
 struct Kept {
@@ -147,9 +164,42 @@ impl Replay {
         }
     }
 
+    /// Takes it back from the try that sends it, so that no piece is lost until the next one. Returns whether all of it can still
+    /// be sent.
+    pub(super) fn take_back(&self) -> bool {
+        match self {
+            Self::Bytes(_) => true,
+            Self::Stream(stream) => stream.lock().as_mut().map(|kept| kept.owner += 1).is_some(),
+        }
+    }
+
+    /// The stream, if it comes piece by piece.
+    pub(super) fn stream(&self) -> Option<&Arc<Stream>> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Whether the instance would take more, and the source has not given it yet.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.is_awaited.load(Relaxed))
+    }
+
+    /// The error of its source.
+    pub(super) fn error(&self) -> Option<SourceError> {
+        self.stream()?.error.get().cloned()
+    }
+
     /// Whether two tries can send it at the same time.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self, Self::Bytes(_))
+    }
+
+    /// When the last piece of it was sent, if it comes piece by piece.
+    pub(super) fn moved_at(&self) -> Option<Instant> {
+        let stream = self.stream()?;
+        Some(stream.begun + Duration::from_micros(stream.moved_us.load(Relaxed)))
     }
 
     /// The body of the next try. Those of earlier tries end with an error.
@@ -163,6 +213,7 @@ impl Replay {
                     kept.owner
                 });
                 drop(kept);
+                stream.is_awaited.store(false, Relaxed);
                 SentBody::Stream { stream: stream.clone(), owner, position: 0, rest: None, sent: 0 }
             }
         }
@@ -170,6 +221,28 @@ impl Replay {
 }
 
 impl Stream {
+    /// Another piece is sent.
+    fn moves(&self) {
+        let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.moved_us.store(micros, Relaxed);
+    }
+
+    /// The next piece from the source.
+    fn poll_source(&self, source: &mut Source, cx: &mut Context<'_>) -> Polled {
+        let polled = source.as_mut().poll_frame(cx);
+        self.is_awaited.store(polled.is_pending(), Relaxed);
+        polled.map_err(|error| {
+            let error = SourceError::from(error);
+            self.error.get_or_init(|| error.clone());
+            error.into()
+        })
+    }
+
+    /// Whether its source broke.
+    pub(super) fn is_broken(&self) -> bool {
+        self.error.get().is_some()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,10 +278,11 @@ impl HttpBody for SentBody {
             Self::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream { stream, owner, position, rest, sent } => {
                 let polled = match rest {
-                    Some(source) => source.as_mut().poll_frame(cx),
+                    Some(source) => stream.poll_source(source, cx),
                     None => poll_kept(stream, *owner, position, rest, cx),
                 };
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    stream.moves();
                     *sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
                 polled
@@ -250,7 +324,7 @@ fn poll_kept(
         return Poll::Ready(Some(Ok(Frame::data(frame.clone()))));
     }
     let Some(source) = &mut kept.source else { return Poll::Ready(None) };
-    let polled = source.as_mut().poll_frame(cx);
+    let polled = stream.poll_source(source, cx);
     match &polled {
         Poll::Ready(Some(Ok(frame))) => match frame.data_ref() {
             Some(data) if data.len() <= kept.left => {
@@ -340,10 +414,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_that_is_taken_back_loses_nothing_to_the_try_before() {
+        let replay = replay(&["he", "llo"], 2);
+        let mut before = replay.next_try();
+        before.frame().await.expect("a frame").expect("no error");
+        assert!(replay.take_back());
+        assert!(text(before).await.is_err(), "it would take what is not kept");
+        assert_eq!(text(replay.next_try()).await.as_deref(), Ok("hello"));
+        assert!(!replay.take_back(), "more is gone than is kept");
+    }
+
+    #[tokio::test]
     async fn a_source_that_breaks_cannot_be_sent_again() {
         let replay = replay(&["he", "broken"], 100);
         assert_eq!(text(replay.next_try()).await, Err("it is broken".to_owned()));
         assert!(!replay.is_whole());
+        assert_eq!(replay.error().map(|error| error.to_string()).as_deref(), Some("it is broken"));
     }
 
     #[tokio::test]

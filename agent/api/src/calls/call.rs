@@ -2,33 +2,39 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use hobnob_balancer::{Attempts, Failure, GaveUp, Next, Outcome};
-use http::{HeaderMap, Method, Request, Response, Uri, header, uri};
+use hobnob_balancer::{Failure, GaveUp, Outcome};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::{Answer, AnswerBody, Flight};
 use super::body::{Body, Replay};
 use super::caller::{CallPick, Caller};
-use super::config::{CallOptions, Protocol};
+use super::config::{CallConfig, CallOptions, Protocol};
 use super::error::{CallError, Reason};
+use super::retrying::Retrying;
 use super::upstream::{Failed, Upstream, Used};
 use crate::types::Instance;
 
 /// A call that is under way.
 struct Call<'a> {
     caller: &'a Caller,
+    config: Arc<CallConfig>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Replay,
     is_idempotent: bool,
+    protocol: Protocol,
     key: Option<Bytes>,
     timeout: Duration,
+    /// How long it waits for an agent.
+    patience: Duration,
     deadline: Instant,
 }
 
@@ -41,8 +47,11 @@ struct Tried {
 /// The end of one try.
 struct Ended {
     latency: Duration,
-    result: Result<(Response<Incoming>, Option<Used>), Failed>,
+    result: Sent,
 }
+
+/// The head of an answer, with the connection that its body comes over.
+type Sent = Result<(Response<Incoming>, Option<Used>), Failed>;
 
 impl Caller {
     /// Makes a call.
@@ -67,16 +76,20 @@ impl Caller {
         options: CallOptions,
     ) -> Result<Answer, CallError> {
         let begun = Instant::now();
-        let timeout = options.timeout.unwrap_or(self.config.timeout);
+        let (config, has_waited) = self.settings(options.timeout).await;
+        let timeout = options.timeout.unwrap_or(config.timeout);
         let (head, body) = request.into_parts();
         let is_idempotent = options.is_idempotent(&head.method);
         let key = options.key.or_else(|| self.key_of(&head.headers));
         let mut call = Call {
             caller: self,
+            protocol: options.protocol.unwrap_or(config.protocol),
+            body: body.into_replay(config.replay_bytes),
+            config,
             is_idempotent,
-            body: body.into_replay(self.config.replay_bytes),
             key,
             timeout,
+            patience: self.patience(options.timeout),
             deadline: begun + timeout,
             method: head.method,
             uri: head.uri,
@@ -84,7 +97,7 @@ impl Caller {
         };
         call.address()?;
         self.budget.record_call(self.at(begun));
-        call.run(begun).await
+        call.run(if has_waited { Instant::now() } else { begun }).await
     }
 
     /// The value of the header that keyed strategies hash.
@@ -111,7 +124,7 @@ impl Call<'_> {
             (None, None) => self.caller.host.clone(),
         };
         let host = host.ok_or_else(|| invalid("it has no host".to_owned()))?;
-        match self.caller.config.protocol {
+        match self.protocol {
             Protocol::Http1 => {
                 if self.uri.authority().is_some() {
                     self.uri = path.into();
@@ -129,33 +142,30 @@ impl Call<'_> {
     }
 
     async fn run(&self, mut begun: Instant) -> Result<Answer, CallError> {
-        let caller = self.caller;
-        let key = self.key.as_deref();
-        let mut picked = caller.pick(key, &[]);
-        if picked.is_none() && !caller.is_ready() {
-            if !Box::pin(caller.ready(self.deadline)).await {
-                let (service, waited) = (caller.service.clone(), begun.elapsed());
-                return Err(CallError::AgentAway { service, waited });
-            }
+        let (caller, key) = (self.caller, self.key.as_deref());
+        let agent_by = self.deadline - self.timeout;
+        let ((mut pick, mut upstream), has_waited) =
+            caller.pick_first(key, agent_by, self.patience).await?;
+        if has_waited {
             begun = Instant::now();
-            picked = caller.pick(key, &[]);
         }
-        let (mut pick, mut upstream) = picked.ok_or_else(|| caller.nothing())?;
-        let mut attempts = Attempts::default();
-        let mut tried: Vec<Arc<str>> = Vec::new();
+        let mut retrying = Retrying::new(caller, key, &self.config.retries, self.deadline);
         // A clock that is read less often is cheaper, and picking takes no time.
         let mut try_begun = begun;
         loop {
             let last = match caller.hedge_after() {
-                Some(after) if tried.is_empty() && self.is_idempotent && self.body.is_shared() => {
-                    Box::pin(self.hedged(pick, upstream, after, &mut tried)).await
+                Some(after)
+                    if retrying.tries() == 1 && self.is_idempotent && self.body.is_shared() =>
+                {
+                    Box::pin(self.hedged(pick, upstream, try_begun, after, &mut retrying.tried))
+                        .await
                 }
                 _ => {
-                    let ended = self.attempt(&upstream, try_begun, !tried.is_empty()).await;
+                    let ended = self.attempt(&upstream, try_begun).await;
                     Tried { pick, ended }
                 }
             };
-            let tries = tried.len() as u32 + 1;
+            let tries = retrying.tries();
             let last = match last {
                 Tried { pick, ended: Ended { latency, result: Ok((response, connection)) } }
                     if !(caller.config.is_failure)(response.status()) =>
@@ -164,62 +174,98 @@ impl Call<'_> {
                 }
                 failed => failed,
             };
-            let failure = match &last.ended.result {
-                // An answer says that the call has arrived. The connection is as good as before.
-                Ok(_) => self.failure(true),
-                Err(failed) => self.failure(failed.may_have_arrived),
-            };
-            tried.push(last.pick.id().clone());
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let (config, now) = (&caller.config.retries, caller.now());
-            let next = attempts.after(failure, config, &caller.budget, now, left, caller.draw());
-            let gave_up = match next {
-                Next::Retry { after } => match caller.pick(key, &tried) {
-                    Some(next) => {
-                        caller.counters.retries.add();
-                        last.fail();
-                        sleep(after).await;
-                        try_begun = Instant::now();
-                        (pick, upstream) = next;
-                        continue;
-                    }
-                    None => GaveUp::RetriesUsedUp,
-                },
-                Next::GiveUp(gave_up) => gave_up,
-            };
-            if gave_up == GaveUp::BudgetSpent {
-                caller.counters.budget_spent.add();
+            if last.is_own() {
+                return self.give_up(last, tries, GaveUp::NoTarget);
             }
-            return self.give_up(last, tries, gave_up);
+            let (failure, id) = (self.failure(&last.ended), last.pick.id().clone());
+            match retrying.after(failure, id, || self.body.take_back()) {
+                Ok(further) => {
+                    last.fail();
+                    sleep(further.after).await;
+                    try_begun = Instant::now();
+                    (pick, upstream) = further.picked;
+                }
+                Err(gave_up) => return self.give_up(last, tries, gave_up),
+            }
         }
     }
 
-    fn failure(&self, may_have_arrived: bool) -> Failure {
+    fn failure(&self, ended: &Ended) -> Failure {
+        // An answer says that the call has arrived. The connection is as good as before.
+        let may_have_arrived =
+            ended.result.as_ref().err().is_none_or(|failed| failed.may_have_arrived);
         let (is_idempotent, is_replayable) = (self.is_idempotent, self.body.is_whole());
         Failure { may_have_arrived, is_idempotent, is_replayable }
     }
 
     /// One try at one instance.
-    async fn attempt(&self, upstream: &Arc<Upstream>, begun: Instant, is_retry: bool) -> Ended {
-        let config = &self.caller.config;
+    async fn attempt(&self, upstream: &Arc<Upstream>, begun: Instant) -> Ended {
+        let config = &*self.config;
         let mut request = Request::new(self.body.next_try());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         let may_follow = self.is_idempotent && self.body.is_whole();
-        let limit = match may_follow {
-            true => self.deadline.min(begun + config.try_timeout),
-            false => self.deadline,
+        let (limit, configured) = match may_follow {
+            true => {
+                let configured = config.try_timeout.min(config.timeout);
+                (self.deadline.min(begun + config.try_timeout), configured)
+            }
+            false => (self.deadline, config.timeout),
         };
-        let sent = timeout_at(limit, upstream.send(request, config, begun)).await;
+        let time = limit - begun;
+        let may_have_arrived = AtomicBool::new(false);
+        let sending = upstream.send(request, self.protocol, config, begun, &may_have_arrived);
+        let sent = self.in_time(limit, time, sending).await;
         let latency = begun.elapsed();
-        let result = sent.unwrap_or_else(|_| {
-            // A retry that had little time left says nothing about its instance.
-            let is_cut_short = is_retry && limit == self.deadline;
-            let waited = if is_cut_short { self.timeout } else { limit - begun };
-            Err(Failed { reason: Reason::Timeout(waited), may_have_arrived: true })
-        });
+        let result = match sent {
+            Some(Err(failed)) => Err(self.source_failed(failed)),
+            Some(sent) => sent,
+            None => {
+                let may_have_arrived = may_have_arrived.load(Relaxed);
+                Err(Failed { reason: self.late(time, configured), may_have_arrived })
+            }
+        };
         Ended { latency, result }
+    }
+
+    /// The output of a future, unless it takes too long. The time begins anew with each piece of the body that is sent. A try
+    /// whose body is still to come has the time of the whole call for the next piece.
+    async fn in_time<F: Future>(
+        &self,
+        mut limit: Instant,
+        time: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = pin!(future);
+        loop {
+            if let Ok(output) = timeout_at(limit, future.as_mut()).await {
+                return Some(output);
+            }
+            let moved_at = self.body.moved_at()?;
+            let later = match self.body.is_awaited() {
+                true => self.deadline.max(moved_at + self.timeout),
+                false => moved_at + time,
+            };
+            limit = Some(later).filter(|later| *later > limit)?;
+        }
+    }
+
+    /// Why a try that had this time got no answer. One that had less than the configured time says nothing about its instance.
+    fn late(&self, time: Duration, configured: Duration) -> Reason {
+        match time {
+            _ if self.body.is_awaited() => Reason::BodyTimeout(self.timeout),
+            time if time < configured => Reason::Deadline(self.timeout),
+            time => Reason::Timeout(time),
+        }
+    }
+
+    /// A try whose body broke at its source failed for that reason, whatever the connection made of it.
+    fn source_failed(&self, failed: Failed) -> Failed {
+        match self.body.error() {
+            Some(error) => Failed { reason: Reason::Body(error), ..failed },
+            None => failed,
+        }
     }
 
     /// A try that is followed by one at another instance when it takes long. The first answer counts. The instance that has
@@ -228,25 +274,25 @@ impl Call<'_> {
         &self,
         pick: CallPick,
         upstream: Arc<Upstream>,
+        begun: Instant,
         after: Duration,
         tried: &mut Vec<Arc<str>>,
     ) -> Tried {
-        let (caller, begun) = (self.caller, Instant::now());
-        let mut first = pin!(self.attempt(&upstream, begun, false));
+        let caller = self.caller;
+        let mut first = pin!(self.attempt(&upstream, begun));
         match select(first.as_mut(), pin!(sleep(after))).await {
             Either::Left((ended, _)) => return Tried { pick, ended },
             Either::Right(((), _)) => {}
         }
-        let second = match caller.budget.try_retry(caller.now()) {
-            true => caller.pick_another(self.key.as_deref(), &[pick.id().clone()]),
-            false => None,
-        };
+        // A call with one instance alone takes nothing from the budget.
+        let second = caller.pick_another(self.key.as_deref(), &[pick.id().clone()]);
+        let second = second.filter(|_| caller.budget.try_retry(caller.now()));
         let Some((second_pick, second_upstream)) = second else {
             return Tried { pick, ended: first.await };
         };
         caller.counters.hedges.add();
         let second_begun = Instant::now();
-        let second = pin!(self.attempt(&second_upstream, second_begun, true));
+        let second = pin!(self.attempt(&second_upstream, second_begun));
         let (done, other, begun, rest) = match select(first, second).await {
             Either::Left((ended, rest)) => {
                 (Tried { pick, ended }, second_pick, second_begun, Either::Right(rest))
@@ -283,7 +329,7 @@ impl Call<'_> {
                 pick.complete(Outcome::Success, latency);
                 None
             }
-            false => Some(Flight { pick, latency }),
+            false => Some(Flight { pick, latency, upload: self.body.stream().cloned() }),
         };
         self.wrap(response, &instance, flight, connection, tries)
     }
@@ -297,8 +343,11 @@ impl Call<'_> {
         tries: u32,
     ) -> Answer {
         let service = self.caller.service.clone();
-        let body =
-            |incoming| AnswerBody::new(incoming, service, instance.clone(), flight, connection);
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let body = |incoming| match is_upgrade {
+            true => AnswerBody::upgraded(incoming, service, instance.clone(), flight),
+            false => AnswerBody::new(incoming, service, instance.clone(), flight, connection),
+        };
         Answer { response: response.map(body), instance: instance.clone(), tries }
     }
 
@@ -306,7 +355,7 @@ impl Call<'_> {
     fn give_up(&self, last: Tried, tries: u32, gave_up: GaveUp) -> Result<Answer, CallError> {
         let Tried { pick, ended: Ended { latency, result } } = last;
         let instance = pick.item().clone();
-        pick.complete(Outcome::Failure, latency);
+        report(pick, latency, &result);
         match result {
             Ok((response, connection)) => {
                 Ok(self.wrap(response, &instance, None, connection, tries))
@@ -326,8 +375,21 @@ impl Ended {
 }
 
 impl Tried {
+    /// Whether this process made it fail, and not the instance.
+    fn is_own(&self) -> bool {
+        matches!(&self.ended.result, Err(Failed { reason, .. }) if reason.is_own())
+    }
+
     /// Reports the failure. An answer that nobody reads goes with its connection.
     fn fail(self) {
-        self.pick.complete(Outcome::Failure, self.ended.latency);
+        report(self.pick, self.ended.latency, &self.ended.result);
+    }
+}
+
+/// Ends the pick of a try that failed.
+fn report(pick: CallPick, latency: Duration, result: &Sent) {
+    match result {
+        Ok(_) => pick.complete(Outcome::Failure, latency),
+        Err(failed) => failed.reason.report(pick, latency),
     }
 }

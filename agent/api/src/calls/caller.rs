@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hobnob_balancer::{LatencyHistogram, Layered, LayeredPicker, Pick, RetryBudget, Strategy};
+use hobnob_balancer::{LatencyHistogram, LayeredPicker, Pick, RetryBudget, Strategy};
 use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::config::CallConfig;
 use super::error::CallError;
 use super::stats::Counters;
 use super::upstream::Upstream;
-use crate::discovery::View;
+use crate::discovery::{InForce, View};
 use crate::types::Instance;
 
 /// The time from one look at the latencies to the next.
@@ -24,18 +24,20 @@ const UPSTREAMS_MIN: usize = 16;
 
 /// Picks as calls make them.
 pub(super) type CallPick = Pick<Arc<Instance>>;
+/// A pick, with the connections to its instance.
+pub(super) type Picked = (CallPick, Arc<Upstream>);
 
 /// Makes the calls of one service.
 pub(crate) struct Caller {
+    /// What no registration sets.
     pub(super) config: CallConfig,
     pub(super) service: Arc<str>,
     /// The name of the service as a host, when it can be one.
     pub(super) host: Option<HeaderValue>,
     pub(super) budget: RetryBudget,
     pub(super) latencies: LatencyHistogram,
-    pub(super) counters: Counters,
-    balancer: Arc<Layered<Arc<Instance>>>,
-    strategy: Strategy,
+    pub(super) counters: Arc<Counters>,
+    settings: watch::Receiver<Arc<InForce>>,
     views: watch::Receiver<View>,
     started: Instant,
     looked_us: AtomicU64,
@@ -45,7 +47,9 @@ pub(crate) struct Caller {
 
 /// What a pick needs for itself.
 struct Choice {
+    settings: watch::Receiver<Arc<InForce>>,
     picker: LayeredPicker<Arc<Instance>>,
+    strategy: Strategy,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
 }
 
@@ -53,19 +57,23 @@ impl Caller {
     pub(crate) fn new(
         config: CallConfig,
         service: &str,
-        strategy: Strategy,
-        balancer: Arc<Layered<Arc<Instance>>>,
+        mut settings: watch::Receiver<Arc<InForce>>,
         views: watch::Receiver<View>,
     ) -> Self {
-        let choice = Choice { picker: balancer.picker(), upstreams: HashMap::new() };
+        let in_force = settings.borrow_and_update().clone();
+        let choice = Choice {
+            settings: settings.clone(),
+            picker: in_force.balancer.picker(),
+            strategy: in_force.strategy,
+            upstreams: HashMap::new(),
+        };
         Self {
             service: service.into(),
             host: HeaderValue::from_str(service).ok(),
             budget: RetryBudget::new(config.retries.budget.clone()),
             latencies: LatencyHistogram::new(config.hedge_quantile.unwrap_or(1.0)),
-            counters: Counters::default(),
-            balancer,
-            strategy,
+            counters: Arc::default(),
+            settings,
             views,
             started: Instant::now(),
             looked_us: AtomicU64::new(0),
@@ -73,6 +81,33 @@ impl Caller {
             random: Mutex::new(fastrand::Rng::new()),
             config,
         }
+    }
+
+    /// The settings of calls now, those of registrations included, and whether the call had to wait for them: before an agent has
+    /// told any, it waits for as long as it may take.
+    pub(super) async fn settings(&self, timeout: Option<Duration>) -> (Arc<CallConfig>, bool) {
+        if let Some(calls) = self.told() {
+            return (calls, false);
+        }
+        let waits = !self.is_ready();
+        if waits {
+            Box::pin(self.ready(Instant::now() + self.patience(timeout))).await;
+        }
+        (self.settings.borrow().calls.clone(), waits)
+    }
+
+    /// How long a call with this time waits for an agent: no longer than calls of no time of their own.
+    pub(super) fn patience(&self, timeout: Option<Duration>) -> Duration {
+        timeout.map_or(self.config.timeout, |timeout| timeout.min(self.config.timeout))
+    }
+
+    fn told(&self) -> Option<Arc<CallConfig>> {
+        let in_force = self.settings.borrow();
+        in_force.is_told.then(|| in_force.calls.clone())
+    }
+
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 
     /// The time of the budget.
@@ -90,34 +125,45 @@ impl Caller {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
 
-    /// Picks an instance that was not tried, with the connections to it. When all were tried, any that takes the call.
-    pub(super) fn pick(
+    /// Picks the first instance of a call. Before an agent has told the instances, it waits for them. Returns whether it did.
+    pub(super) async fn pick_first(
         &self,
         key: Option<&[u8]>,
-        tried: &[Arc<str>],
-    ) -> Option<(CallPick, Arc<Upstream>)> {
-        let mut choice = self.lock();
-        let Choice { picker, upstreams } = &mut *choice;
-        let pick = match tried {
-            [] => picker.pick(self.strategy, key)?,
-            tried => match picker.pick_another(self.strategy, key, tried) {
-                Some(pick) => pick,
-                None => picker.pick(self.strategy, key)?,
-            },
+        begun: Instant,
+        patience: Duration,
+    ) -> Result<(Picked, bool), CallError> {
+        if let Some(picked) = self.pick(key, &[]) {
+            return Ok((picked, false));
+        }
+        let waits = !self.is_ready();
+        if waits && !Box::pin(self.ready(begun + patience)).await {
+            return Err(CallError::AgentAway { service: self.service.clone(), waited: patience });
+        }
+        let picked = self.pick(key, &[]).ok_or_else(|| self.nothing())?;
+        Ok((picked, waits))
+    }
+
+    /// Picks an instance that was not tried. When all were tried, any that takes the call.
+    pub(super) fn pick(&self, key: Option<&[u8]>, tried: &[Arc<str>]) -> Option<Picked> {
+        let another = match tried {
+            [] => None,
+            tried => self.pick_another(key, tried),
         };
-        let upstream = self.upstream(upstreams, &pick);
-        Some((pick, upstream))
+        another.or_else(|| self.pick_by(|picker, strategy| picker.pick(strategy, key)))
     }
 
     /// Picks an instance that was not tried; `None` when all were.
-    pub(super) fn pick_another(
+    pub(super) fn pick_another(&self, key: Option<&[u8]>, tried: &[Arc<str>]) -> Option<Picked> {
+        self.pick_by(|picker, strategy| picker.pick_another(strategy, key, tried))
+    }
+
+    fn pick_by(
         &self,
-        key: Option<&[u8]>,
-        tried: &[Arc<str>],
-    ) -> Option<(CallPick, Arc<Upstream>)> {
+        pick: impl FnOnce(&mut LayeredPicker<Arc<Instance>>, Strategy) -> Option<CallPick>,
+    ) -> Option<Picked> {
         let mut choice = self.lock();
-        let Choice { picker, upstreams } = &mut *choice;
-        let pick = picker.pick_another(self.strategy, key, tried)?;
+        let Choice { picker, strategy, upstreams, .. } = choice.up_to_date();
+        let pick = pick(picker, *strategy)?;
         let upstream = self.upstream(upstreams, &pick);
         Some((pick, upstream))
     }
@@ -138,20 +184,20 @@ impl Caller {
         upstreams: &mut HashMap<Arc<str>, Arc<Upstream>>,
         pick: &CallPick,
     ) -> Arc<Upstream> {
-        let layers = self.balancer.layers();
+        let layers = self.settings.borrow().balancer.layers();
         let snapshots: Vec<_> = layers.iter().map(|layer| layer.snapshot()).collect();
         if upstreams.len() >= UPSTREAMS_MIN {
             let offered = snapshots.iter().flat_map(|snapshot| snapshot.instances());
             let offered: HashSet<&str> = offered.map(|instance| &**instance.id()).collect();
             upstreams.retain(|id, _| offered.contains(&**id));
         }
-        let upstream = Arc::new(Upstream::new(pick.item()));
+        let upstream = Arc::new(Upstream::new(pick.item(), self.counters.connections.clone()));
         upstreams.insert(pick.id().clone(), upstream.clone());
         upstream
     }
 
     /// Waits until the instances are known.
-    pub(super) async fn ready(&self, deadline: Instant) -> bool {
+    async fn ready(&self, deadline: Instant) -> bool {
         let mut views = self.views.clone();
         let ready = views.wait_for(|view| view.instances().is_some());
         matches!(tokio::time::timeout_at(deadline, ready).await, Ok(Ok(_)))
@@ -166,7 +212,7 @@ impl Caller {
     pub(super) fn nothing(&self) -> CallError {
         let service = self.service.clone();
         let known = self.views.borrow().instances().map_or(0, |instances| instances.len());
-        let layers = self.balancer.layers();
+        let layers = self.settings.borrow().balancer.layers();
         let offered: usize = layers.iter().map(|layer| layer.snapshot().len()).sum();
         match (known, offered) {
             (0, _) => CallError::NoInstance { service },
@@ -190,6 +236,17 @@ impl Caller {
 
     fn lock(&self) -> MutexGuard<'_, Choice> {
         self.choice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Choice {
+    /// Follows the settings. A change of them is rare.
+    fn up_to_date(&mut self) -> &mut Self {
+        if self.settings.has_changed().is_ok_and(|changed| changed) {
+            let in_force = self.settings.borrow_and_update().clone();
+            (self.picker, self.strategy) = (in_force.balancer.picker(), in_force.strategy);
+        }
+        self
     }
 }
 

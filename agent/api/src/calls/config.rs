@@ -6,22 +6,19 @@ use bytes::Bytes;
 use hobnob_balancer::RetryConfig;
 use http::{HeaderName, Method, StatusCode};
 
-/// The protocol of calls. Both are in clear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1: one call at a time on a connection, and connections are kept.
-    #[default]
-    Http1,
-    /// HTTP/2 with prior knowledge: all calls to an instance share one connection.
-    Http2,
-}
+use crate::types::Balancing;
+pub use crate::types::Protocol;
+use crate::types::balancing::millis;
 
-/// How a [`Discovery`](crate::discovery::Discovery) makes calls. `docs/CALLS.md` explains each setting.
+/// How a [`Discovery`](crate::discovery::Discovery) makes calls. `docs/CALLS.md` explains each setting. A registration of the
+/// service may set `protocol`, the three times of calls, and `retries.max_retries`: it comes before what stands here, and
+/// [`DiscoveryConfig::overrides`](crate::discovery::DiscoveryConfig::overrides) before both.
 #[derive(Clone, Debug)]
 pub struct CallConfig {
-    /// The protocol.
+    /// The protocol, unless a call names one.
     pub protocol: Protocol,
-    /// The time of a call, retries included, until the head of its answer is there.
+    /// The time of a call, retries included, until the head of its answer is there. It begins anew with each piece of a streaming
+    /// body that is sent.
     pub timeout: Duration,
     /// The time of one try, for calls that may be tried again. The others have the time of the call.
     pub try_timeout: Duration,
@@ -42,6 +39,26 @@ pub struct CallConfig {
     pub idle_timeout: Duration,
     /// Whether an answer with this status is a failure of the instance.
     pub is_failure: fn(StatusCode) -> bool,
+    /// Whether the agent is told how calls ended, for the picks that others make over its sockets.
+    pub report: bool,
+}
+
+impl CallConfig {
+    /// The same with what these settings give.
+    pub(crate) fn with(&self, given: &Balancing) -> Self {
+        let retries = RetryConfig {
+            max_retries: given.max_retries.unwrap_or(self.retries.max_retries),
+            ..self.retries.clone()
+        };
+        Self {
+            protocol: given.protocol.unwrap_or(self.protocol),
+            timeout: millis(given.call_timeout_ms, self.timeout),
+            try_timeout: millis(given.try_timeout_ms, self.try_timeout),
+            connect_timeout: millis(given.connect_timeout_ms, self.connect_timeout),
+            retries,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for CallConfig {
@@ -58,6 +75,7 @@ impl Default for CallConfig {
             max_idle_connections: 128,
             idle_timeout: Duration::from_secs(60),
             is_failure,
+            report: true,
         }
     }
 }
@@ -77,6 +95,8 @@ pub struct CallOptions {
     pub idempotent: Option<bool>,
     /// The time of the call, instead of [`CallConfig::timeout`].
     pub timeout: Option<Duration>,
+    /// The protocol, instead of [`CallConfig::protocol`].
+    pub protocol: Option<Protocol>,
 }
 
 impl CallOptions {
@@ -105,6 +125,25 @@ mod tests {
         assert!(!options.is_idempotent(&Method::POST) && !options.is_idempotent(&Method::PATCH));
         let marked = CallOptions { idempotent: Some(true), ..CallOptions::default() };
         assert!(marked.is_idempotent(&Method::POST));
+    }
+
+    #[test]
+    fn settings_that_are_given_replace_those_of_the_program() {
+        let config = CallConfig::default();
+        let same = config.with(&Balancing::default());
+        assert_eq!(format!("{same:?}"), format!("{config:?}"));
+        let given = Balancing {
+            call_timeout_ms: Some(1),
+            try_timeout_ms: Some(2),
+            connect_timeout_ms: Some(3),
+            max_retries: Some(0),
+            protocol: Some(Protocol::Http2),
+            ..Balancing::default()
+        };
+        let with = config.with(&given);
+        let times = [with.timeout, with.try_timeout, with.connect_timeout];
+        assert_eq!(times, [1, 2, 3].map(Duration::from_millis));
+        assert_eq!((with.retries.max_retries, with.protocol), (0, Protocol::Http2));
     }
 
     #[test]

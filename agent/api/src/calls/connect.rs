@@ -1,30 +1,41 @@
 //! Connections over TCP, picked and learnt from as calls are.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hobnob_balancer::{Attempts, Failure, GaveUp, Next, Outcome};
+use bytes::{Buf, Bytes};
+use hobnob_balancer::{Failure, GaveUp, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::caller::{CallPick, Caller};
 use super::config::CallOptions;
-use super::error::CallError;
+use super::error::{CallError, Reason};
+use super::retrying::Retrying;
 use super::upstream::connect;
 use crate::types::Instance;
 
-/// A connection over TCP to an instance. It counts as in flight until it is dropped.
+/// A try that got no connection.
+const NOT_SENT: Failure =
+    Failure { may_have_arrived: false, is_idempotent: true, is_replayable: true };
+
+/// A connection over TCP to an instance: a new one, or that of an answer which [upgraded](super::Answer::upgrade) it. It counts as in
+/// flight until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
-    pick: Option<CallPick>,
-    instance: Arc<Instance>,
-    latency: Duration,
-    tries: u32,
+    pub(super) stream: TcpStream,
+    /// What was read already.
+    pub(super) read: Bytes,
+    pub(super) pick: Option<CallPick>,
+    pub(super) instance: Arc<Instance>,
+    pub(super) latency: Duration,
+    pub(super) tries: u32,
 }
 
 impl Caller {
@@ -41,61 +52,55 @@ impl Caller {
 
     async fn connect_somewhere(&self, options: &CallOptions) -> Result<Connection, CallError> {
         let begun = Instant::now();
-        let deadline = begun + options.timeout.unwrap_or(self.config.timeout);
-        let key = options.key.as_deref();
-        let mut picked = self.pick(key, &[]);
-        if picked.is_none() && !self.is_ready() {
-            if !self.ready(deadline).await {
-                let (service, waited) = (self.service.clone(), begun.elapsed());
-                return Err(CallError::AgentAway { service, waited });
-            }
-            picked = self.pick(key, &[]);
-        }
-        let (mut pick, _) = picked.ok_or_else(|| self.nothing())?;
-        let (mut attempts, mut tried) = (Attempts::default(), Vec::new());
+        let (config, _) = self.settings(options.timeout).await;
+        let timeout = options.timeout.unwrap_or(config.timeout);
+        let (key, deadline) = (options.key.as_deref(), begun + timeout);
+        let picked = self.pick_first(key, begun, self.patience(options.timeout)).await?;
+        let ((mut pick, _), _) = picked;
+        let mut retrying = Retrying::new(self, key, &config.retries, deadline);
         loop {
-            tried.push(pick.id().clone());
-            let tries = tried.len() as u32;
-            let instance = pick.item().clone();
+            let (instance, tries) = (pick.item().clone(), retrying.tries());
             let began = Instant::now();
             let left = deadline.saturating_duration_since(began);
-            let within = left.min(self.config.connect_timeout);
+            let within = left.min(config.connect_timeout);
             let reason = match connect((&instance.address, instance.port), within).await {
-                Ok(stream) => {
-                    let latency = began.elapsed();
-                    let mut pick = Some(pick);
-                    if let Some(probe) = pick.take_if(|pick| pick.is_probe()) {
-                        probe.complete(Outcome::Success, latency);
-                    }
-                    return Ok(Connection { stream, pick, instance, latency, tries });
+                Ok(stream) => return Ok(Connection::new(stream, pick, began.elapsed(), tries)),
+                Err(Reason::ConnectTimeout(_)) if within < config.connect_timeout => {
+                    Reason::Deadline(timeout)
                 }
                 Err(reason) => reason,
             };
-            pick.complete(Outcome::Failure, began.elapsed());
-            let failure =
-                Failure { may_have_arrived: false, is_idempotent: true, is_replayable: true };
-            let left = deadline.saturating_duration_since(Instant::now());
-            let (config, now) = (&self.config.retries, self.now());
-            let next = attempts.after(failure, config, &self.budget, now, left, self.draw());
-            let gave_up = match next {
-                Next::Retry { after } => match self.pick(key, &tried) {
-                    Some((next, _)) => {
-                        self.counters.retries.add();
-                        sleep(after).await;
-                        pick = next;
-                        continue;
-                    }
-                    None => GaveUp::RetriesUsedUp,
-                },
-                Next::GiveUp(gave_up) => gave_up,
+            let (id, is_own) = (pick.id().clone(), reason.is_own());
+            reason.report(pick, began.elapsed());
+            let further = match is_own {
+                true => Err(GaveUp::NoTarget),
+                false => retrying.after(NOT_SENT, id, || true),
             };
-            let service = self.service.clone();
-            return Err(CallError::Failed { service, instance, reason, tries, gave_up });
+            match further {
+                Ok(further) => {
+                    sleep(further.after).await;
+                    (pick, _) = further.picked;
+                }
+                Err(gave_up) => {
+                    let service = self.service.clone();
+                    return Err(CallError::Failed { service, instance, reason, tries, gave_up });
+                }
+            }
         }
     }
 }
 
 impl Connection {
+    fn new(stream: TcpStream, pick: CallPick, latency: Duration, tries: u32) -> Self {
+        let instance = pick.item().clone();
+        let mut pick = Some(pick);
+        // A probe decides over its circuit, for which others wait.
+        if let Some(probe) = pick.take_if(|pick| pick.is_probe()) {
+            probe.complete(Outcome::Success, latency);
+        }
+        Self { stream, read: Bytes::new(), pick, instance, latency, tries }
+    }
+
     /// The instance at its other end.
     #[must_use]
     pub fn instance(&self) -> &Arc<Instance> {
@@ -106,6 +111,14 @@ impl Connection {
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
+    }
+
+    /// The addresses of its two ends: this process and the instance.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
     }
 
     /// Reports that the instance failed over this connection, such as by an answer that says so. A connection that is dropped
@@ -125,12 +138,24 @@ impl Drop for Connection {
     }
 }
 
+impl AsFd for Connection {
+    /// The socket, for its options.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read.has_remaining() {
+            let length = buffer.remaining().min(self.read.len());
+            buffer.put_slice(&self.read.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

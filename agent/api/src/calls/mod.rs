@@ -26,6 +26,10 @@ mod caller;
 mod config;
 mod connect;
 mod error;
+mod http2;
+mod opening;
+mod reporting;
+mod retrying;
 mod service;
 mod stats;
 mod upstream;
@@ -38,6 +42,7 @@ pub(crate) use self::caller::Caller;
 pub use self::config::{CallConfig, CallOptions, Protocol};
 pub use self::connect::Connection;
 pub use self::error::{CallError, Reason};
+pub(crate) use self::reporting::{Flush, Reporting};
 pub use self::service::CallService;
 pub use self::stats::{CallStats, CircuitState, Standing};
 
@@ -102,6 +107,12 @@ impl Discovery {
         self.caller().connect(options).await
     }
 
+    /// Tells the agent now how calls ended so far, instead of within a second. It is for programs that are about to end. Returns
+    /// whether the agent was told in time; one of an earlier version never is, and none when [`CallConfig::report`] is off.
+    pub async fn report(&self, within: Duration) -> bool {
+        self.flush().ask(within).await
+    }
+
     /// The calls of this process so far.
     #[must_use]
     pub fn call_stats(&self) -> CallStats {
@@ -112,7 +123,7 @@ impl Discovery {
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {
         let now = self.balancer_time();
-        let layers = self.balancer().layers();
+        let layers = self.in_force().balancer.layers();
         let snapshots = layers.iter().map(|layer| layer.snapshot());
         snapshots
             .flat_map(|snapshot| {

@@ -20,6 +20,31 @@ pub struct CallStats {
     pub hedges: u64,
     /// The calls that were not tried again because the budget was spent.
     pub budget_spent: u64,
+    /// The outcomes of tries that the agent was not told: it was away, or of an earlier version, or there were too many
+    /// instances.
+    pub untold: u64,
+    /// The connections to instances that are open now, for calls over HTTP.
+    pub connections: u64,
+}
+
+/// A number that comes and goes.
+#[derive(Debug, Default)]
+pub(super) struct Level(AtomicU64);
+
+/// Counts in a level until it is dropped.
+pub(super) struct Entered(Arc<Level>);
+
+impl Level {
+    pub(super) fn enter(self: &Arc<Self>) -> Entered {
+        self.0.fetch_add(1, Relaxed);
+        Entered(self.clone())
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,18 +55,24 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     pub(super) calls: Counter,
     pub(super) failed: Counter,
     pub(super) retries: Counter,
     pub(super) hedges: Counter,
     pub(super) budget_spent: Counter,
+    pub(super) connections: Arc<Level>,
+    pub(super) untold: Counter,
 }
 
 impl Counters {
@@ -52,6 +83,8 @@ impl Counters {
             retries: self.retries.get(),
             hedges: self.hedges.get(),
             budget_spent: self.budget_spent.get(),
+            connections: self.connections.0.load(Relaxed),
+            untold: self.untold.get(),
         }
     }
 }

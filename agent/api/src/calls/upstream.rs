@@ -2,36 +2,45 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::SentBody;
 use super::config::{CallConfig, Protocol};
 use super::error::Reason;
+use super::http2::{Http2, InFlight};
+use super::stats::Level;
 use crate::types::Instance;
 
 /// A kept connection whose last answer has just ended may need a moment until it takes the next request.
 const READY_WITHIN: Duration = Duration::from_millis(5);
 
-/// A connection of HTTP/2 with calls is pinged, and ends without an answer: all calls to an instance depend on it.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// The connections to one instance.
 pub(super) struct Upstream {
     address: String,
     port: u16,
-    /// The connections of HTTP/1.1 without a call. The last one is taken first.
-    idle: Mutex<VecDeque<Idle>>,
-    /// The connection of HTTP/2.
-    shared: tokio::sync::Mutex<Option<http2::SendRequest<SentBody>>>,
+    /// The connections of HTTP/1.1 without a call.
+    kept: Mutex<Kept>,
+    /// The connections of HTTP/2.
+    pub(super) http2: Arc<Http2>,
+    /// The open connections of the caller.
+    pub(super) open: Arc<Level>,
+}
+
+/// The connections of HTTP/1.1 without a call. The last one is taken first.
+#[derive(Default)]
+struct Kept {
+    idle: VecDeque<Idle>,
+    /// Whether a task closes those that are idle for too long.
+    is_swept: bool,
 }
 
 struct Idle {
@@ -47,7 +56,12 @@ pub(super) struct Failed {
 }
 
 /// A connection that an answer is read from.
-pub(super) struct Used {
+pub(super) enum Used {
+    Http1(UsedHttp1),
+    Http2(InFlight),
+}
+
+pub(super) struct UsedHttp1 {
     upstream: Arc<Upstream>,
     sender: http1::SendRequest<SentBody>,
     max_idle: usize,
@@ -57,29 +71,56 @@ pub(super) struct Used {
 impl Used {
     /// Keeps the connection for the next call. Its answer has ended.
     pub(super) fn keep(self) {
-        if self.sender.is_closed() {
+        match self {
+            Self::Http1(used) => used.keep(),
+            Self::Http2(in_flight) => drop(in_flight),
+        }
+    }
+}
+
+impl UsedHttp1 {
+    fn keep(self) {
+        if self.sender.is_closed() || self.max_idle == 0 {
             return;
         }
-        let now = Instant::now();
-        let mut idle = self.upstream.lock();
-        while let Some(oldest) = idle.front()
-            && (idle.len() >= self.max_idle || now - oldest.since >= self.idle_timeout)
-        {
-            idle.pop_front();
+        let mut kept = self.upstream.lock();
+        if kept.idle.len() >= self.max_idle {
+            kept.idle.pop_front();
         }
-        if self.max_idle > 0 {
-            idle.push_back(Idle { since: now, sender: self.sender });
+        kept.idle.push_back(Idle { since: Instant::now(), sender: self.sender });
+        if !std::mem::replace(&mut kept.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.upstream), self.idle_timeout));
+        }
+    }
+}
+
+/// Closes connections that are idle for too long, until none is left.
+async fn sweep(upstream: Weak<Upstream>, idle_timeout: Duration) {
+    let mut next = Instant::now() + idle_timeout;
+    loop {
+        sleep_until(next).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        let mut kept = upstream.lock();
+        let now = Instant::now();
+        kept.idle.retain(|idle| !idle.sender.is_closed() && now < idle.since + idle_timeout);
+        match kept.idle.front() {
+            Some(oldest) => next = oldest.since + idle_timeout,
+            None => {
+                kept.is_swept = false;
+                return;
+            }
         }
     }
 }
 
 impl Upstream {
-    pub(super) fn new(instance: &Instance) -> Self {
+    pub(super) fn new(instance: &Instance, open: Arc<Level>) -> Self {
         Self {
             address: instance.address.clone(),
             port: instance.port,
-            idle: Mutex::default(),
-            shared: tokio::sync::Mutex::default(),
+            kept: Mutex::default(),
+            http2: Arc::default(),
+            open,
         }
     }
 
@@ -88,16 +129,22 @@ impl Upstream {
         self.port == instance.port && self.address == instance.address
     }
 
-    /// Sends a request, and waits for the head of its answer.
+    /// Sends a request, and waits for the head of its answer. `may_have_arrived` becomes true before the first byte is sent.
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<SentBody>,
+        protocol: Protocol,
         config: &CallConfig,
         now: Instant,
+        may_have_arrived: &AtomicBool,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
-        match config.protocol {
-            Protocol::Http1 => self.send_http1(request, config, now).await,
-            Protocol::Http2 => Ok((Box::pin(self.send_http2(request, config)).await?, None)),
+        match protocol {
+            Protocol::Http1 => self.send_http1(request, config, now, may_have_arrived).await,
+            Protocol::Http2 => {
+                let sending = self.send_http2(request, config, may_have_arrived);
+                let (response, in_flight) = Box::pin(sending).await?;
+                Ok((response, Some(Used::Http2(in_flight))))
+            }
         }
     }
 
@@ -106,24 +153,27 @@ impl Upstream {
         mut request: Request<SentBody>,
         config: &CallConfig,
         now: Instant,
+        may_have_arrived: &AtomicBool,
     ) -> Result<(Response<Incoming>, Option<Used>), Failed> {
         loop {
             let (mut sender, is_fresh) = match self.take_idle(config.idle_timeout, now).await {
                 Some(sender) => (sender, false),
                 None => (Box::pin(self.connect_http1(config)).await?, true),
             };
+            may_have_arrived.store(true, Relaxed);
             match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let used = Used {
+                    let used = UsedHttp1 {
                         upstream: self.clone(),
                         sender,
                         max_idle: config.max_idle_connections,
                         idle_timeout: config.idle_timeout,
                     };
-                    return Ok((response, Some(used)));
+                    return Ok((response, Some(Used::Http1(used))));
                 }
                 Err(error) => request = unsent(error, is_fresh)?,
             }
+            may_have_arrived.store(false, Relaxed);
         }
     }
 
@@ -133,7 +183,7 @@ impl Upstream {
         now: Instant,
     ) -> Option<http1::SendRequest<SentBody>> {
         loop {
-            let Idle { since, mut sender } = self.lock().pop_back()?;
+            let Idle { since, mut sender } = self.lock().idle.pop_back()?;
             if sender.is_closed() || now.saturating_duration_since(since) >= idle_timeout {
                 continue;
             }
@@ -149,56 +199,24 @@ impl Upstream {
         &self,
         config: &CallConfig,
     ) -> Result<http1::SendRequest<SentBody>, Failed> {
-        let stream = self.connect(config.connect_timeout).await.map_err(unconnected)?;
+        let stream = self.connect(config.connect_timeout).await.map_err(not_sent)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| not_sent(Reason::Broken(error)))?;
+        let open = self.open.enter();
         // The error of a connection is that of its request.
-        tokio::spawn(async { drop(connection.await) });
+        tokio::spawn(async move {
+            drop(connection.with_upgrades().await);
+            drop(open);
+        });
         Ok(sender)
     }
 
-    async fn send_http2(
-        &self,
-        mut request: Request<SentBody>,
-        config: &CallConfig,
-    ) -> Result<Response<Incoming>, Failed> {
-        loop {
-            let (mut sender, is_fresh) = {
-                let mut shared = self.shared.lock().await;
-                match shared.as_ref().filter(|sender| !sender.is_closed()) {
-                    Some(sender) => (sender.clone(), false),
-                    None => (shared.insert(self.connect_http2(config).await?).clone(), true),
-                }
-            };
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => request = unsent(error, is_fresh)?,
-            }
-        }
-    }
-
-    async fn connect_http2(
-        &self,
-        config: &CallConfig,
-    ) -> Result<http2::SendRequest<SentBody>, Failed> {
-        let stream = self.connect(config.connect_timeout).await.map_err(unconnected)?;
-        let handshake = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(stream))
-            .await;
-        let (sender, connection) = handshake.map_err(|error| not_sent(Reason::Broken(error)))?;
-        tokio::spawn(async { drop(connection.await) });
-        Ok(sender)
-    }
-
-    async fn connect(&self, within: Duration) -> Result<TcpStream, Reason> {
+    pub(super) async fn connect(&self, within: Duration) -> Result<TcpStream, Reason> {
         connect((self.address.as_str(), self.port), within).await
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,11 +230,7 @@ pub(super) async fn connect(address: (&str, u16), within: Duration) -> Result<Tc
     connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(Reason::Connect)
 }
 
-fn unconnected(reason: Reason) -> Failed {
-    not_sent(reason)
-}
-
-fn not_sent(reason: Reason) -> Failed {
+pub(super) fn not_sent(reason: Reason) -> Failed {
     Failed { reason, may_have_arrived: false }
 }
 
@@ -231,7 +245,7 @@ fn unsent(
         Some(request) if !is_fresh => Ok(request),
         Some(_) => Err(not_sent(Reason::Broken(error))),
         None if error.is_user() => {
-            Err(Failed { reason: Reason::Body(error), may_have_arrived: true })
+            Err(Failed { reason: Reason::Body(Arc::new(error)), may_have_arrived: true })
         }
         None => Err(Failed { reason: Reason::Broken(error), may_have_arrived: true }),
     }

@@ -2,22 +2,29 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+#[cfg(feature = "call")]
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
-use hobnob_balancer::{Layered, Nearness, Prefer, Selector};
+#[cfg(feature = "call")]
+use futures_util::future::{Either, select};
+use hobnob_balancer::{Nearness, Prefer};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::View;
 use super::known::{Known, Locality, Scope};
-use super::{DiscoveryConfig, View};
+use super::settings::{InForce, OfProgram};
 use crate::ErrorCode;
 use crate::backoff::Backoff;
+#[cfg(feature = "call")]
+use crate::calls::Reporting;
 use crate::client::{Client, ClientError};
 use crate::clock::Moment;
-use crate::types::{Instance, Request, Response, WatchQuery};
-use crate::watching::WatchEvent;
+use crate::types::{Request, Response, WatchQuery};
+use crate::watching::{Watch, WatchEvent};
 
 /// Time between two moves of the balancer's clock.
 const ADVANCE_PERIOD: Duration = Duration::from_millis(250);
@@ -27,43 +34,27 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Follows one service.
 pub(super) struct Follower {
-    socket: PathBuf,
-    query: WatchQuery,
+    pub(super) socket: PathBuf,
+    pub(super) query: WatchQuery,
     /// The run of the agent that told what is known.
-    run: Option<String>,
-    known: Known,
-    scope: Scope,
-    /// Whether picks depend on where the agent is.
-    needs_locality: bool,
-    balancer: Arc<Layered<Arc<Instance>>>,
-    publish: watch::Sender<View>,
+    pub(super) run: Option<String>,
+    pub(super) known: Known,
+    pub(super) scope: Scope,
+    pub(super) prefer: Prefer,
+    pub(super) program: OfProgram,
+    pub(super) settings: watch::Sender<Arc<InForce>>,
+    pub(super) publish: watch::Sender<View>,
+    /// When the clock of the balancer began.
+    pub(super) started: Moment,
+    #[cfg(feature = "call")]
+    pub(super) reporting: Reporting,
 }
 
 impl Follower {
-    pub(super) fn new(
-        config: DiscoveryConfig,
-        selector: Selector,
-        nearness: Nearness,
-        balancer: Arc<Layered<Arc<Instance>>>,
-        publish: watch::Sender<View>,
-    ) -> Self {
-        let DiscoveryConfig { service, namespace, socket, prefer, datacenter, strict, .. } = config;
-        Self {
-            socket,
-            query: WatchQuery { namespace, ..WatchQuery::new(service) },
-            run: None,
-            known: Known::default(),
-            scope: Scope { selector, datacenter, strict, nearness, locality: Locality::default() },
-            needs_locality: prefer != Prefer::Any,
-            balancer,
-            publish,
-        }
-    }
-
-    /// Runs until it is aborted. The clock of the balancer began then.
-    pub(super) async fn run(mut self, started: Moment) {
-        let balancer = self.balancer.clone();
-        join(keep_time(&balancer, started), self.follow()).await;
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        let (settings, started) = (self.settings.subscribe(), self.started);
+        join(keep_time(settings, started), self.follow()).await;
     }
 
     async fn follow(&mut self) {
@@ -88,7 +79,8 @@ impl Follower {
     /// Watches the service on one connection, for as long as that lasts.
     async fn watch(&mut self, backoff: &mut Backoff) -> Result<Infallible, ClientError> {
         let mut client = Client::connect(&self.socket).await?.answer_within(ANSWER_WITHIN);
-        if self.needs_locality
+        // Picks depend on where the agent is.
+        if self.prefer != Prefer::Any
             && let Response::Info(info) = client.call(Request::Info {}).await?
         {
             self.scope.locality = Locality { datacenter: info.datacenter, zone: info.zone };
@@ -97,8 +89,10 @@ impl Follower {
         let run = run.filter(|_| since.is_some());
         let query = WatchQuery { since, run, ..self.query.clone() };
         let mut watch = client.watch(query).await?;
+        #[cfg(feature = "call")]
+        self.reporting.begin(&self.settings.borrow().balancer);
         loop {
-            match watch.next().await {
+            match self.next(&mut watch).await {
                 Some(event) => {
                     let event = event?;
                     self.run = watch.run().map(str::to_owned);
@@ -110,25 +104,66 @@ impl Follower {
         }
     }
 
+    /// The next event of a watch. Meanwhile the agent is told how calls ended.
+    #[cfg(feature = "call")]
+    async fn next(&mut self, watch: &mut Watch) -> Option<Result<WatchEvent, ClientError>> {
+        loop {
+            match select(pin!(watch.next()), pin!(self.reporting.due())).await {
+                Either::Left((event, _)) => return event,
+                Either::Right(((), _)) => {}
+            }
+            if watch.is_refused_aside() {
+                self.reporting.refused();
+            }
+            let balancer = self.settings.borrow().balancer.clone();
+            if let Some(report) = self.reporting.report(&balancer)
+                && let Err(error) = watch.send_aside(report, ANSWER_WITHIN).await
+            {
+                return Some(Err(error));
+            }
+            self.reporting.done();
+        }
+    }
+
+    #[cfg(not(feature = "call"))]
+    async fn next(&mut self, watch: &mut Watch) -> Option<Result<WatchEvent, ClientError>> {
+        watch.next().await
+    }
+
     fn take(&mut self, event: WatchEvent) {
-        let isolated = match &event {
-            WatchEvent::Instances(now) => now.isolated,
-            WatchEvent::Changes(changes) => changes.isolated,
+        let (isolated, told) = match &event {
+            WatchEvent::Instances(now) => {
+                (now.isolated, Some(now.settings.clone().unwrap_or_default()))
+            }
+            WatchEvent::Changes(changes) => (changes.isolated, changes.settings.clone()),
         };
         self.known.take(event);
         let instances = self.known.instances();
-        self.balancer.update(self.scope.layers(&instances));
+        let before = self.settings.borrow().clone();
+        let changed = told.filter(|told| !before.is_told || *told != before.registered);
+        let changed = changed.map(|told| self.program.in_force(told, Some(&before)));
+        if let Some(now) = &changed {
+            self.scope.nearness = Nearness::listed(self.prefer, now.failover.clone());
+        }
+        let balancer = changed.as_ref().map_or(&before.balancer, |now| &now.balancer);
+        // A circuit that opens on a clock that stands at zero would close at once when the clock is set.
+        balancer.advance(self.started.elapsed());
+        balancer.update(self.scope.layers(&instances));
+        if let Some(now) = changed {
+            self.settings.send_replace(Arc::new(now));
+        }
         let view = View { instances: Some(instances), away_since: None, isolated };
         self.publish.send_replace(view);
     }
 }
 
 /// Circuits, ejections and slow starts end by the clock.
-async fn keep_time(balancer: &Layered<Arc<Instance>>, started: Moment) {
+async fn keep_time(settings: watch::Receiver<Arc<InForce>>, started: Moment) {
     let mut ticks = interval(ADVANCE_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let balancer = settings.borrow().balancer.clone();
         balancer.advance(started.elapsed());
     }
 }

@@ -134,6 +134,7 @@ mod tests {
         known.take(WatchEvent::Changes(Changes {
             revision: 7,
             isolated: false,
+            settings: None,
             instances: changed,
         }));
         assert_eq!(known.revision(), Some(7));
@@ -178,7 +179,8 @@ mod tests {
         assert_eq!(offered(&any, &known), [["healthy"]]);
         assert_eq!(offered(&strict, &known), [["healthy"]]);
         let mut change = |revision, instance| {
-            let changes = Changes { revision, isolated: false, instances: vec![instance] };
+            let changes =
+                Changes { revision, isolated: false, settings: None, instances: vec![instance] };
             known.take(WatchEvent::Changes(changes));
             assert_eq!(offered(&strict, &known), [[""; 0]]);
             offered(&any, &known)

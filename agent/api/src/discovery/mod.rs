@@ -26,6 +26,7 @@
 
 mod follow;
 mod known;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -35,17 +36,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_balancer::{
-    Config, Layered, LayeredPicker, Nearness, OVERPROVISIONING, Pick, Prefer, Selector,
-    SelectorError, Strategy,
+    Config, LayeredPicker, Nearness, Pick, Prefer, Selector, SelectorError, Strategy,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::client::default_client_socket_path;
 use crate::clock::Moment;
-use crate::types::{DEFAULT_NAMESPACE, Datacenters, Instance};
+use crate::types::{
+    Balancing, DEFAULT_NAMESPACE, Datacenters, Instance, ServiceSettings, WatchQuery,
+};
+
+pub(crate) use self::settings::InForce;
+use self::settings::OfProgram;
+pub use self::settings::{EffectiveSetting, SettingOrigin};
 
 /// The service that a [`Discovery`] follows, and how it picks.
+///
+/// A registration of the service may set the strategy, the settings of the balancer, and the times of calls. Each setting is
+/// taken from the first that gives it: `overrides`, the registration, then `strategy`, `balancer` and `calls`. A change of a
+/// registration counts at once; one of the balancer's settings makes it forget what it learnt.
 #[derive(Clone, Debug)]
 pub struct DiscoveryConfig {
     /// The service.
@@ -54,7 +64,9 @@ pub struct DiscoveryConfig {
     pub namespace: String,
     /// The socket of the agent.
     pub socket: PathBuf,
-    /// The strategy of picks.
+    /// The settings of this program that come before those of the service's registrations. What is not given here is left to them.
+    pub overrides: Balancing,
+    /// The strategy of picks, unless `overrides` or a registration gives one.
     pub strategy: Strategy,
     /// The instances that come first, seen from the agent's own zone and datacenter.
     pub prefer: Prefer,
@@ -65,9 +77,10 @@ pub struct DiscoveryConfig {
     /// Whether to pick healthy instances only, also when none is left. Else the best [`Grade`](crate::Grade) that there is
     /// is picked.
     pub strict: bool,
-    /// The settings of the balancer: circuit breaker, ejection of outliers, slow start.
+    /// The settings of the balancer, as far as neither `overrides` nor a registration gives them: circuit breaker, ejection of
+    /// outliers, slow start.
     pub balancer: Config,
-    /// How calls are made.
+    /// How calls are made, as far as neither `overrides` nor a registration says it.
     #[cfg(feature = "call")]
     pub calls: crate::calls::CallConfig,
 }
@@ -80,6 +93,7 @@ impl DiscoveryConfig {
             service: service.into(),
             namespace: DEFAULT_NAMESPACE.to_owned(),
             socket: default_client_socket_path(),
+            overrides: Balancing::default(),
             strategy: Strategy::RoundRobin,
             prefer: Prefer::default(),
             selector: None,
@@ -100,11 +114,13 @@ fn entropy() -> u64 {
 /// The instances of one service, followed by a task of its own. Dropping it ends the task.
 #[derive(Debug)]
 pub struct Discovery {
-    balancer: Arc<Layered<Arc<Instance>>>,
-    strategy: Strategy,
+    program: OfProgram,
+    settings: watch::Receiver<Arc<InForce>>,
     views: watch::Receiver<View>,
     #[cfg(feature = "call")]
     caller: crate::calls::Caller,
+    #[cfg(feature = "call")]
+    flush: crate::calls::Flush,
     /// When the clock of the balancer began.
     #[cfg(feature = "call")]
     started: Moment,
@@ -137,27 +153,50 @@ impl Discovery {
     /// The selector cannot be read.
     pub fn start(config: DiscoveryConfig) -> Result<Self, SelectorError> {
         let selector: Selector = config.selector.as_deref().unwrap_or_default().parse()?;
-        let nearness = Nearness::listed(config.prefer, []);
-        let balancer = Arc::new(Layered::new(&config.balancer, OVERPROVISIONING));
+        let program = OfProgram::new(&config);
+        let in_force = program.in_force(ServiceSettings::default(), None);
+        let (publish_settings, settings) = watch::channel(Arc::new(in_force));
         let view = View { away_since: Some(Moment::now()), ..View::default() };
         let (publish, views) = watch::channel(view);
-        let (strategy, started) = (config.strategy, Moment::now());
+        let started = Moment::now();
         #[cfg(feature = "call")]
         let caller = crate::calls::Caller::new(
             config.calls.clone(),
             &config.service,
-            strategy,
-            balancer.clone(),
+            settings.clone(),
             views.clone(),
         );
-        let follower = follow::Follower::new(config, selector, nearness, balancer.clone(), publish);
-        let task = tokio::spawn(follower.run(started));
+        #[cfg(feature = "call")]
+        let (reporting, flush) = crate::calls::Reporting::new(&config, caller.counters());
+        let follower = follow::Follower {
+            socket: config.socket,
+            query: WatchQuery { namespace: config.namespace, ..WatchQuery::new(config.service) },
+            run: None,
+            known: known::Known::default(),
+            scope: known::Scope {
+                selector,
+                datacenter: config.datacenter,
+                strict: config.strict,
+                nearness: Nearness::listed(config.prefer, program.failover()),
+                locality: known::Locality::default(),
+            },
+            prefer: config.prefer,
+            program: program.clone(),
+            settings: publish_settings,
+            publish,
+            started,
+            #[cfg(feature = "call")]
+            reporting,
+        };
+        let task = tokio::spawn(follower.run());
         Ok(Self {
-            balancer,
-            strategy,
+            program,
+            settings,
             views,
             #[cfg(feature = "call")]
             caller,
+            #[cfg(feature = "call")]
+            flush,
             #[cfg(feature = "call")]
             started,
             task,
@@ -169,6 +208,12 @@ impl Discovery {
         let mut views = self.views.clone();
         // The task ends with this handle, not before it.
         let _ = views.wait_for(|view| view.instances.is_some()).await;
+    }
+
+    /// Whether an agent has told the instances, of which there may be none.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.views.borrow().instances.is_some()
     }
 
     /// Waits until the instances, or what is known of their age, differ from what this handle has seen. The first call
@@ -202,10 +247,30 @@ impl Discovery {
         self.views.borrow().isolated
     }
 
-    /// A picker for one thread or connection. It sees every later change of the instances.
+    /// Each setting that has a value now, by name, and where the value comes from.
+    #[must_use]
+    pub fn settings(&self) -> Vec<EffectiveSetting> {
+        let in_force = self.settings.borrow().clone();
+        self.program.effective(&in_force.registered)
+    }
+
+    /// The settings of the service's registrations, as the agent told them; without an instance when none sets any, and before
+    /// the first answer of an agent.
+    #[must_use]
+    pub fn registered_settings(&self) -> ServiceSettings {
+        self.settings.borrow().registered.clone()
+    }
+
+    /// A picker for one thread or connection. It sees every later change of the instances and of the settings.
     #[must_use]
     pub fn picker(&self) -> DiscoveryPicker {
-        DiscoveryPicker { picker: self.balancer.picker(), strategy: self.strategy }
+        let mut settings = self.settings.clone();
+        let in_force = settings.borrow_and_update().clone();
+        DiscoveryPicker {
+            picker: in_force.balancer.picker(),
+            strategy: in_force.strategy,
+            settings,
+        }
     }
 }
 
@@ -215,8 +280,12 @@ impl Discovery {
         &self.caller
     }
 
-    pub(crate) fn balancer(&self) -> &Layered<Arc<Instance>> {
-        &self.balancer
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.settings.borrow().clone()
+    }
+
+    pub(crate) fn flush(&self) -> &crate::calls::Flush {
+        &self.flush
     }
 
     /// The time of the balancer's clock.
@@ -236,6 +305,7 @@ impl Drop for Discovery {
 pub struct DiscoveryPicker {
     picker: LayeredPicker<Arc<Instance>>,
     strategy: Strategy,
+    settings: watch::Receiver<Arc<InForce>>,
 }
 
 impl DiscoveryPicker {
@@ -244,6 +314,10 @@ impl DiscoveryPicker {
     /// The call counts as in flight until the pick is [completed](Pick::complete) or dropped. Its outcome and latency
     /// steer the next picks of this process.
     pub fn pick(&mut self, key: Option<&[u8]>) -> Option<Pick<Arc<Instance>>> {
+        if self.settings.has_changed().is_ok_and(|changed| changed) {
+            let in_force = self.settings.borrow_and_update().clone();
+            (self.picker, self.strategy) = (in_force.balancer.picker(), in_force.strategy);
+        }
         self.picker.pick(self.strategy, key)
     }
 }

@@ -12,7 +12,13 @@ use crate::testing::{info, instance};
 use crate::types::*;
 
 pub(super) fn instances(revision: u64, instances: Vec<Instance>) -> Instances {
-    Instances { revision, isolated: false, consistency: Default::default(), instances }
+    Instances {
+        revision,
+        isolated: false,
+        consistency: Default::default(),
+        settings: None,
+        instances,
+    }
 }
 
 /// A socket on which the test answers in the place of an agent.
@@ -83,7 +89,7 @@ async fn picks_follow_what_the_agent_tells() {
     discovery.changed().await;
 
     let gone = Instance { status: InstanceStatus::Gone, ..instance("a") };
-    let changes = Changes { revision: 2, isolated: true, instances: vec![gone] };
+    let changes = Changes { revision: 2, isolated: true, settings: None, instances: vec![gone] };
     connection.tell(Response::Changes(changes)).await;
     discovery.changed().await;
     assert_eq!(ids(&discovery), ["b"]);
@@ -114,7 +120,7 @@ async fn the_last_set_is_served_while_the_agent_is_away_and_the_watch_resumes() 
     drop(connection);
     let (mut connection, since) = agent.watched().await;
     assert_eq!(since, Some(7));
-    let nothing_new = Changes { revision: 7, isolated: false, instances: vec![] };
+    let nothing_new = Changes { revision: 7, isolated: false, settings: None, instances: vec![] };
     connection.tell(Response::Changes(nothing_new)).await;
     discovery.changed().await;
     assert!(!discovery.is_stale());
@@ -201,7 +207,12 @@ async fn an_agent_that_stalls_during_a_watch_is_away_until_it_speaks_again() {
     let (mut connection, since) = agent.watched().await;
     assert_eq!(since, Some(1));
     connection
-        .tell(Response::Changes(Changes { revision: 1, isolated: false, instances: vec![] }))
+        .tell(Response::Changes(Changes {
+            revision: 1,
+            isolated: false,
+            settings: None,
+            instances: vec![],
+        }))
         .await;
     discovery.changed().await;
     assert!(!discovery.is_stale());

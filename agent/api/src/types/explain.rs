@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, Member, NodeId, is_default};
+use super::{Instance, Member, NodeId, ServiceSettings, is_default};
 
 /// The members and instances of one name, with what is known of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,10 +168,36 @@ pub struct InstanceExplained {
     /// The process that registered it in its present form, when its agent is this one and knows it; else absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub registered_by: Option<RegisteredBy>,
+    /// What calls taught this agent of it; absent when picks may not choose it, and from an earlier version.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub standing: Option<StandingExplained>,
+    /// The settings of its service; absent when no instance sets any, and from an earlier version.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: Option<ServiceSettings>,
     /// The version of its definition.
     pub version: u64,
     /// The version of its health; absent when none was ever written.
     pub health_version: Option<u64>,
     /// The member that it is registered with.
     pub origin: MemberExplained,
+}
+
+/// What calls taught an agent of an instance. Picks over its sockets follow it. Each program that calls has its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingExplained {
+    /// The state of its circuit: `closed`, `open` or `half-open`.
+    pub circuit: String,
+    /// Milliseconds until the trial of an open circuit, or until that of a half-open one counts as lost; absent when it is
+    /// closed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub circuit_for_ms: Option<u64>,
+    /// Milliseconds for which it is still ejected as an outlier; absent when it is not.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ejected_for_ms: Option<u64>,
+    /// The picks of it that were reported as failures.
+    pub failed_picks: u64,
+    /// The calls of it that clients picked for by themselves, and told this agent of.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failed_calls: u64,
 }

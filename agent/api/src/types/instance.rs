@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckStatus, Consistency, InstanceScope, NodeId, is_default};
+use super::{CheckStatus, Consistency, InstanceScope, NodeId, ServiceSettings, is_default};
 
 /// Instances of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Instances<I = Instance> {
     /// The consistency of this answer. A strong one tells what is registered; whether an instance works is what this agent believes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency: Consistency,
+    /// The settings of the service; absent when no instance sets any, in a watch of all services, and from an earlier version.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: Option<ServiceSettings>,
     /// The instances, by id and node.
     pub instances: Vec<I>,
 }
@@ -141,6 +144,10 @@ pub struct Changes<I = Instance> {
     pub revision: u64,
     /// Whether the agent has lost touch with all other members.
     pub isolated: bool,
+    /// The settings of the service, where they changed with this event, and in the first event of a watch that resumes; without an
+    /// instance in them, none is set any more. Absent where they are as before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub settings: Option<ServiceSettings>,
     /// The changed instances as they are now.
     pub instances: Vec<I>,
 }

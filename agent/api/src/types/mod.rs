@@ -5,6 +5,7 @@
 //! response may gain fields, and a client ignores the ones that it does not know.
 
 mod ack;
+pub(crate) mod balancing;
 mod call;
 mod check;
 mod consistency;
@@ -33,6 +34,7 @@ mod watching;
 pub(crate) use crate::node_id::NodeId;
 
 pub use ack::*;
+pub use balancing::{Balancing, Protocol, ServiceSettings};
 pub use call::*;
 pub use check::*;
 pub use consistency::*;

@@ -7,8 +7,8 @@ pub use hobnob_balancer::{Outcome, Prefer, Strategy, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Consistency, DEFAULT_NAMESPACE, Datacenters, default_namespace, default_one, is_default,
-    is_default_namespace, is_one,
+    Consistency, DEFAULT_NAMESPACE, Datacenters, NodeId, default_namespace, default_one,
+    is_default, is_default_namespace, is_one,
 };
 
 /// Asks for the instances of a service.
@@ -178,6 +178,38 @@ pub struct CallReport {
     #[serde(default, skip_serializing_if = "is_default")]
     pub outcome: Outcome,
     /// Microseconds from the call to its end; not used for a cancelled one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latency_us: u64,
+}
+
+/// The calls of a service that a client picked for by itself, since it last told of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceCalls {
+    /// The service.
+    pub service: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace", skip_serializing_if = "is_default_namespace")]
+    pub namespace: String,
+    /// The instances that were called.
+    pub instances: Vec<InstanceCalls>,
+}
+
+/// The calls of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceCalls {
+    /// The id of the node that it is registered with.
+    pub node_id: NodeId,
+    /// Its id.
+    pub id: String,
+    /// The calls that it answered.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub successes: u32,
+    /// The calls that failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failures: u32,
+    /// The average latency of the successes in microseconds; 0 when it is not known.
     #[serde(default, skip_serializing_if = "is_default")]
     pub latency_us: u64,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ack, Check, Consistency, DEFAULT_NAMESPACE, InstanceScope, Strategy, default_namespace,
+    Ack, Balancing, Check, Consistency, DEFAULT_NAMESPACE, InstanceScope, default_namespace,
     default_one, is_default, is_default_namespace, is_one,
 };
 
@@ -38,7 +38,7 @@ pub struct Registration {
     /// Its health checks. The worst decides. Without a check it is healthy while its agent lives.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checks: Vec<Check>,
-    /// The balancing of calls to its service, on every agent.
+    /// How calls to its service are balanced and made, on every agent and by every program.
     #[serde(default, skip_serializing_if = "is_default")]
     pub balancing: Balancing,
     /// Whether other agents are to have applied it before the answer.
@@ -56,48 +56,6 @@ pub struct Registration {
     /// The longest wait for voters when it is strong, in milliseconds: 1 to 60,000, and 2,000 when absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub consistency_timeout_ms: Option<u64>,
-}
-
-/// The balancing of calls to a service, on every agent. A setting that is not given has its default.
-///
-/// Every instance may carry it; of those that do, the one with the lowest id speaks for its service. `docs/API.md` has the
-/// table of settings with units, defaults and bounds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Balancing {
-    /// The strategy of picks that name none.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub strategy: Option<Strategy>,
-    /// Reported failures in a row that open the circuit of an instance. Without it there is no breaker.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub failure_threshold: Option<u32>,
-    /// Milliseconds until an open circuit lets one call through, which decides. They double with each such failure.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub recovery_timeout_ms: Option<u64>,
-    /// Reported failures in a row that eject an instance. Without it there is no outlier ejection.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub outlier_failures: Option<u32>,
-    /// Milliseconds from one comparison of the instances' success rates to the next.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub outlier_interval_ms: Option<u64>,
-    /// Milliseconds of an instance's first ejection; the n-th is n times as long.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub ejection_time_ms: Option<u64>,
-    /// The largest percentage of the instances that is ejected at one time. One instance may always be.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub max_ejection_percent: Option<u32>,
-    /// While less than this percentage of the instances takes calls, circuits and ejections are ignored.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub panic_threshold_percent: Option<u32>,
-    /// Milliseconds in which the weight of a new instance ramps up.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub slow_start_ms: Option<u64>,
-    /// For keyed strategies: the most calls in flight of an instance, in percent of its fair share.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub load_bound_percent: Option<u32>,
-    /// The datacenters that the service fails over to, in this order; at most 16. The others follow after them, nearest first.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub failover: Vec<String>,
 }
 
 impl Registration {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Response;
 use super::{
     Ack, CallReport, CheckStatus, Consistency, Datacenters, DrainRequest, HistoryQuery, PickQuery,
-    Query, Registration, Signed, SignedRevocation, WatchAllQuery, WatchMembersQuery, WatchQuery,
-    is_default,
+    Query, Registration, ServiceCalls, Signed, SignedRevocation, WatchAllQuery, WatchMembersQuery,
+    WatchQuery, is_default,
 };
 
 /// A request of a client.
@@ -64,10 +64,16 @@ pub enum Request {
     Resolve(Query),
     /// Choose instances of a service for calls. Answered by [`Response::Picked`].
     Pick(PickQuery),
-    /// Say how the calls of earlier picks went. Answered by [`Response::Reported`].
+    /// Say how calls went: those of earlier picks, and those that the client picked for by itself. Answered by
+    /// [`Response::Reported`].
     Report {
-        /// One for each call, at most 10,000.
+        /// One for each call of an earlier pick, at most 10,000.
+        #[serde(default)]
         reports: Vec<CallReport>,
+        /// The others, in sums: at most 256 instances in all. Both kinds count in the same circuits, ejections and averages;
+        /// `docs/CALLS.md` says how.
+        #[serde(default, skip_serializing_if = "is_default")]
+        calls: Vec<ServiceCalls>,
     },
     /// List the services. Answered by [`Response::Services`].
     Services {

@@ -89,7 +89,7 @@ pub enum Response<I = Instance> {
     Picked(Picked<I>),
     /// The reports were taken.
     Reported {
-        /// The number of tokens that were known. The others were reported before, or expired.
+        /// The number of tokens and instances that were known. Other tokens were reported before, or expired.
         known: usize,
     },
     /// The services.

@@ -7,10 +7,14 @@ mod picture;
 mod tests;
 
 use std::marker::PhantomData;
+#[cfg(feature = "call")]
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
 use tokio::task::yield_now;
+#[cfg(feature = "call")]
+use tokio::time::timeout;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Client, ClientError, answer};
@@ -171,6 +175,12 @@ pub struct Watch<E = WatchEvent> {
     /// The parts of an event that is not whole yet.
     parts: Option<(Response, Told)>,
     told: Told,
+    /// The last request beside the watch.
+    #[cfg(feature = "call")]
+    aside: u64,
+    /// Whether the agent refused a request beside the watch.
+    #[cfg(feature = "call")]
+    is_refused_aside: bool,
     events: PhantomData<fn() -> E>,
 }
 
@@ -185,6 +195,10 @@ impl<E> Watch<E> {
             asked: false,
             parts: None,
             told: Told::default(),
+            #[cfg(feature = "call")]
+            aside: 0,
+            #[cfg(feature = "call")]
+            is_refused_aside: false,
             events: PhantomData,
         }
     }
@@ -199,6 +213,25 @@ impl<E> Watch<E> {
     #[must_use]
     pub fn run(&self) -> Option<&str> {
         self.client.run()
+    }
+
+    /// Sends a request on the connection of the watch. Its answer is of no interest, unless it is a refusal.
+    #[cfg(feature = "call")]
+    pub(crate) async fn send_aside(
+        &mut self,
+        request: Request,
+        within: Duration,
+    ) -> Result<(), ClientError> {
+        let path = self.client.path().to_owned();
+        let sent = timeout(within, self.client.send(request)).await;
+        self.aside = sent.map_err(|_| ClientError::Timeout { path, within })??;
+        Ok(())
+    }
+
+    /// Whether the agent refused a request beside the watch.
+    #[cfg(feature = "call")]
+    pub(crate) fn is_refused_aside(&self) -> bool {
+        self.is_refused_aside
     }
 
     /// The next whole event.
@@ -225,6 +258,10 @@ impl<E> Watch<E> {
             let reply = reply?;
             self.asked = false;
             self.silent_since = Instant::now();
+            #[cfg(feature = "call")]
+            if reply.id == self.aside && matches!(reply.response, Response::Error(_)) {
+                self.is_refused_aside = true;
+            }
             if reply.id != self.id && reply.id != 0 {
                 continue;
             }

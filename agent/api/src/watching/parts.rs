@@ -13,10 +13,12 @@ impl Response {
             // A later page is no reset, so the pages of a watch after the first are changes.
             (Self::Instances(all), Self::Changes(next)) => {
                 all.revision = next.revision;
+                all.settings = next.settings.or(all.settings.take());
                 all.instances.extend(next.instances);
             }
             (Self::Changes(all), Self::Changes(next)) => {
                 all.revision = next.revision;
+                all.settings = next.settings.or(all.settings.take());
                 all.instances.extend(next.instances);
             }
             (Self::Services(all), Self::Services(next)) => all.services.extend(next.services),

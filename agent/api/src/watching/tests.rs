@@ -49,12 +49,13 @@ fn all(revision: u64, instances: Vec<Instance>) -> Response {
         revision,
         isolated: false,
         consistency: Default::default(),
+        settings: None,
         instances,
     })
 }
 
 fn changes(revision: u64, instances: Vec<Instance>) -> Response {
-    Response::Changes(Changes { revision, isolated: false, instances })
+    Response::Changes(Changes { revision, isolated: false, settings: None, instances })
 }
 
 fn greeting(id: u64, run: &str, response: Response) -> Reply {
@@ -219,12 +220,18 @@ fn a_picture_loses_what_is_gone_and_names_what_vanished() {
             revision: 1,
             isolated: false,
             consistency: Default::default(),
+            settings: None,
             instances,
         })
     };
     assert!(picture.take(&now(vec![instance("a"), instance("b")])).is_empty());
     let gone = Instance { status: InstanceStatus::Gone, ..instance("a") };
-    let changes = Changes { revision: 2, isolated: false, instances: vec![gone, instance("c")] };
+    let changes = Changes {
+        revision: 2,
+        isolated: false,
+        settings: None,
+        instances: vec![gone, instance("c")],
+    };
     assert!(picture.take(&WatchEvent::Changes(changes)).is_empty());
     assert_eq!(ids(picture.instances()), ["b", "c"]);
     assert_eq!(ids(&picture.take(&now(vec![instance("c")]))), ["b"]);

@@ -1,11 +1,15 @@
 //! Connections: kept, shared, closed by the server, over TCP alone, and as a `tower` service.
 
+use std::time::Duration;
+
 use hobnob_api::Strategy;
 use hobnob_api::calls::http::Request;
-use hobnob_api::calls::{AnsweredBy, CallOptions, CallService, Protocol};
+use hobnob_api::calls::{AnsweredBy, CallError, CallOptions, CallService, Protocol, Reason};
+use hobnob_balancer::{BreakerConfig, Config, GaveUp};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 use tower_service::Service;
 
 use super::support::{Behaviour, Server, get, instance, refused, text, web};
@@ -96,4 +100,89 @@ async fn it_is_a_tower_service() {
     let by = response.extensions().get::<AnsweredBy>().unwrap();
     assert_eq!((&*by.instance.id, by.tries), ("web-1", 1));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
+}
+
+/// An address whose system takes no more connections: the packets of new ones are dropped.
+async fn full() -> (TcpListener, Vec<TcpStream>, std::net::SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    // One more than the backlog fits into its queue.
+    while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        held.push(connected.unwrap());
+    }
+    (listener, held, address)
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_one_connection_of_http2_fail_together_and_were_not_sent() {
+    let (_listener, _held, address) = full().await;
+    let web = web(vec![instance("web-1", address)], |config| {
+        config.calls.protocol = Protocol::Http2;
+        config.calls.retries.max_retries = 0;
+        config.calls.connect_timeout = Duration::from_millis(300);
+        config.calls.timeout = Duration::from_secs(2);
+        config.balancer = Config::default();
+    })
+    .await;
+    // One after the other, they would take six seconds.
+    let calls = (0..20).map(|_| web.call(Request::post("/").body("x").unwrap()));
+    for called in futures_util::future::join_all(calls).await {
+        let error = called.unwrap_err();
+        let CallError::Failed { reason, gave_up, .. } = &error else { panic!("{error}") };
+        assert!(matches!(reason, Reason::ConnectTimeout(_)), "{error}");
+        assert_eq!(*gave_up, GaveUp::RetriesUsedUp, "{error}");
+    }
+    let short = CallOptions { timeout: Some(Duration::from_millis(50)), ..Default::default() };
+    let post = Request::post("/").body("x").unwrap();
+    let error = web.call_with(post, short).await.unwrap_err();
+    let CallError::Failed { reason: Reason::Deadline(_), gave_up, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_ne!(*gave_up, GaveUp::NotIdempotent, "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_closed_after_its_time_without_a_further_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let web = web(vec![instance("web-1", listener.local_addr().unwrap())], |config| {
+        config.calls.idle_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        stream.read_u8().await.unwrap_err()
+    });
+    assert_eq!(text(web.call(get("/")).await.unwrap()).await, "ok");
+    assert_eq!(web.call_stats().connections, 1);
+    timeout(Duration::from_secs(30), server).await.unwrap().unwrap();
+    timeout(Duration::from_secs(30), async {
+        while web.call_stats().connections > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_call_whose_only_instance_takes_no_more_says_so() {
+    let web = web(vec![instance("web-1", refused().await)], |config| {
+        let breaker = BreakerConfig { failure_threshold: 1, ..BreakerConfig::default() };
+        config.balancer.breaker = Some(breaker);
+    })
+    .await;
+    let error = web.call(get("/")).await.unwrap_err();
+    let CallError::Failed { gave_up, tries, .. } = &error else { panic!("{error}") };
+    // The second try was picked before the first opened the circuit.
+    assert_eq!((*gave_up, *tries), (GaveUp::NoTarget, 2), "{error}");
+    assert!(error.to_string().ends_with("; no other instance takes it"), "{error}");
 }

@@ -127,7 +127,7 @@ async fn an_instance_that_does_not_answer_in_time_is_left_for_another() {
     good.becomes(Behaviour::Hang);
     let short = CallOptions { timeout: Some(Duration::from_millis(400)), ..Default::default() };
     let error = web.call_with(get("/"), short).await.unwrap_err();
-    let CallError::Failed { reason: Reason::Timeout(_), .. } = error else { panic!("{error}") };
+    let CallError::Failed { reason: Reason::Deadline(_), .. } = error else { panic!("{error}") };
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up or parsed has failed its test")]
 
+mod blame;
 mod circuits;
 mod connections;
 mod failover;
 mod limits;
 mod support;
+mod told;

@@ -60,6 +60,15 @@ impl Server {
     }
 
     pub(crate) async fn start_with(behaviour: Behaviour, http2: bool) -> Self {
+        Self::start_as(behaviour, http2.then_some(200)).await
+    }
+
+    /// A server of HTTP/2 that takes so many calls at a time over a connection.
+    pub(crate) async fn start_http2(behaviour: Behaviour, max_calls: u32) -> Self {
+        Self::start_as(behaviour, Some(max_calls)).await
+    }
+
+    async fn start_as(behaviour: Behaviour, http2: Option<u32>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -78,12 +87,13 @@ impl Server {
                 let io = TokioIo::new(stream);
                 tokio::spawn(async move {
                     let _ = match http2 {
-                        true => {
-                            let server =
+                        Some(max_calls) => {
+                            let mut server =
                                 hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                            server.max_concurrent_streams(max_calls);
                             server.serve_connection(io, service).await
                         }
-                        false => {
+                        None => {
                             let server = hyper::server::conn::http1::Builder::new();
                             server.serve_connection(io, service).await
                         }
@@ -205,8 +215,13 @@ async fn tell(listener: UnixListener, instances: Vec<Instance>) -> Infallible {
     let (stream, _) = listener.accept().await.unwrap();
     let mut framed = Framed::new(stream, BinaryCodec::<Call, Reply>::server());
     let call = framed.next().await.unwrap().unwrap().unwrap();
-    let now =
-        Instances { revision: 1, isolated: false, consistency: Default::default(), instances };
+    let now = Instances {
+        revision: 1,
+        isolated: false,
+        consistency: Default::default(),
+        settings: None,
+        instances,
+    };
     let told =
         Reply { api: Some(hobnob_api::API_VERSION), ..Reply::new(call.id, Told::Instances(now)) };
     framed.send(&told).await.unwrap();

@@ -128,7 +128,10 @@ mod tests {
         for part in ["`leave`", "/run/q.sock", "/run/full.sock"] {
             assert!(refused.message.contains(part), "no {part} in: {refused}");
         }
-        assert!(door.check(&Request::Report { reports: Vec::new() }).is_ok(), "as picks may");
+        assert!(
+            door.check(&Request::Report { reports: Vec::new(), calls: Vec::new() }).is_ok(),
+            "as picks may"
+        );
         assert!(full().check(&Request::Leave {}).is_ok());
         assert_eq!(door.counters.changes_refused(), 1);
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hobnob_api::{
-    ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, Settings, Signed,
+    ApiError, CallReport, ErrorCode, EventKind, Info, Request, Response, ServiceCalls, Settings,
+    Signed,
 };
 use tokio::sync::mpsc;
 
@@ -15,6 +16,7 @@ use crate::caller::Caller;
 use crate::checks::SelfReport;
 use crate::clock::Clock;
 use crate::consistency::voters::{set_voters, voters, vouch};
+use crate::doors::dns::DnsCounters;
 use crate::doors::http::HttpCounters;
 use crate::driver::DriverHandle;
 use crate::history::{By, Event, History};
@@ -65,6 +67,8 @@ pub(crate) struct Handler {
     pub(crate) budget: Arc<Budget>,
     /// The counters of the HTTP door, if there is one.
     pub(crate) http: Option<Arc<HttpCounters>>,
+    /// The counters of the DNS door, if there is one.
+    pub(crate) dns: Option<Arc<DnsCounters>>,
     pub(crate) calls: CallMetrics,
     pub(crate) progress: Progress,
     pub(crate) log: LogLevels,
@@ -97,6 +101,7 @@ impl Handler {
         info.counters.extend(self.doors.iter().flat_map(|door| door.report()));
         info.counters.extend(self.history.report());
         info.counters.extend(self.http.iter().flat_map(|http| http.report()));
+        info.counters.extend(self.dns.iter().flat_map(|dns| dns.report()));
         info.counters.extend([
             ("client_bytes".to_owned(), self.budget.held() as u64),
             ("client_bytes_refused".to_owned(), self.budget.refused()),
@@ -148,7 +153,7 @@ impl Handler {
                 Response::Instances(self.resolve(&query, false, caller).await?)
             }
             Request::Pick(query) => Response::Picked(self.pick(query, picks, caller).await?),
-            Request::Report { reports } => self.report(&reports)?,
+            Request::Report { reports, calls } => self.report(&reports, calls, picks)?,
             Request::Services { namespace } => {
                 Response::Services(services(registry, namespace.as_deref()))
             }
@@ -351,11 +356,17 @@ impl Handler {
         Ok(Response::Isolation(done))
     }
 
-    fn report(&self, reports: &[CallReport]) -> Result<Response<Shown>, ApiError> {
+    fn report(
+        &self,
+        reports: &[CallReport],
+        calls: Vec<ServiceCalls>,
+        picks: &mut Picks,
+    ) -> Result<Response<Shown>, ApiError> {
         if reports.len() > MAX_PICKS as usize {
             let message = format!("{} reports in one call: at most {MAX_PICKS}", reports.len());
             return Err(ApiError::new(ErrorCode::OutOfRange, message));
         }
-        Ok(Response::Reported { known: self.registry.close_calls(reports) })
+        let observed = picks.observations().take(&self.registry, calls)?;
+        Ok(Response::Reported { known: self.registry.close_calls(reports) + observed })
     }
 }

@@ -153,7 +153,7 @@ mod tests {
         let ordinary = taken(&places, MAX_CONNECTIONS - OPERATOR_PLACES);
         let last = taken(&places, OPERATOR_PLACES);
         assert!(places.take().is_none());
-        let report = Request::Report { reports: Vec::new() };
+        let report = Request::Report { reports: Vec::new(), calls: Vec::new() };
         assert!(ordinary.iter().all(|place| place.check(&report).is_ok()));
         for place in &last {
             assert!(
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn few_descriptors_leave_few_places_and_some_of_them_to_operators() {
         let places = places_for(8);
-        let report = Request::Report { reports: Vec::new() };
+        let report = Request::Report { reports: Vec::new(), calls: Vec::new() };
         let ordinary =
             taken(&places, 6).iter().filter(|place| place.check(&report).is_ok()).count();
         assert_eq!(ordinary, 6);

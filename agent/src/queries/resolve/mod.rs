@@ -28,11 +28,14 @@ pub(crate) fn resolve(
     is_paged: bool,
 ) -> Result<Instances<Shown>, ApiError> {
     let key = service_key(query.namespace.clone(), query.service.clone())?;
-    let instances = registry.service(&key).map(|service| service.instances()).unwrap_or_default();
-    answer(registry, query, instances.values(), is_paged)
+    let service = registry.service(&key);
+    let instances = service.as_ref().map(|service| service.instances()).unwrap_or_default();
+    let answer = answer(registry, query, instances.values(), is_paged)?;
+    let settings = service.map(|service| service.settings());
+    Ok(Instances { settings: settings.filter(|told| told.instance.is_some()), ..answer })
 }
 
-/// Those of some instances of a service that match a query, as [`resolve`] answers them.
+/// Those of some instances of a service that match a query, as [`resolve`] answers them, without the settings of the service.
 ///
 /// # Errors
 /// The same.
@@ -68,7 +71,7 @@ pub(crate) fn answer<'a>(
         shown.push(instance);
     }
     let (isolated, consistency) = (registry.is_isolated(), Consistency::Eventual);
-    Ok(Instances { revision, isolated, consistency, instances: shown })
+    Ok(Instances { revision, isolated, consistency, settings: None, instances: shown })
 }
 
 /// The instances that are not older than the query allows.

@@ -7,7 +7,9 @@ use std::mem;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use hobnob_api::{Consistency, Instances, MassLoss, Member, Members, Response, Services};
+use hobnob_api::{
+    Consistency, Instances, MassLoss, Member, Members, Response, ServiceSettings, Services,
+};
 
 use super::{Snapshot, summary};
 use crate::budget::{Budget, Exhausted, Held};
@@ -29,7 +31,7 @@ pub(crate) struct Pages {
 }
 
 enum Rest {
-    Instances(IntoIter<Shown>),
+    Instances(IntoIter<Shown>, Option<Box<ServiceSettings>>),
     Services(IntoIter<Snapshot>),
     Members(IntoIter<Member>, Vec<MassLoss>),
 }
@@ -43,9 +45,9 @@ impl Pages {
         list: Instances<Shown>,
         allowance: &Arc<Budget>,
     ) -> Result<Self, Exhausted> {
-        let Instances { revision, isolated, consistency, instances } = list;
+        let Instances { revision, isolated, consistency, settings, instances } = list;
         let held = allowance.hold(instances.len() * size_of::<Shown>())?;
-        let rest = Rest::Instances(instances.into_iter());
+        let rest = Rest::Instances(instances.into_iter(), settings.map(Box::new));
         Ok(Self { revision, isolated, consistency, rest, _held: held })
     }
 
@@ -90,16 +92,16 @@ impl Pages {
         let (revision, isolated) = (self.revision, self.isolated);
         let consistency = self.consistency;
         match &mut self.rest {
-            Rest::Instances(rest) => {
+            Rest::Instances(rest, settings) => {
                 let instances = page(rest, |shown| {
                     let bytes = shown.answer_bytes();
                     (shown, bytes)
                 });
                 let more = !rest.as_slice().is_empty();
-                (
-                    Response::Instances(Instances { revision, isolated, consistency, instances }),
-                    more,
-                )
+                // The first page tells the settings.
+                let settings = settings.take().map(|settings| *settings);
+                let page = Instances { revision, isolated, consistency, settings, instances };
+                (Response::Instances(page), more)
             }
             Rest::Services(rest) => {
                 let services = page(rest, |snapshot| {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hobnob_api::{
-    ApiError, Changes, Consistency, Datacenters, Grade, MemberChanges, Reset, WatchAllQuery,
-    WatchQuery,
+    ApiError, Changes, Consistency, Datacenters, Grade, MemberChanges, Reset, ServiceSettings,
+    WatchAllQuery, WatchQuery,
 };
 use hobnob_membership::NodeId;
 use hobnob_membership::record::Text;
@@ -90,6 +90,8 @@ pub(crate) struct Watch {
     subscription: Subscription,
     /// The grade that was offered among them when it was told last, of a watch of one service.
     offered: Option<Grade>,
+    /// The settings of the service as they were told last, of a watch of one service; `None` before that.
+    settings: Option<ServiceSettings>,
     /// The revision that the last event was taken from.
     seen: Option<u64>,
     /// Whether `seen` is of another run of the agent.
@@ -174,6 +176,7 @@ impl Watch {
             strict: query.strict,
             subscription,
             offered: None,
+            settings: None,
             seen: query.since,
             is_of_other_run,
             memory: Memory::new(),
@@ -229,7 +232,7 @@ impl Watch {
                 Some((revision, shown)) => {
                     self.seen = Some(revision);
                     let instances = self.memory.news(shown);
-                    if is_first || !instances.is_empty() {
+                    if is_first || !instances.is_empty() || self.other_settings().is_some() {
                         let held = self.allowance.hold(0)?;
                         self.prepare(instances, held, (revision, seen), None)?;
                     }
@@ -244,6 +247,14 @@ impl Watch {
         }
         self.building = Some(self.begin_whole(reset)?);
         Ok(())
+    }
+
+    /// The settings of the service, where they differ from those that were told.
+    fn other_settings(&self) -> Option<ServiceSettings> {
+        let Subject::Service(key) = &self.subject else { return None };
+        let settings = self.registry.service(key).map(|service| service.settings());
+        let settings = settings.unwrap_or_default();
+        (self.settings.as_ref() != Some(&settings)).then_some(settings)
     }
 
     /// The instances that changed since a revision, or may look different since then; `None` when that is forgotten.
@@ -357,6 +368,13 @@ impl Watch {
         Ok(())
     }
 
+    /// The settings that are to be told with the next event. They are then told.
+    fn tell_settings(&mut self) -> Option<ServiceSettings> {
+        let other = self.other_settings()?;
+        self.settings = Some(other.clone());
+        Some(other)
+    }
+
     /// Tells as much of an event as fits a part, and remembers that.
     fn tell_part(&mut self, mut rest: Rest) -> Result<Told, Exhausted> {
         let (mut instances, mut bytes) = (Vec::new(), 0);
@@ -376,10 +394,15 @@ impl Watch {
         let revision = if more { rest.unfinished } else { rest.revision };
         let (held, reset) = (rest.held.clone(), rest.reset.take());
         let event = if std::mem::take(&mut rest.starts_over) {
+            self.settings = None;
+            let settings = self.tell_settings().filter(|told| *told != ServiceSettings::default());
             let consistency = Consistency::Eventual;
-            Event::Instances(hobnob_api::Instances { revision, isolated, consistency, instances })
+            let whole =
+                hobnob_api::Instances { revision, isolated, consistency, settings, instances };
+            Event::Instances(whole)
         } else {
-            Event::Changes(Changes { revision, isolated, instances })
+            let settings = self.tell_settings();
+            Event::Changes(Changes { revision, isolated, settings, instances })
         };
         self.rest = more.then_some(rest);
         Ok(Told { event, reset, more, held })

@@ -371,3 +371,55 @@ async fn an_instance_that_moves_away_and_back_is_told_after_its_end() {
     assert_eq!(&*last.entry().service.service, "zoo");
     assert_eq!(last.entry().status, InstanceStatus::Healthy);
 }
+
+/// The instance that speaks for the service, and the threshold that it sets.
+fn speaker(settings: Option<ServiceSettings>) -> Option<(Option<String>, Option<u32>)> {
+    settings.map(|settings| (settings.instance, settings.balancing.failure_threshold))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_settings_of_a_service_are_told_first_and_when_they_change() {
+    let (registry, mut writer) = registry();
+    let setting = |id: &str, failures: Option<u32>| {
+        let Change { instance } = instance(OWN, id, InstanceStatus::Healthy);
+        let mut instance = (*instance).clone();
+        Arc::make_mut(&mut instance.service).balancing.failure_threshold = failures;
+        Change { instance: Arc::new(instance) }
+    };
+    let says = |id: &str, failures| Some((Some(id.to_owned()), Some(failures)));
+    writer.apply(setting("b", Some(7)));
+    writer.publish();
+    let mut watching = watch(&registry, None);
+    assert_eq!(speaker(instances(&mut watching).await.settings), says("b", 7));
+    let seen = registry.revision();
+    for (id, failures, is_new, told) in [
+        ("0", None, true, None),
+        ("c", Some(9), true, None),
+        ("a", Some(3), true, says("a", 3)),
+        ("a", Some(4), false, says("a", 4)),
+        ("a", None, false, says("b", 7)),
+    ] {
+        writer.apply(setting(id, failures));
+        writer.publish();
+        let changes = changes(&mut watching).await;
+        let shown: Vec<&str> = is_new.then_some(id).into_iter().collect();
+        assert_eq!((ids(&changes.instances), speaker(changes.settings)), (shown, told));
+    }
+    // One that resumes is told them, since they may have changed meanwhile.
+    let mut resumed = watch(&registry, Some(seen));
+    assert_eq!(speaker(changes(&mut resumed).await.settings), says("b", 7));
+    for id in ["b", "c"] {
+        writer.apply(instance(OWN, id, InstanceStatus::Gone));
+    }
+    writer.publish();
+    for watch in [&mut watching, &mut resumed] {
+        assert_eq!(
+            changes(watch).await.settings,
+            Some(ServiceSettings::default()),
+            "nobody speaks"
+        );
+    }
+    let all = WatchAllQuery::default();
+    let mut all = Watch::all(registry, all, Budget::new(MAX_CONNECTION_BYTES)).expect("room");
+    assert_eq!(instances(&mut all).await.settings, None);
+}

@@ -100,6 +100,21 @@ pub struct StoredBalancing {
     /// The datacenters that the service fails over to, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failover: Vec<String>,
+    /// Milliseconds of a call, retries included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_timeout_ms: Option<u64>,
+    /// Milliseconds of one try of a call that may be made twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub try_timeout_ms: Option<u64>,
+    /// Milliseconds until a connection stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout_ms: Option<u64>,
+    /// Further tries of one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
+    /// The name of the protocol of calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
 }
 
 impl From<&Registration> for StoredRegistration {
@@ -144,6 +159,11 @@ impl From<&Balancing> for StoredBalancing {
             slow_start_ms: balancing.slow_start_ms,
             load_bound_percent: balancing.load_bound_percent,
             failover: balancing.failover.clone(),
+            call_timeout_ms: balancing.call_timeout_ms,
+            try_timeout_ms: balancing.try_timeout_ms,
+            connect_timeout_ms: balancing.connect_timeout_ms,
+            max_retries: balancing.max_retries,
+            protocol: balancing.protocol.map(|protocol| protocol.name().to_owned()),
         }
     }
 }

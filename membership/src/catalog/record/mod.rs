@@ -1,5 +1,6 @@
 //! The records of the catalog: nodes, service instances and their health. One origin writes each record.
 
+mod calling;
 mod key;
 mod labels;
 mod node;
@@ -9,6 +10,7 @@ mod service;
 mod upkeep;
 mod value;
 
+pub use calling::{CallSettings, Calling};
 pub use key::{Key, UnknownKey};
 pub use labels::{Meta, Tags};
 pub use node::{NodeRecord, Support};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{RecordError, count, name, text};
-use super::{InstanceScope, Meta, Tags, Text, Upkeep};
+use super::{Calling, InstanceScope, Meta, Tags, Text, Upkeep};
 use crate::base::limits;
 use crate::codec::{Block, DecodeError, Field, Reader, Writer, block};
 
@@ -71,6 +71,8 @@ pub struct Balancing {
     pub load_bound_percent: Option<u32>,
     /// The datacenters that the service fails over to, in this order. Others come after them.
     pub failover: Vec<Text>,
+    /// How calls are made. It is the last field for good.
+    pub calling: Calling,
 }
 block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     outlier_failures: None,
@@ -81,6 +83,7 @@ block!(Balancing { strategy, failure_threshold, recovery_timeout_ms } later {
     slow_start_ms: None,
     load_bound_percent: None,
     failover: Vec::new(),
+    calling: Calling::default(),
 });
 
 /// The health of an instance, as its checks found it.
@@ -179,6 +182,7 @@ impl Balancing {
         for datacenter in &self.failover {
             name("failover datacenter", datacenter)?;
         }
+        self.calling.validate()?;
         let failures = (1..=1_000, "from 1 to 1000");
         let time = (1..=86_400_000, "from 1 ms to a day");
         for (field, value, (range, expected)) in [

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use super::{RollingError, Serve};
+
 /// A server on loopback. It ends with this.
 pub(super) struct Server {
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,6 +33,17 @@ impl Server {
             }
         })?;
         Ok(Self { address, ends, thread: Some(thread) })
+    }
+}
+
+impl Serve for Server {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its calls are over when their connections stand.
+    fn stop(&mut self) -> Result<(), RollingError> {
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! `bench`.
 
 mod datacenters;
+mod dns;
+mod proxy;
 mod registry;
 mod rolling;
 mod soak;
@@ -82,12 +84,16 @@ pub(crate) struct BenchArguments {
 enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
+    /// Measure DNS queries to a real agent over UDP (Linux).
+    Dns(dns::DnsArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
     /// Measure strong reads and writes of real agents, beside plain ones (Linux).
     Strong(strong::StrongBenchArguments),
     /// Count the calls that fail while services are deployed, and agents restarted and upgraded, in turn (Linux).
     Rolling(rolling::RollingArguments),
+    /// Measure `hobnob proxy` beside HAProxy, nginx and Envoy, and under servers that fail (Linux, two processors).
+    Proxy(proxy::ProxyArguments),
     /// Watch memory, descriptors and disk of real agents over hours of churn (Linux).
     Soak(soak::SoakArguments),
     /// Measure many datacenters in virtual time.
@@ -97,6 +103,9 @@ enum BenchPart {
     /// The echo that `socket` measures beside the agent.
     #[command(hide = true)]
     Echo(socket::EchoArguments),
+    /// The servers behind the proxies that `proxy` measures.
+    #[command(hide = true)]
+    Upstream(proxy::UpstreamArguments),
     /// A server that agents check while `--processes` measures them.
     #[command(hide = true)]
     Server(processes::ServerArguments),
@@ -119,9 +128,12 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
+        Some(BenchPart::Dns(arguments)) => return dns::bench(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),
+        Some(BenchPart::Proxy(arguments)) => return proxy::bench(arguments),
+        Some(BenchPart::Upstream(arguments)) => return proxy::upstream(arguments),
         Some(BenchPart::Soak(arguments)) => return soak::bench(arguments),
         Some(BenchPart::Datacenters(arguments)) => return datacenters::bench(arguments),
         Some(BenchPart::Sealed(arguments)) => return sealed::bench(arguments),

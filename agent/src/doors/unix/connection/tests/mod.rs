@@ -148,6 +148,7 @@ where
         doors: vec![door.clone()],
         budget: budget.clone(),
         http: None,
+        dns: None,
         calls: CallMetrics::default(),
         progress: Progress::default(),
         log: LogLevels::new(None),

@@ -1,0 +1,62 @@
+//! nginx with `resolver`, which takes addresses from A records, at most once a second.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Answering, Backends, Program, bodies};
+use crate::agent::eventually;
+
+/// The configuration, as docs/DNS.md has it but for its paths and ports. It tries no second server, so that a request fails while
+/// nginx knows of an address at which nobody answers.
+fn configuration(home: &Path, dns: &str, port: u16) -> String {
+    let home = home.display();
+    format!(
+        "daemon off;
+master_process off;
+pid {home}/nginx.pid;
+error_log {home}/nginx.log;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    resolver 127.0.0.1:{dns} ipv6=off;
+    server {{
+        listen unix:{home}/proxy.sock;
+        location / {{
+            set $web web.service.consul;
+            proxy_pass http://$web:{port};
+            proxy_connect_timeout 1s;
+            proxy_next_upstream off;
+        }}
+    }}
+}}
+"
+    )
+}
+
+#[test]
+fn nginx_follows_a_service_that_dies_and_returns() {
+    let home = tempfile::tempdir().unwrap();
+    let asked = Answering::start(home.path(), &[]);
+    let mut backends = Backends::start(3);
+    backends.register(&asked.agent, 1);
+    let (config, proxy) = (home.path().join("nginx.conf"), home.path().join("proxy.sock"));
+    fs::write(&config, configuration(home.path(), &asked.port, backends.port())).unwrap();
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(home.path()).arg("-c").arg(&config);
+    command.arg("-e").arg(home.path().join("early.log"));
+    let Some(_nginx) = Program::start(&mut command) else { return };
+    let all = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+    eventually("nginx answers from all three", || bodies(&proxy, 20).iter().eq(&all));
+    backends.kill(2);
+    eventually("nginx follows a kill", || {
+        bodies(&proxy, 20).iter().eq(&["127.0.0.1", "127.0.0.3"])
+    });
+    backends.restart(2);
+    eventually("nginx follows a return", || bodies(&proxy, 20).iter().eq(&all));
+}
