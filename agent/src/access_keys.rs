@@ -1,5 +1,5 @@
-//! Access keys: with one of them a client may make changes over HTTP. The data directory has their hashes, and nobody has the keys
-//! but those whom they were given to.
+//! Access keys: with one of them a client may make changes over HTTP. The data directory has their hashes. The keys themselves are
+//! with those whom they were given to, and nowhere else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -85,7 +85,9 @@ pub enum AccessKeyError {
     #[error("there are {MAX_KEYS} access keys, and more are not allowed: revoke one")]
     TooMany,
     /// The name is too long, or has characters that cannot be printed.
-    #[error("the name of an access key has {MAX_NAME_BYTES} bytes at most, without characters that cannot be printed")]
+    #[error(
+        "the name of an access key has {MAX_NAME_BYTES} bytes at most, without characters that cannot be printed"
+    )]
     BadName,
     /// No key has this id.
     #[error("there is no access key `{0}`")]
@@ -149,8 +151,7 @@ fn hash(key: &str) -> String {
 
 fn read(path: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
     let failed = |source| AccessKeyError::Io { path: path.to_owned(), source };
-    let damaged =
-        |reason: String| AccessKeyError::Damaged { path: path.to_owned(), reason };
+    let damaged = |reason: String| AccessKeyError::Damaged { path: path.to_owned(), reason };
     match fs::metadata(path) {
         Ok(found) if found.len() > MAX_FILE_BYTES => {
             return Err(damaged(format!("it has more than {MAX_FILE_BYTES} bytes")));
@@ -162,6 +163,15 @@ fn read(path: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
     let text = fs::read(path).map_err(failed)?;
     let read: Result<Keys, _> = serde_json::from_slice(&text);
     read.map(|read| read.keys).map_err(|error| damaged(error.to_string()))
+}
+
+/// Gives a file to the owner of the data directory, who runs the agent.
+fn belongs_as(file: &Path, data_dir: &Path) -> io::Result<()> {
+    let owner = fs::metadata(data_dir)?;
+    if fs::metadata(file)?.uid() == owner.uid() {
+        return Ok(());
+    }
+    chown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// The keys of a data directory that nobody else changes meanwhile.
@@ -181,23 +191,22 @@ impl Locked {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(&path).map_err(failed)?;
+        belongs_as(&path, data_dir).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let keys = read(&data_dir.join(FILE))?;
         Ok(Self { data_dir: data_dir.to_owned(), keys, _lock: lock })
     }
 
-    /// Replaces the file. It belongs to the owner of the directory, who runs the agent.
+    /// Replaces the file.
     fn save(&self) -> Result<(), AccessKeyError> {
         let path = self.data_dir.join(FILE);
         let new = self.data_dir.join(format!("{FILE}.new"));
         let written = || -> io::Result<()> {
-            let owner = fs::metadata(&self.data_dir)?;
             let text = serde_json::to_vec_pretty(&Keys { keys: self.keys.clone() })?;
             let mut options = OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-            if file.metadata()?.uid() != owner.uid() {
-                chown(&new, Some(owner.uid()), Some(owner.gid()))?;
-            }
+            let mut file =
+                options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            belongs_as(&new, &self.data_dir)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;

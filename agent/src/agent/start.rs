@@ -326,8 +326,8 @@ impl Ready {
         config_of_node.protocol = config.protocol;
         let node = Node::new(config_of_node, clock.now()).map_err(StartError::Registrations)?;
         let locality = Locality::new(&info.datacenter, &info.zone);
-        // In microseconds, so that no life of this agent ever reaches the revisions of the next. Epochs grow from life to life, also when
-        // the clock of the host was set back.
+        // A revision for each microsecond: no life of this agent reaches the revisions of the next. Epochs grow from life to life
+        // even when the clock of the host was set back, but then the next life may begin only a thousand revisions later.
         let first_revision = epoch.0.saturating_mul(1_000);
         let (registry, writer) = Registry::new(info.node_id, locality, clock, first_revision);
         let former_peers = data_dir.peers();

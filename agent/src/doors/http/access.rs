@@ -30,8 +30,8 @@ impl Access {
             Self::Keys(keys) => keys.clone(),
         };
         let Some(key) = key.map(str::to_owned) else {
-            let message = "Permission denied: a change over HTTP needs an access key, in the header X-Consul-Token or Authorization: \
-                           `hobnob access-key create` makes one";
+            let message = "Permission denied: a change over HTTP needs an access key, in the header X-Consul-Token or \
+                           Authorization: `hobnob access-key create` makes one";
             return Err(Refused::new(StatusCode::FORBIDDEN, message));
         };
         // The file is small, and on a disk.

@@ -101,6 +101,10 @@ impl Routes {
     fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let (host, origin) = (text(header::HOST), text(header::ORIGIN));
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            count(&self.counters.hosts_refused);
+            return Err(Refused::bad("a request names one host"));
+        }
         // HTTP/1.0 and scripts may name none; browsers always do.
         if self.is_local && host.is_some_and(|host| !is_this_host(host)) {
             count(&self.counters.hosts_refused);
@@ -180,12 +184,16 @@ async fn admit(
 }
 
 /// Refuses a question that comes from beyond this host: it would travel in clear.
-async fn admit_question(State(routes): State<Arc<Routes>>, request: Request, next: Next) -> Response {
+async fn admit_question(
+    State(routes): State<Arc<Routes>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if routes.is_local {
         return next.run(request).await;
     }
-    let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: listen on 127.0.0.1, and let \
-               a proxy with TLS that knows its users stand before it";
+    let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: listen on \
+               127.0.0.1, and let a proxy with TLS that knows its users stand before it";
     Refused::new(StatusCode::FORBIDDEN, why).into_response()
 }
 

@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Request};
+use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -101,7 +101,11 @@ pub(super) async fn register(
     let (mut registration, warnings) =
         from_consul(body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
     for warning in warnings {
-        tracing::debug!(warning, "a registration over HTTP");
+        tracing::debug!(warning, "a part of a registration over HTTP has no effect");
+    }
+    if registration.checks.iter().any(|check| matches!(check.probe, Probe::Script { .. })) {
+        let message = "Permission denied: a check that runs a program is registered by a file, or at the unix socket";
+        return Err(Refused::new(StatusCode::FORBIDDEN, message));
     }
     if let Some(namespace) = namespace {
         registration.namespace = namespace;
@@ -207,11 +211,7 @@ async fn report(
 }
 
 /// The instance and the name of a check of this agent, by its id for clients of Consul.
-async fn find(
-    handler: &Handler,
-    namespace: &str,
-    id: &str,
-) -> Result<(String, String), Refused> {
+async fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, String), Refused> {
     let own = own(handler, namespace).await?;
     let mut checks = own.iter().flat_map(|one| one.checks.iter().map(move |check| (one, check)));
     let found = checks.find(|(one, check)| {
@@ -221,7 +221,10 @@ async fn find(
     let found = found.map(|(one, check)| (one.instance.id.clone(), check.name.clone()));
     found.ok_or_else(|| {
         let id = hobnob_api::names::printable(id);
-        Refused::new(StatusCode::NOT_FOUND, format!("Unknown check ID \"{id}\": `/v1/agent/checks` lists the checks of this agent"))
+        Refused::new(
+            StatusCode::NOT_FOUND,
+            format!("Unknown check ID \"{id}\": `/v1/agent/checks` lists the checks of this agent"),
+        )
     })
 }
 
@@ -258,7 +261,10 @@ mod tests {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("x-consul-token", "a")]), Some("a".to_owned()));
         assert_eq!(of(&[("authorization", "bearer b")]), Some("b".to_owned()));
-        assert_eq!(of(&[("x-consul-token", ""), ("authorization", "Bearer b")]), Some("b".to_owned()));
+        assert_eq!(
+            of(&[("x-consul-token", ""), ("authorization", "Bearer b")]),
+            Some("b".to_owned())
+        );
         assert_eq!(of(&[("authorization", "Basic b")]), None);
     }
 }
