@@ -1,5 +1,5 @@
-//! Access keys: with one of them a client may make changes over HTTP. The data directory has their hashes. The keys themselves are
-//! with those whom they were given to, and nowhere else.
+//! Access keys: with one of them a client may ask and make changes over HTTP. The data directory has their hashes. The keys
+//! themselves are with those whom they were given to, and nowhere else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -32,6 +32,16 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// The purpose of the hash.
 const CONTEXT: &str = "hobnob 2026-11-30 access keys";
 
+/// What a key allows. Each right has those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessRights {
+    /// To ask.
+    Read,
+    /// To make changes.
+    Write,
+}
+
 /// A key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
@@ -39,6 +49,8 @@ pub struct AccessKey {
     pub id: String,
     /// Its name, for people.
     pub name: String,
+    /// What it allows.
+    pub rights: AccessRights,
     /// When it was made, in milliseconds since 1970, by the clock of its host.
     pub created_ms: u64,
     /// The hash of the key.
@@ -101,6 +113,7 @@ pub enum AccessKeyError {
 pub fn create(
     data_dir: &Path,
     name: &str,
+    rights: AccessRights,
     now_ms: u64,
 ) -> Result<(AccessKey, Zeroizing<String>), AccessKeyError> {
     if name.len() > MAX_NAME_BYTES || hobnob_api::names::printable(name) != name {
@@ -114,7 +127,8 @@ pub fn create(
     let encoded = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*secret));
     let text = Zeroizing::new(format!("{PREFIX}{}", *encoded));
     let id = format!("{:08x}", rand::random::<u32>());
-    let key = AccessKey { id, name: name.to_owned(), created_ms: now_ms, hash: hash(&text) };
+    let (name, created_ms, hash) = (name.to_owned(), now_ms, hash(&text));
+    let key = AccessKey { id, name, rights, created_ms, hash };
     keys.keys.push(key.clone());
     keys.save()?;
     Ok((key, text))
@@ -263,7 +277,7 @@ mod tests {
     #[test]
     fn a_key_is_known_until_it_is_revoked_and_the_file_has_no_secret() {
         let home = tempfile::tempdir().expect("a directory");
-        let (key, text) = create(home.path(), "ci", 7).expect("made");
+        let (key, text) = create(home.path(), "ci", AccessRights::Write, 7).expect("made");
         let known = || KnownKeys::new(home.path());
         assert_eq!(known().find(&text).expect("read"), Some(key.clone()));
         for other in ["", "hobnobkey_", &text[1..], &format!("{}x", *text), &"x".repeat(1 << 16)] {
@@ -273,7 +287,7 @@ mod tests {
         let kept = fs::read_to_string(&path).expect("read");
         assert!(kept.contains(&key.id) && !kept.contains(&text[PREFIX.len()..]));
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-        let (second, _) = create(home.path(), "", 8).expect("made");
+        let (second, _) = create(home.path(), "", AccessRights::Read, 8).expect("made");
         assert_eq!(list(home.path()).expect("read"), [key.clone(), second.clone()]);
         assert_eq!(revoke(home.path(), &key.id).expect("revoked"), key);
         assert_eq!(known().find(&text).expect("read"), None);
@@ -286,11 +300,20 @@ mod tests {
     fn what_is_no_directory_or_is_damaged_is_told() {
         let home = tempfile::tempdir().expect("a directory");
         let none = home.path().join("none");
-        assert!(matches!(create(&none, "", 0), Err(AccessKeyError::NoDirectory(_))));
-        assert!(matches!(create(home.path(), "a\u{7}", 0), Err(AccessKeyError::BadName)));
+        assert!(matches!(
+            create(&none, "", AccessRights::Read, 0),
+            Err(AccessKeyError::NoDirectory(_))
+        ));
+        assert!(matches!(
+            create(home.path(), "a\u{7}", AccessRights::Read, 0),
+            Err(AccessKeyError::BadName)
+        ));
         fs::write(home.path().join(FILE), "{").expect("written");
         assert!(matches!(list(home.path()), Err(AccessKeyError::Damaged { .. })));
-        assert!(matches!(create(home.path(), "", 0), Err(AccessKeyError::Damaged { .. })));
+        assert!(matches!(
+            create(home.path(), "", AccessRights::Read, 0),
+            Err(AccessKeyError::Damaged { .. })
+        ));
         let brought = format!("{PREFIX}x");
         assert!(KnownKeys::new(home.path()).find(&brought).is_err(), "no key counts then");
     }

@@ -23,7 +23,7 @@ use crate::consistency::VoterWriter;
 use crate::definitions::Definitions;
 use crate::descriptors;
 use crate::doors::dns::DnsDoor;
-use crate::doors::http::{Access, HttpCounters, HttpDoor};
+use crate::doors::http::{Access, HttpCounters, HttpDoor, Listening};
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::permissions::Permissions;
@@ -268,10 +268,12 @@ async fn open_http(
 ) -> Result<Option<Http>, StartError> {
     let Some(addr) = config.http else { return Ok(None) };
     let access = Access::new(&config.data_dir, config.http_open_writes);
-    let door = HttpDoor::bind(addr, access, progress.clone()).await?;
+    let (tls, has_open_metrics) = (config.http_tls.clone(), config.insecure_http);
+    let listening = Listening { addr, tls, has_open_metrics };
+    let door = HttpDoor::bind(listening, access, progress.clone()).await?;
     let (addr, counters, handler) = (door.addr(), door.counters(), door.handler());
-    if !addr.ip().is_loopback() {
-        tracing::warn!(http = %addr, "HTTP is answered beyond this host, to anybody who reaches that address");
+    if !addr.ip().is_loopback() && config.insecure_http {
+        tracing::warn!(http = %addr, "metrics are answered over HTTP beyond this host, to anybody who reaches that address");
     }
     let server = Task::spawn_on(doors.handle(), "HTTP door", door.serve());
     Ok(Some(Http { addr, counters, handler, server }))

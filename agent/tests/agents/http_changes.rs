@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use hobnob_agent::{Agent, AgentConfig, access_keys};
+use hobnob_agent::access_keys::{self, AccessRights};
+use hobnob_agent::{Agent, AgentConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,7 +29,8 @@ impl Asked {
     }
 
     fn key(&self) -> String {
-        let made = access_keys::create(&self.home.path().join("a1"), "test", 0);
+        let made =
+            access_keys::create(&self.home.path().join("a1"), "test", AccessRights::Write, 0);
         made.expect("made").1.to_string()
     }
 

@@ -159,7 +159,9 @@ fn a_python_program_for_consul_registers_and_follows_a_service() {
     let home = tempfile::tempdir().unwrap();
     let (agent, port) = answering(home.path());
     let data_dir = home.path().join("a1").display().to_string();
-    let made = hobnob(&["access-key", "create", "--name", "py", "--data-dir", &data_dir]).output();
+    let made =
+        hobnob(&["access-key", "create", "--write", "--name", "py", "--data-dir", &data_dir])
+            .output();
     let key = String::from_utf8(made.unwrap().stdout).unwrap();
     let register = |id: &str| {
         agent.ok(&["register", "web", "--id", id, "--address", "10.0.0.1", "--port", "80"]);

@@ -20,7 +20,8 @@ pub(crate) mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub(crate) use access::Access;
 pub(crate) use counters::HttpCounters;
-pub(crate) use server::{HttpDoor, HttpError};
+pub(crate) use server::{HttpDoor, HttpError, Listening};

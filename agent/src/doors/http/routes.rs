@@ -13,13 +13,14 @@ use axum::{Extension, Router};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::access::Access;
+use super::access::{Access, Reach};
 use super::answer::Refused;
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::host::{is_same_origin, is_this_host};
 use super::limits::{Limits, MAX_HTTP_BYTES};
 use super::{consul, events, own, prometheus};
+use crate::access_keys::AccessRights;
 use crate::budget::Budget;
 use crate::doors::unix::handler::Handler;
 use crate::metrics::{Exposition, Readings};
@@ -50,8 +51,7 @@ pub(super) struct Routes {
     pub(super) limits: Limits,
     /// The budget of the connections of this door, once the agent is ready.
     budget: OnceLock<Arc<Budget>>,
-    /// Whether it listens for this host only.
-    is_local: bool,
+    reach: Reach,
     access: Access,
     progress: Progress,
     /// The values that were read last. One scrape reads, and others wait for it.
@@ -60,7 +60,7 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(
-        is_local: bool,
+        reach: Reach,
         connections: usize,
         access: Access,
         progress: Progress,
@@ -71,7 +71,7 @@ impl Routes {
             counters,
             budget: OnceLock::new(),
             handler: Arc::default(),
-            is_local,
+            reach,
             access,
             progress,
             read: Mutex::default(),
@@ -91,9 +91,13 @@ impl Routes {
         self.budget.get_or_init(|| handler.budget.part(MAX_HTTP_BYTES))
     }
 
-    /// Whether the bringer of a key may make changes: the name of the key. Counts a refusal.
-    pub(super) async fn allow_change(&self, key: Option<&str>) -> Result<String, Refused> {
-        let allowed = self.access.allow_change(key).await;
+    /// Whether a request may do this: the name of its key. Counts a refusal.
+    pub(super) async fn allow(
+        &self,
+        headers: &HeaderMap,
+        wanted: AccessRights,
+    ) -> Result<String, Refused> {
+        let allowed = self.access.allow(headers, wanted).await;
         allowed.inspect_err(|_| count(&self.counters.keys_refused))
     }
 
@@ -106,7 +110,7 @@ impl Routes {
             return Err(Refused::bad("a request names one host"));
         }
         // HTTP/1.0 and scripts may name none; browsers always do.
-        if self.is_local && host.is_some_and(|host| !is_this_host(host)) {
+        if self.reach == Reach::Host && host.is_some_and(|host| !is_this_host(host)) {
             count(&self.counters.hosts_refused);
             let why = "this door is for this host: name it by its address or as localhost";
             return Err(Refused::new(StatusCode::MISDIRECTED_REQUEST, why));
@@ -183,21 +187,35 @@ async fn admit(
     response
 }
 
-/// Refuses a question that comes from beyond this host: it would travel in clear.
+/// Admits questions of this host, and from beyond it those that come encrypted and with a key.
 async fn admit_question(
     State(routes): State<Arc<Routes>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if routes.is_local {
-        return next.run(request).await;
+    let allowed = match routes.reach {
+        Reach::Host => Ok(()),
+        Reach::Encrypted { .. } => {
+            routes.allow(request.headers(), AccessRights::Read).await.map(drop)
+        }
+        Reach::Clear => {
+            let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: give it a \
+                       certificate with --http-cert and --http-key, or have it listen on 127.0.0.1";
+            Err(Refused::new(StatusCode::FORBIDDEN, why))
+        }
+    };
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
     }
-    let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: listen on \
-               127.0.0.1, and let a proxy with TLS that knows its users stand before it";
-    Refused::new(StatusCode::FORBIDDEN, why).into_response()
 }
 
 async fn metrics(State(routes): State<Arc<Routes>>, headers: HeaderMap) -> Response {
+    if routes.reach == (Reach::Encrypted { has_open_metrics: false })
+        && let Err(refused) = routes.allow(&headers, AccessRights::Read).await
+    {
+        return refused.into_response();
+    }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(accept.unwrap_or_default());
     let readings = match routes.read().await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use super::super::limits::{BODY_WITHIN, Limit, MAX_BODY_BYTES};
 use super::super::parameters::{Parameters, truth};
 use super::super::routes::Routes;
 use super::agent::{check_id, own};
+use crate::access_keys::AccessRights;
 use crate::definitions::from_consul;
 use crate::doors::unix::handler::Handler;
 
@@ -39,7 +40,7 @@ impl<'a> Asker<'a> {
     /// The agent, if the asker may change something there, and the name of the key that says so.
     async fn admit(&self) -> Result<(&'a Arc<Handler>, String), Refused> {
         let handler = self.routes.handler()?;
-        let allowed = self.routes.allow_change(key_of(self.headers)).await?;
+        let allowed = self.routes.allow(self.headers, AccessRights::Write).await?;
         Ok((handler, allowed))
     }
 
@@ -53,16 +54,6 @@ impl<'a> Asker<'a> {
         tracing::info!(key, change, "a client over HTTP made a change");
         Ok(StatusCode::OK.into_response())
     }
-}
-
-/// The key that a request brings: in Consul's header, or as a bearer token.
-fn key_of(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    text("x-consul-token").filter(|token| !token.is_empty()).or(bearer)
 }
 
 /// The body of a request in JSON.
@@ -243,28 +234,4 @@ fn common(parameters: &mut Parameters) -> Result<Option<String>, Refused> {
 
 fn read(request: Value) -> Result<Request, Refused> {
     serde_json::from_value(request).map_err(|error| Refused::bad(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_stands_in_either_header() {
-        let of = |pairs: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, value.parse().expect("a value"));
-            }
-            key_of(&headers).map(str::to_owned)
-        };
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("x-consul-token", "a")]), Some("a".to_owned()));
-        assert_eq!(of(&[("authorization", "bearer b")]), Some("b".to_owned()));
-        assert_eq!(
-            of(&[("x-consul-token", ""), ("authorization", "Bearer b")]),
-            Some("b".to_owned())
-        );
-        assert_eq!(of(&[("authorization", "Basic b")]), None);
-    }
 }
