@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::access::Reach;
-use super::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+use super::limits::{HEAD_WITHIN, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use super::{Access, HttpCounters, HttpDoor, Listening};
 use crate::access_keys::{self, AccessRights};
 use crate::config::HttpTls;
@@ -286,4 +286,48 @@ async fn beyond_this_host_an_encrypted_door_asks_for_a_key() {
     }
     assert_eq!(served.counters.keys_refused.load(Ordering::Relaxed), 3);
     assert!(!served.get("/healthz").await.contains("HTTP"), "this is no TLS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_is_given_up_in_time() {
+    let served = Served::start().await;
+    let (mut reading, mut writing) = served.connect().await.into_split();
+    let trickle = async {
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nA: ".iter().chain([b'a'; 1_000].iter()) {
+            tokio::time::sleep(HEAD_WITHIN / 20).await;
+            if writing.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+        panic!("the door waits for ever");
+    };
+    let (mut answer, began) = (Vec::new(), tokio::time::Instant::now());
+    tokio::select! {
+        _ = reading.read_to_end(&mut answer) => {}
+        () = trickle => {}
+    }
+    assert!(began.elapsed() < HEAD_WITHIN * 2, "{:?}", began.elapsed());
+    assert!(!is(&String::from_utf8_lossy(&answer), 200));
+}
+
+/// Each byte of a request is replaced by each of those that mean something, and left out.
+#[tokio::test]
+async fn no_damaged_request_ends_the_door() {
+    let served = Served::start().await;
+    let request = b"POST /v1/agent/service/register?ns=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    for at in 0..request.len() {
+        for replacement in [&b""[..], b"\0", b"\r", b"\n", b" ", b":", b"%", b"9", b"\xff"] {
+            let damaged = [&request[..at], replacement, &request[at + 1..]].concat();
+            let mut stream = served.connect().await;
+            // The door may close before it has read everything.
+            let _ = stream.write_all(&damaged).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{answer}");
+            assert!(!is(&answer, 200), "{}: {answer}", String::from_utf8_lossy(&damaged));
+        }
+    }
+    assert!(is(&served.get("/healthz").await, 200), "it goes on");
 }

@@ -235,3 +235,29 @@ fn common(parameters: &mut Parameters) -> Result<Option<String>, Refused> {
 fn read(request: Value) -> Result<Request, Refused> {
     serde_json::from_value(request).map_err(|error| Refused::bad(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_whole_in_time_and_within_its_limit() {
+        assert_eq!(body_of(Body::from("{\"a\": 1}")).await.expect("JSON"), json!({ "a": 1 }));
+        assert_eq!(body_of(Body::empty()).await.expect("none"), Value::Null);
+        let long = vec![b' '; MAX_BODY_BYTES + 1];
+        let trickling = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+        for (body, status) in [
+            (Body::from("{"), StatusCode::BAD_REQUEST),
+            (Body::from(long), StatusCode::PAYLOAD_TOO_LARGE),
+            (Body::from_stream(trickling.chain(stream::pending())), StatusCode::REQUEST_TIMEOUT),
+        ] {
+            assert_eq!(body_of(body).await.expect_err("refused").status, status);
+        }
+    }
+}
