@@ -82,6 +82,7 @@ pub(crate) struct CreateAccessKeyArgs {
 impl CreateAccessKeyArgs {
     /// What the key is to allow.
     pub(crate) fn rights(&self) -> AccessRights {
+        debug_assert!(self.read != self.write, "one of them is given");
         if self.write { AccessRights::Write } else { AccessRights::Read }
     }
 }

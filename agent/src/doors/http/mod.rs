@@ -24,4 +24,5 @@ mod tls;
 
 pub(crate) use access::Access;
 pub(crate) use counters::HttpCounters;
-pub(crate) use server::{HttpDoor, HttpError, Listening};
+pub use server::HttpError;
+pub(crate) use server::{HttpDoor, Listening};
