@@ -4,10 +4,11 @@ use std::io;
 use std::process::ExitCode;
 
 use hobnob_agent::StartError;
+use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
-use crate::args::{NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
+use crate::args::{HalfOfTls, NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::{KeysError, NothingToOffer};
 use crate::template::OneDestination;
 
@@ -46,9 +47,11 @@ impl Exit {
             }
             if cause.downcast_ref().is_some_and(StartError::is_usage)
                 || cause.downcast_ref().is_some_and(KeysError::is_usage)
+                || matches!(cause.downcast_ref(), Some(AccessKeyError::BadName))
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
                 || cause.is::<NoDns>()
+                || cause.is::<HalfOfTls>()
                 || cause.is::<TooManyAgents>()
                 || cause.is::<NothingToOffer>()
                 || cause.is::<OneDestination>()

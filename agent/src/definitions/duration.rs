@@ -15,7 +15,7 @@ const UNITS: [(&str, f64); 8] = [
 ];
 
 /// Parses a duration with its units.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
         return Some(Duration::ZERO);

@@ -1,7 +1,7 @@
 //! Services that files define: what the files say, and what they change.
 
 mod consul;
-mod duration;
+pub(crate) mod duration;
 mod folder;
 mod native;
 mod plain;
@@ -16,6 +16,7 @@ use hobnob_api::{Check, Registration};
 use crate::config::Problem;
 use crate::registrations;
 
+pub(crate) use consul::from_value as from_consul;
 pub(crate) use folder::SourceFile;
 pub(crate) use plan::{Plan, plan};
 

@@ -21,6 +21,14 @@ pub(super) struct ShapeError {
     pub(super) message: String,
 }
 
+impl ShapeError {
+    /// It in one line, for a value at this path.
+    pub(super) fn within(self, path: &str) -> String {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        format!("{path}{dot}{}: {}", self.path, self.message)
+    }
+}
+
 /// The registration that a value describes, or all that is wrong with it. A key `interval` with a text such as `2s` stands
 /// for `interval_ms`, and so does every other key that ends with `_ms`.
 pub(super) fn registration(mut value: Value) -> Result<Registration, Vec<ShapeError>> {

@@ -177,14 +177,35 @@ pub(super) const OWN: &[Row] = rows! {
         "Connections that the HTTP door closed because there were too many."
         alert "Any increase";
     Counter hobnob_http_connections_failed_total []
-        "Connections to the HTTP door that ended with an error: no request in time, a head that is too long, a peer that went away.";
+        "Connections to the HTTP door that ended with an error: no request in time, a head that is too long, a peer that went away or takes no answers.";
+    Counter hobnob_http_connections_idle_total []
+        "Connections to the HTTP door that were closed because no further request came.";
     Counter hobnob_http_requests_total []
         "Requests that the HTTP door answered.";
+    Counter hobnob_http_requests_refused_total []
+        "Requests that the HTTP door refused because it was answering as many as it may."
+        alert "Any increase";
     Counter hobnob_http_hosts_refused_total []
         "Requests that the HTTP door refused because they name another host than this one, as a page in a browser may do."
         alert "Any increase";
+    Counter hobnob_http_origins_refused_total []
+        "Requests that the HTTP door refused because they come from a page of another origin."
+        alert "Any increase";
+    Counter hobnob_http_keys_refused_total []
+        "Requests that the HTTP door refused because they bring no access key, or one that does not allow them."
+        alert "A steady rate";
+    Counter hobnob_http_waits_refused_total []
+        "Requests that the HTTP door refused because as many waited for a change as may."
+        alert "Any increase";
+    Counter hobnob_http_watches_refused_total []
+        "Streams of events that the HTTP door refused because as many were open as may be."
+        alert "Any increase";
     Gauge hobnob_http_connections []
         "Open connections to the HTTP door.";
+    Gauge hobnob_http_waiting []
+        "Requests to the HTTP door that wait for a change.";
+    Gauge hobnob_http_watches []
+        "Streams of events of the HTTP door.";
     Counter hobnob_dns_queries_total []
         "DNS queries about our own domains and addresses that were answered.";
     Counter hobnob_dns_negative_total []

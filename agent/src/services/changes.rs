@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hobnob_membership::NodeId;
 use tokio::sync::watch;
 
+use super::index::ServiceIndexes;
 use super::{Entry, ServiceKey};
 
 /// Changes that are kept, over all services. The oldest one gives way.
@@ -42,6 +43,7 @@ pub(super) struct ChangeLog {
 }
 
 struct Log {
+    indexes: ServiceIndexes,
     services: BTreeMap<Arc<ServiceKey>, ServiceLog>,
     /// Each kept change with its service, the oldest change first.
     kept: VecDeque<Kept>,
@@ -71,6 +73,7 @@ struct ServiceLog {
 impl ChangeLog {
     pub(super) fn new(first_revision: u64) -> Arc<Self> {
         let log = Log {
+            indexes: ServiceIndexes::new(first_revision),
             services: BTreeMap::new(),
             kept: VecDeque::new(),
             limit: MAX_CHANGES,
@@ -100,11 +103,12 @@ impl ChangeLog {
     }
 
     /// Adds changes that readers can already see, each as a revision, and wakes the watchers of their services. Of the
-    /// `regraded` ones among these, another grade is offered from now on.
+    /// `regraded` ones among these, another grade is offered from now on; those that `ended` have no instance any more.
     pub(super) fn append(
         &self,
         changes: impl Iterator<Item = (ServiceKey, Arc<Entry>)>,
         regraded: &BTreeSet<ServiceKey>,
+        ended: &BTreeSet<ServiceKey>,
     ) {
         let mut log = self.lock();
         let mut revision = self.revision();
@@ -112,6 +116,7 @@ impl ChangeLog {
         for (key, entry) in changes {
             let key = Arc::new(key);
             revision += 1;
+            log.indexes.change(&key, revision, !ended.contains(&*key));
             log.append(key.clone(), revision, entry, regraded.contains(&*key));
             if woken.last() != Some(&key) {
                 woken.push(key);
@@ -124,6 +129,16 @@ impl ChangeLog {
                 wake.send_replace(());
             }
         }
+    }
+
+    /// The index of a service, whether or not it is there.
+    pub(super) fn index_of(&self, key: &ServiceKey) -> u64 {
+        self.lock().indexes.of(key)
+    }
+
+    /// The index of all services together.
+    pub(super) fn index_of_services(&self) -> u64 {
+        self.lock().indexes.of_all()
     }
 
     pub(super) fn since(&self, key: &ServiceKey, revision: u64) -> Since {

@@ -185,12 +185,13 @@ impl Writer {
         if self.touched.is_empty() {
             return;
         }
+        self.registry.publication.fetch_add(1, Ordering::SeqCst);
         let is_urgent = std::mem::take(&mut self.is_urgent);
         let touched = std::mem::take(&mut self.touched);
         let published = self.registry.services.load_full();
         // Copied when the first service comes or goes.
         let mut services = Cow::Borrowed(&*published);
-        let mut regraded = BTreeSet::new();
+        let (mut regraded, mut ended) = (BTreeSet::new(), BTreeSet::new());
         for key in touched {
             let Some(written) = self.services.get_mut(&key) else { continue };
             let offered = written.offered();
@@ -218,6 +219,7 @@ impl Writer {
             }
             if instances.is_empty() {
                 self.services.remove(&key);
+                ended.insert(key);
                 continue;
             }
             let service = self.registry.new_service(balancing);
@@ -231,7 +233,8 @@ impl Writer {
             self.registry.services.store(Arc::new(services));
         }
         if !self.changes.is_empty() {
-            self.registry.changes.append(self.changes.drain(..), &regraded);
+            self.registry.changes.append(self.changes.drain(..), &regraded, &ended);
         }
+        self.registry.publication.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -16,7 +16,7 @@ use crate::support::{TEST_TIMEOUT, config};
 async fn get(addr: SocketAddr, path: &str) -> String {
     let got = async {
         let mut stream = TcpStream::connect(addr).await.expect("connected");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");

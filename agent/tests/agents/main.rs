@@ -4,6 +4,8 @@ mod cluster;
 mod compatibility;
 mod discovery;
 mod http;
+mod http_changes;
+mod http_queries;
 mod socket;
 mod storage;
 mod support;

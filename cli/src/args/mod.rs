@@ -1,5 +1,6 @@
 //! The command line and its help texts.
 
+mod access_key;
 mod ack;
 mod agent;
 mod balancing;
@@ -51,7 +52,8 @@ use crate::exit::Exit;
 use crate::output;
 use crate::texts::{CompletionsArgs, ManArgs};
 
-pub(crate) use agent::{AgentArgs, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use access_key::{AccessKeyArgs, AccessKeyCommand, DataDirArgs};
+pub(crate) use agent::{AgentArgs, HalfOfTls, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
@@ -174,6 +176,8 @@ pub(crate) enum Command {
     Revoke(RevokeArgs),
     /// Run the agent of this host until it is told to stop
     Agent(AgentArgs),
+    /// Make, list and revoke the keys for changes over HTTP
+    AccessKey(AccessKeyArgs),
     /// Print an example of the configuration file, or show the configuration of an agent
     Config(ConfigArgs),
     /// Check the configuration file and the service definitions, and tell all problems at once

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod access_key;
 mod agent;
 mod call;
 mod catalog;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let given_socket = cli.given_socket();
     output::choose(cli.color);
     match cli.command {
+        Command::AccessKey(args) => return access_key::run(&args),
         Command::Init(args) => return keys::init(&args),
         Command::Token(args) => return keys::token(&args),
         Command::Validate(args) => return configuration::validate(&args),
@@ -124,7 +126,8 @@ async fn command(command: Command, socket: PathBuf, within: Duration) -> anyhow:
         Command::LogLevel(args) => log_level::run(&mut client, args).await,
         Command::Reload(args) => configuration::reload(&mut client, &args).await,
         Command::Leave(args) => cluster::leave(&mut client, &args).await,
-        Command::Agent(_)
+        Command::AccessKey(_)
+        | Command::Agent(_)
         | Command::Call(_)
         | Command::Config(_)
         | Command::Dev(_)

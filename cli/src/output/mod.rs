@@ -1,5 +1,6 @@
 //! Output on stdout and stderr, and its style.
 
+mod access_keys;
 mod called;
 mod colour;
 mod columns;
@@ -27,6 +28,7 @@ use serde::Serialize;
 
 use crate::logging;
 
+pub(crate) use access_keys::access_keys;
 pub(crate) use called::{CalledInstance, called, latency};
 pub(crate) use colour::{Style, choose, colours_wanted, member_status, status_style};
 pub(crate) use datacenters::datacenters;

@@ -60,7 +60,10 @@ const ASKING: [(&str, &[&str]); 34] = [
 
 /// The commands that ask no agent, or need files or a server: [`without_an_agent`] runs them. `trust`, `revoke` and `call`
 /// ask, too.
-const WITHOUT: [&str; 12] = [
+const WITHOUT: [&str; 15] = [
+    "access-key create",
+    "access-key list",
+    "access-key revoke",
     "call",
     "template",
     "init",
@@ -248,6 +251,14 @@ fn without_an_agent(folder: &Path) -> Printed {
     printed.add("init --rotate-ca", &run("init --rotate-ca --ca CA --json"));
     printed.add("token create", &run("token create --role operator --name w* --ca CA --json"));
     printed.add("token inspect", &run(&format!("token inspect {token} --json")));
+    let dir = folder.display().to_string();
+    let key = run(&format!("access-key create --write --name ci --data-dir {dir} --json"));
+    printed.add("access-key create", &key);
+    printed.add("access-key list", &run(&format!("access-key list --data-dir {dir} --json")));
+    let made: Value = serde_json::from_str(&stdout(&key)).unwrap();
+    let id = made["access_key_id"].as_str().unwrap();
+    printed
+        .add("access-key revoke", &run(&format!("access-key revoke {id} --data-dir {dir} --json")));
     for count in ["1", "8"] {
         let output = call(&["call", "web", "/", "-n", count, "--strategy", "random", "--json"]);
         printed.add("call", &output);
@@ -289,6 +300,8 @@ fn without_an_agent(folder: &Path) -> Printed {
     }
     for line in [
         "init --cluster other --ca OTHER-CA",
+        &format!("access-key create --read --data-dir {dir}"),
+        &format!("access-key list --data-dir {dir}"),
         "token create --ca CA",
         &format!("token inspect {token}"),
         &format!("validate --config {toml}"),

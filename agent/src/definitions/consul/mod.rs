@@ -12,9 +12,10 @@ mod tests;
 
 use std::path::Path;
 
+use hobnob_api::Registration;
 use serde_json::Value;
 
-use super::shape::{self, ShapeError};
+use super::shape;
 use super::{Definition, Parsed};
 use crate::config::{Problem, nearest};
 use object::Object;
@@ -24,6 +25,25 @@ use object::Object;
 struct Notes {
     warnings: Vec<String>,
     problems: Vec<String>,
+}
+
+/// The instance that a service in Consul's form is, as `agent/service/register` takes it, and what of it has no effect.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn from_value(service: &Value) -> Result<(Registration, Vec<String>), Vec<String>> {
+    let mut notes = Notes::default();
+    let Some(mut object) = Object::of("service", service, &mut notes) else {
+        return Err(notes.problems);
+    };
+    let made = service::to_api(&mut object, &mut notes);
+    if !notes.problems.is_empty() {
+        return Err(notes.problems);
+    }
+    match shape::registration(made) {
+        Ok(registration) => Ok((registration, notes.warnings)),
+        Err(faults) => Err(faults.into_iter().map(|fault| fault.within("service")).collect()),
+    }
 }
 
 /// Parses the text of a file.
@@ -53,12 +73,9 @@ pub(super) fn parse(file: &Path, text: &str) -> Parsed {
                 let line = line_of_service(text, &registration.service, registration.id.as_deref());
                 definitions.push(Definition::new(file, line, registration));
             }
-            Err(faults) => notes.problems.extend(faults.into_iter().map(
-                |ShapeError { path: within, message }| {
-                    let dot = if within.is_empty() { "" } else { "." };
-                    format!("{path}{dot}{within}: {message}")
-                },
-            )),
+            Err(faults) => {
+                notes.problems.extend(faults.into_iter().map(|fault| fault.within(&path)));
+            }
         }
     }
     let of = |messages: Vec<String>| {

@@ -12,6 +12,12 @@ pub(super) fn is_this_host(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
+/// Whether this header `Origin` is that of a page which came from the host of this header `Host`.
+pub(super) fn is_same_origin(origin: &str, host: &str) -> bool {
+    let of = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    of.is_some_and(|of| !host.is_empty() && of.eq_ignore_ascii_case(host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +32,20 @@ mod tests {
         for other in ["evil.example", "evil.example:9746", "127.0.0.1.evil.example", "", "[evil]:1"]
         {
             assert!(!is_this_host(other), "{other}");
+        }
+    }
+    #[test]
+    fn only_the_page_of_the_same_host_and_port_is_of_the_same_origin() {
+        assert!(is_same_origin("http://localhost:9746", "localhost:9746"));
+        assert!(is_same_origin("https://127.0.0.1", "127.0.0.1"));
+        for (origin, host) in [
+            ("http://localhost:3000", "localhost:9746"),
+            ("http://evil.example", "localhost:9746"),
+            ("http://localhost:9746.evil.example", "localhost:9746"),
+            ("null", "localhost:9746"),
+            ("http://", ""),
+        ] {
+            assert!(!is_same_origin(origin, host), "{origin} {host}");
         }
     }
 }

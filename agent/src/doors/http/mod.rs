@@ -1,13 +1,28 @@
-//! The HTTP door: `/metrics`, `/healthz` and `/readyz`, for those who watch over agents. It changes nothing.
+//! The HTTP door: `/metrics`, `/healthz` and `/readyz` for those who watch over agents, the agent's own API below `/v1/hobnob`,
+//! and what clients of Consul ask below the rest of `/v1`. `docs/HTTP.md` describes it.
 //!
-//! A connection has one request and ten seconds. The door asks the driver at most once a second, whatever is asked of it.
+//! Each route is a thin translation of what the unix sockets answer. Connections, heads, bodies, waits and answers have limits.
+//! What is beyond them is refused and counted.
 
+mod access;
+mod answer;
+mod connection;
+mod consul;
 mod counters;
+mod events;
 mod host;
+mod limits;
+mod own;
+mod parameters;
+mod prometheus;
 mod routes;
 pub(crate) mod server;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
+pub(crate) use access::Access;
 pub(crate) use counters::HttpCounters;
-pub(crate) use server::{HttpDoor, HttpError};
+pub use server::HttpError;
+pub(crate) use server::{HttpDoor, Listening};

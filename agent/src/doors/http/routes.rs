@@ -4,17 +4,24 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::access::{Access, Reach};
+use super::answer::Refused;
+use super::connection::Connection;
 use super::counters::{HttpCounters, count};
-use super::host::is_this_host;
+use super::host::{is_same_origin, is_this_host};
+use super::limits::{Limits, MAX_HTTP_BYTES};
+use super::{consul, events, own, prometheus};
+use crate::access_keys::AccessRights;
+use crate::budget::Budget;
 use crate::doors::unix::handler::Handler;
 use crate::metrics::{Exposition, Readings};
 use crate::progress::Progress;
@@ -30,6 +37,10 @@ Hobnob agent
 /metrics   metrics for Prometheus
 /healthz   whether each part of the agent makes progress
 /readyz    whether it answers from a cluster that it hears
+
+/v1/hobnob/resolve?service=web   what `hobnob resolve` asks, and other questions
+/v1/hobnob/watch?service=web     the same and every change, as Server-Sent Events
+/v1/health/service/web           what clients of Consul ask
 ";
 
 /// What the answers come from. Shared by all connections.
@@ -37,22 +48,79 @@ pub(super) struct Routes {
     pub(super) counters: Arc<HttpCounters>,
     /// Empty until the agent is ready.
     pub(super) handler: Arc<OnceLock<Arc<Handler>>>,
-    /// Whether it listens for this host only.
-    is_local: bool,
+    pub(super) limits: Limits,
+    /// The budget of the connections of this door, once the agent is ready.
+    budget: OnceLock<Arc<Budget>>,
+    reach: Reach,
+    access: Access,
     progress: Progress,
     /// The values that were read last. One scrape reads, and others wait for it.
     read: Mutex<Option<(Instant, Arc<Readings>)>>,
 }
 
 impl Routes {
-    pub(super) fn new(is_local: bool, progress: Progress) -> Self {
+    pub(super) fn new(
+        reach: Reach,
+        connections: usize,
+        access: Access,
+        progress: Progress,
+    ) -> Self {
+        let counters: Arc<HttpCounters> = Arc::default();
         Self {
-            counters: Arc::default(),
+            limits: Limits::new(connections, counters.clone()),
+            counters,
+            budget: OnceLock::new(),
             handler: Arc::default(),
-            is_local,
+            reach,
+            access,
             progress,
             read: Mutex::default(),
         }
+    }
+
+    /// The agent behind the door.
+    ///
+    /// # Errors
+    /// It is starting.
+    pub(super) fn handler(&self) -> Result<&Arc<Handler>, Refused> {
+        self.handler.get().ok_or_else(Refused::starting)
+    }
+
+    /// The budget of the connections of this door.
+    pub(super) fn budget(&self, handler: &Handler) -> &Arc<Budget> {
+        self.budget.get_or_init(|| handler.budget.part(MAX_HTTP_BYTES))
+    }
+
+    /// Whether a request may do this: the name of its key. Counts a refusal.
+    pub(super) async fn allow(
+        &self,
+        headers: &HeaderMap,
+        wanted: AccessRights,
+    ) -> Result<String, Refused> {
+        let allowed = self.access.allow(headers, wanted).await;
+        allowed.inspect_err(|_| count(&self.counters.keys_refused))
+    }
+
+    /// Whether a request names this host and comes from no page of another origin. Counts a refusal.
+    fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        let (host, origin) = (text(header::HOST), text(header::ORIGIN));
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            count(&self.counters.hosts_refused);
+            return Err(Refused::bad("a request names one host"));
+        }
+        // HTTP/1.0 and scripts may name none; browsers always do.
+        if self.reach == Reach::Host && host.is_some_and(|host| !is_this_host(host)) {
+            count(&self.counters.hosts_refused);
+            let why = "this door is for this host: name it by its address or as localhost";
+            return Err(Refused::new(StatusCode::MISDIRECTED_REQUEST, why));
+        }
+        if origin.is_some_and(|origin| !is_same_origin(origin, host.unwrap_or_default())) {
+            count(&self.counters.origins_refused);
+            let why = "a page of another origin may not ask this door";
+            return Err(Refused::new(StatusCode::FORBIDDEN, why));
+        }
+        Ok(())
     }
 
     /// The values, no older than [`READ_EVERY`].
@@ -84,29 +152,70 @@ pub(crate) fn unready(handler: Option<&Handler>, progress: &Progress) -> Option<
 }
 
 pub(super) fn router(routes: Arc<Routes>) -> Router {
+    let questions = Router::new()
+        .route("/v1/hobnob/watch", get(events::watch))
+        .route("/v1/hobnob/watch_members", get(events::watch_members))
+        .route("/v1/hobnob/{question}", get(own::answer))
+        .route("/v1/sd/prometheus", get(prometheus::targets))
+        .merge(consul::router())
+        .layer(from_fn_with_state(routes.clone(), admit_question));
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .merge(questions)
         .layer(from_fn_with_state(routes.clone(), admit))
         .with_state(routes)
 }
 
-/// Counts a request, and refuses one that names another host.
-async fn admit(State(routes): State<Arc<Routes>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    // HTTP/1.0 and scripts may name none; browsers always do.
-    if routes.is_local && host.is_some_and(|host| !is_this_host(host)) {
-        count(&routes.counters.hosts_refused);
-        let why = "this door is for this host: name it by its address or as localhost\n";
-        return (StatusCode::MISDIRECTED_REQUEST, why).into_response();
+/// Counts a request, and refuses one that names another host, or that comes from a page of another origin.
+async fn admit(
+    State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    connection.count_request();
+    if let Err(refused) = routes.judge(request.headers()) {
+        return refused.into_response();
     }
     count(&routes.counters.requests);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+/// Admits questions of this host, and from beyond it those that come encrypted and with a key.
+async fn admit_question(
+    State(routes): State<Arc<Routes>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let allowed = match routes.reach {
+        Reach::Host => Ok(()),
+        Reach::Encrypted { .. } => {
+            routes.allow(request.headers(), AccessRights::Read).await.map(drop)
+        }
+        Reach::Clear => {
+            let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: give it a \
+                       certificate with --http-cert and --http-key, or have it listen on 127.0.0.1";
+            Err(Refused::new(StatusCode::FORBIDDEN, why))
+        }
+    };
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    }
 }
 
 async fn metrics(State(routes): State<Arc<Routes>>, headers: HeaderMap) -> Response {
+    if routes.reach == (Reach::Encrypted { has_open_metrics: false })
+        && let Err(refused) = routes.allow(&headers, AccessRights::Read).await
+    {
+        return refused.into_response();
+    }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(accept.unwrap_or_default());
     let readings = match routes.read().await {

@@ -17,20 +17,20 @@ use crate::queries::resolve::waiting::wait_for_change;
 use crate::services::Shown;
 
 /// The answer to a call.
-pub(super) struct Answer {
-    pub(super) body: Body,
+pub(crate) struct Answer {
+    pub(crate) body: Body,
     /// Whether it was to wait for a change, and there was none in time.
-    pub(super) unchanged: bool,
+    pub(crate) unchanged: bool,
 }
 
 /// An answer in one reply or in several.
-pub(super) enum Body {
+pub(crate) enum Body {
     Whole(Response<Shown>),
     Pages(Pages),
 }
 
 impl Answer {
-    pub(super) fn whole(response: Response<Shown>) -> Self {
+    pub(crate) fn whole(response: Response<Shown>) -> Self {
         Self { body: Body::Whole(response), unchanged: false }
     }
 }
@@ -38,7 +38,7 @@ impl Answer {
 impl Handler {
     /// Answers any call but a watch, which the connection follows itself. With `pages` an answer may be in pages, which count in
     /// the allowance of the connection.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &self,
         request: Request,
         pages: bool,

@@ -115,7 +115,7 @@ impl Handler {
     }
 
     /// Answers any call but a watch, in one reply.
-    pub(super) async fn try_answer(
+    pub(crate) async fn try_answer(
         &self,
         request: Request,
         caller: Caller,

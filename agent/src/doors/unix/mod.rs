@@ -1,6 +1,6 @@
 //! The unix sockets, with JSON lines and binary frames: the full one, and one that answers questions only.
 
-mod answer;
+pub(crate) mod answer;
 mod changing;
 mod connection;
 mod counters;

@@ -16,7 +16,7 @@ use crate::queries::resolve;
 use crate::services::{Entry, ServiceKey, Shown};
 
 impl Handler {
-    pub(super) async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         query: &Query,
         is_paged: bool,

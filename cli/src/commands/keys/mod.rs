@@ -244,7 +244,7 @@ fn validity(valid_for: Duration) -> Validity {
 }
 
 /// The wall clock, in ms since 1970; 0 before that.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,7 +14,7 @@ fn get(agent: &Agent, path: &str) -> String {
     let (_, rest) = ready.split_once("http=").unwrap();
     let address = rest.split_whitespace().next().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
@@ -90,7 +90,7 @@ fn http_beyond_this_host_has_to_be_asked_for() {
     let output = command.args(["--http", "0.0.0.0:0"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");
-    for word in ["0.0.0.0:0", "/metrics", "--insecure-http"] {
+    for word in ["0.0.0.0:0", "/metrics", "--http-cert", "--insecure-http"] {
         assert!(told.contains(word), "no {word} in: {told}");
     }
 }

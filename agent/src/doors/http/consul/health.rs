@@ -1,0 +1,140 @@
+//! `/v1/health`: instances and nodes with their checks.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+
+use super::super::answer::Refused;
+use super::super::parameters::Parameters;
+use super::super::routes::Routes;
+use super::blocking::Subject;
+use super::catalog::has_tags;
+use super::filter::Selectors;
+use super::options::{Options, finish};
+use super::respond::Question;
+use super::shapes::Check;
+use super::view::{View, is_passing, offered};
+use crate::queries::asked::service_key;
+
+const ENTRY: Selectors = &[
+    "Node.ID",
+    "Node.Node",
+    "Node.Address",
+    "Node.Datacenter",
+    "Node.Meta.*",
+    "Service.ID",
+    "Service.Service",
+    "Service.Tags[]",
+    "Service.Address",
+    "Service.Meta.*",
+    "Service.Port",
+    "Service.Weights.Passing",
+    "Checks.CheckID",
+    "Checks.Name",
+    "Checks.Status",
+];
+pub(super) const CHECK: Selectors = &[
+    "Node",
+    "CheckID",
+    "Name",
+    "Status",
+    "Notes",
+    "Output",
+    "ServiceID",
+    "ServiceName",
+    "ServiceTags[]",
+];
+
+/// The instances of a service with their nodes and checks.
+pub(super) async fn service(
+    State(routes): State<Arc<Routes>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let options = Options::take(&mut parameters, ENTRY)?;
+    let (tags, passing) = (parameters.all("tag"), parameters.flag("passing")?);
+    finish(parameters, &["tag", "passing"])?;
+    let key = service_key(options.namespace.clone(), name)?;
+    let subject = Subject::Service(key.clone());
+    let question = Question { routes: &routes, options: &options, subject };
+    let instances = question.answer_instances(&key, |view, instances, index| {
+        let tagged = || instances.iter().filter(|entry| has_tags(entry, &tags));
+        let offered = offered(tagged());
+        let wanted = tagged().filter(|entry| !passing || is_passing(entry, offered));
+        let shown = wanted.map(|entry| view.entry(entry, offered, index));
+        Ok(shown.filter(|shown| options.leaves(shown)).collect::<Vec<_>>())
+    });
+    instances.await
+}
+
+/// The checks of a service's instances.
+pub(super) async fn checks(
+    State(routes): State<Arc<Routes>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let options = Options::read(query.as_deref(), CHECK)?;
+    options.refuse_consistent()?;
+    let key = service_key(options.namespace.clone(), name)?;
+    let subject = Subject::Service(key.clone());
+    let question = Question { routes: &routes, options: &options, subject };
+    let checks = question.answer_instances(&key, |view, instances, index| {
+        let checks = instances.iter().map(|entry| view.service_check(entry, index));
+        Ok(checks.filter(|check| options.leaves(check)).collect::<Vec<_>>())
+    });
+    checks.await
+}
+
+/// The checks of a node and of its instances.
+pub(super) async fn node(
+    State(routes): State<Arc<Routes>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let options = Options::read(query.as_deref(), CHECK)?;
+    let question = Question { routes: &routes, options: &options, subject: Subject::All };
+    let checks = question.answer(|view| {
+        let Some(member) = view.member(&name) else { return Ok(Vec::new()) };
+        let of_node = [view.check_of(member, view.registry.members().1)];
+        let of_instances = instance_checks(view, &options.namespace, Some(member.node_id.0));
+        let checks = of_node.into_iter().chain(of_instances);
+        Ok(checks.filter(|check| options.leaves(check)).collect())
+    });
+    checks.await
+}
+
+/// The checks that have a status, of all nodes and instances.
+pub(super) async fn state(
+    State(routes): State<Arc<Routes>>,
+    Path(state): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    let options = Options::read(query.as_deref(), CHECK)?;
+    if !["any", "unknown", "passing", "warning", "critical"].contains(&&*state) {
+        let message = "the state is any, unknown, passing, warning or critical";
+        return Err(Refused::bad(message));
+    }
+    let question = Question { routes: &routes, options: &options, subject: Subject::All };
+    let checks = question.answer(|view| {
+        let index = view.registry.members().1;
+        let members = view.members();
+        let of_nodes = members.iter().map(|member| view.check_of(member, index));
+        let checks = of_nodes.chain(instance_checks(view, &options.namespace, None));
+        let asked = checks.filter(|check| state == "any" || state == check.status);
+        Ok(asked.filter(|check| options.leaves(check)).collect::<Vec<_>>())
+    });
+    checks.await
+}
+
+/// The checks of the instances of a namespace, or only those of a node.
+fn instance_checks(view: &View<'_>, namespace: &str, node: Option<u64>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (key, instances) in view.services(namespace) {
+        let index = view.registry.index_of(&key);
+        let asked = instances.iter().filter(|entry| node.is_none_or(|node| entry.origin.0 == node));
+        checks.extend(asked.map(|entry| view.service_check(entry, index)));
+    }
+    checks
+}

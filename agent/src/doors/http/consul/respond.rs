@@ -1,0 +1,156 @@
+//! Answers a question in Consul's form: waits if it is to wait, asks voters if it is to, and tells the index.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use hobnob_api::{Consistency, Datacenters, Query};
+use serde::Serialize;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::super::answer::{Refused, json, text_of};
+use super::super::connection::caller;
+use super::super::limits::Limit;
+use super::super::routes::Routes;
+use super::blocking::Subject;
+use super::options::{Options, with_jitter};
+use super::view::View;
+use crate::clock::millis;
+use crate::doors::unix::handler::Handler;
+use crate::services::{Entry, Registry, ServiceKey};
+
+/// A question that is answered from the view.
+pub(super) struct Question<'a> {
+    pub(super) routes: &'a Routes,
+    pub(super) options: &'a Options,
+    pub(super) subject: Subject,
+}
+
+impl Question<'_> {
+    /// The datacenter that it is about.
+    ///
+    /// # Errors
+    /// No datacenter has the name.
+    pub(super) fn datacenter<'b>(&'b self, handler: &'b Handler) -> Result<&'b str, Refused> {
+        let Some(named) = self.options.datacenter.as_deref() else {
+            return Ok(&handler.info.datacenter);
+        };
+        let members = handler.registry.members().0;
+        let is_known = named == handler.info.datacenter
+            || members.values().any(|known| known.member.datacenter == named);
+        if is_known { Ok(named) } else { Err(Refused::bad("No path to datacenter")) }
+    }
+
+    /// Answers with what `build` makes of the view.
+    pub(super) async fn answer<T: Serialize>(
+        &self,
+        build: impl Fn(&View<'_>) -> Result<T, Refused> + Sync,
+    ) -> Result<Response, Refused> {
+        self.options.refuse_consistent()?;
+        let handler = self.routes.handler()?;
+        let datacenter = self.datacenter(handler)?;
+        let text = || text_of(&build(&View::new(handler, datacenter))?, self.options.is_pretty);
+        if let Some(index) = self.options.index {
+            let _place = self.routes.limits.take(Limit::Waiting)?;
+            let until = Instant::now() + with_jitter(self.options.wait);
+            // A hash: a wait holds no answer.
+            let seen = || text().ok().map(|text| xxh3_128(&text));
+            let seen: &(dyn Fn() -> Option<u128> + Sync) = &seen;
+            let compared = (!matches!(self.subject, Subject::Service(_))).then_some(seen);
+            self.subject.wait(&handler.registry, index, until, compared).await;
+        }
+        let _place = self.routes.limits.take(Limit::InFlight)?;
+        // The index first, so that no change between the two is missed.
+        let index = self.subject.index(&handler.registry);
+        self.finish(handler, text()?, index, Consistency::Eventual)
+    }
+
+    /// Answers with what `build` makes of the instances of a service: those that the agent knows, or with `consistent` those that a
+    /// majority of the voters reports.
+    pub(super) async fn answer_instances<T: Serialize>(
+        &self,
+        key: &ServiceKey,
+        build: impl Fn(&View<'_>, Vec<Arc<Entry>>, u64) -> Result<T, Refused> + Sync,
+    ) -> Result<Response, Refused> {
+        let handler = self.routes.handler()?;
+        let datacenter = self.datacenter(handler)?;
+        let registry = &*handler.registry;
+        if let Some(index) = self.options.index {
+            let _place = self.routes.limits.take(Limit::Waiting)?;
+            let until = Instant::now() + with_jitter(self.options.wait);
+            self.subject.wait(registry, index, until, None::<&(dyn Fn() -> u64 + Sync)>).await;
+        }
+        let _place = self.routes.limits.take(Limit::InFlight)?;
+        let index = self.subject.index(registry);
+        let strong = match self.options.is_consistent {
+            true => Some(read_strongly(handler, key, datacenter).await?),
+            false => None,
+        };
+        let view = View::new(handler, datacenter);
+        let consistency =
+            if strong.is_some() { Consistency::Strong } else { Consistency::Eventual };
+        let mut instances = strong.unwrap_or_else(|| view.instances(key));
+        if let Some(near) = &self.options.near
+            && !view.sort_near(near, &mut instances)
+        {
+            return Err(Refused::bad("`near` names no member that this agent knows"));
+        }
+        let text = text_of(&build(&view, instances, index)?, self.options.is_pretty)?;
+        self.finish(handler, text, index, consistency)
+    }
+
+    fn finish(
+        &self,
+        handler: &Handler,
+        text: Vec<u8>,
+        index: u64,
+        consistency: Consistency,
+    ) -> Result<Response, Refused> {
+        let mut response = json(text, self.routes.budget(handler))?;
+        let headers = response.headers_mut();
+        for (name, value) in describe(&handler.registry, index, consistency) {
+            headers.insert(name, value);
+        }
+        Ok(response)
+    }
+}
+
+/// The headers that say what an answer rests on.
+fn describe(
+    registry: &Registry,
+    index: u64,
+    consistency: Consistency,
+) -> [(HeaderName, HeaderValue); 4] {
+    let contact = registry.since_last_contact().map_or(0, millis);
+    let is_known = if registry.is_isolated() { "false" } else { "true" };
+    let effective = match consistency {
+        Consistency::Strong => "consistent",
+        Consistency::Eventual => "stale",
+    };
+    [
+        (HeaderName::from_static("x-consul-index"), index.into()),
+        (HeaderName::from_static("x-consul-lastcontact"), contact.into()),
+        (HeaderName::from_static("x-consul-knownleader"), HeaderValue::from_static(is_known)),
+        (
+            HeaderName::from_static("x-consul-effective-consistency"),
+            HeaderValue::from_static(effective),
+        ),
+    ]
+}
+
+async fn read_strongly(
+    handler: &Handler,
+    key: &ServiceKey,
+    datacenter: &str,
+) -> Result<Vec<Arc<Entry>>, Refused> {
+    let query = Query {
+        namespace: key.namespace.clone(),
+        all: true,
+        datacenter: Datacenters::one(datacenter),
+        consistency: Consistency::Strong,
+        ..Query::new(key.service.clone())
+    };
+    let answer = handler.resolve(&query, true, caller()).await?;
+    Ok(answer.instances.iter().map(|shown| shown.entry().clone()).collect())
+}
