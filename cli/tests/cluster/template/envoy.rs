@@ -36,10 +36,25 @@ fn the_endpoints_of_the_example_have_health_and_weights() {
         all["resources"][0].clone()
     };
     assert_eq!(items(&render()["endpoints"][0]["lb_endpoints"]).len(), 0);
-    for (id, address) in
-        [("a", "127.0.0.1"), ("b", "::1"), ("c", "a1.example"), ("d", "10.0.0.4"), ("e", "10.0.0.5")]
-    {
-        agent.ok(&["register", "api", "--id", id, "--address", address, "--port", "80", "--weight", "7"]);
+    for (id, address) in [
+        ("a", "127.0.0.1"),
+        ("b", "::1"),
+        ("c", "a1.example"),
+        ("d", "10.0.0.4"),
+        ("e", "10.0.0.5"),
+    ] {
+        agent.ok(&[
+            "register",
+            "api",
+            "--id",
+            id,
+            "--address",
+            address,
+            "--port",
+            "80",
+            "--weight",
+            "7",
+        ]);
     }
     agent.ok(&["maintenance", "on", "d", "--reason", "disk"]);
     agent.ok(&["drain", "e", "--for", "1h"]);
@@ -48,7 +63,10 @@ fn the_endpoints_of_the_example_have_health_and_weights() {
     let mut health = BTreeMap::new();
     for one in items(&assignment["endpoints"][0]["lb_endpoints"]) {
         let address = &one["endpoint"]["address"]["socket_address"];
-        assert_eq!((&address["port_value"], &one["load_balancing_weight"]), (&80.into(), &7.into()));
+        assert_eq!(
+            (&address["port_value"], &one["load_balancing_weight"]),
+            (&80.into(), &7.into())
+        );
         health.insert(text(address, "address"), text(one, "health_status"));
     }
     let expected = [
@@ -80,7 +98,8 @@ fn configuration(home: &Path) -> String {
 fn endpoints(home: &Path) -> String {
     let mut told = String::new();
     let Ok(mut stream) = UnixStream::connect(home.join("admin.sock")) else { return told };
-    let asked = stream.write_all(b"GET /clusters HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n");
+    let asked =
+        stream.write_all(b"GET /clusters HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n");
     // It may be on its way up yet.
     match asked.and_then(|()| stream.read_to_string(&mut told)) {
         Ok(_) => told,
@@ -107,7 +126,10 @@ fn envoy_follows_a_service_that_dies_returns_and_gets_another_weight() {
     let all = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
     eventually("Envoy answers from all three", || bodies(&proxy, 20).iter().eq(&all));
     backends.kill(2);
-    assert!(!bodies(&proxy, 20).contains(""), "another try bridges the time until the file changes");
+    assert!(
+        !bodies(&proxy, 20).contains(""),
+        "another try bridges the time until the file changes"
+    );
     let says = |n: u8, what: &str| {
         let line = format!("web::127.0.0.{n}:{port}::{what}");
         endpoints(home).lines().any(|told| told == line)
