@@ -56,9 +56,7 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
             Lead::Nowhere(reason) => unresolved.push(format!("{one} ({reason})")),
         }
     }
-    let names = leads.iter().filter(|found| !own.is_some_and(|own| found.contains(&own)));
-    let names: Vec<_> = names.collect();
-    let living = names.iter().filter(|found| found.iter().any(|one| others.contains(one))).count();
+    let reach = Reach::of(&leads, own, &others);
     if late > 0 {
         findings.warn(
             "join",
@@ -80,18 +78,46 @@ pub(super) async fn look(findings: &mut Findings, said: &Said) {
         );
     }
     let late = late + unresolved.len();
-    let told =
-        format!("{living} of {} listed addresses lead to other living members", listed.len());
-    match (names.len() + late, living) {
+    let told = format!(
+        "{} of {} listed addresses lead to other living members",
+        reach.living,
+        listed.len()
+    );
+    match (reach.elsewhere + late, reach.living) {
         (0, _) => findings.warn("join", "the join list names this agent alone", two),
         // A name may lead to an address that members do not show.
         (_, 0) if !others.is_empty() => findings.warn("join", told, two),
-        (1, _) => findings.warn(
+        (1, _) if reach.members < 2 => findings.warn(
             "join",
             format!("{told}: a start with an empty data directory needs that host"),
             two,
         ),
         _ => findings.ok("join", told),
+    }
+}
+
+/// Where the list leads. One name may lead to this agent and to others, as one that all members share does.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// How many of the list lead to another address than that of this agent.
+    pub(super) elsewhere: usize,
+    /// How many of them lead to other living members.
+    pub(super) living: usize,
+    /// How many other living members they lead to.
+    pub(super) members: usize,
+}
+
+impl Reach {
+    /// `leads` has the addresses of each of the list, `others` those of the other living members.
+    pub(super) fn of(
+        leads: &[Vec<SocketAddr>],
+        own: Option<SocketAddr>,
+        others: &[SocketAddr],
+    ) -> Self {
+        let elsewhere = leads.iter().filter(|found| found.iter().any(|one| Some(*one) != own));
+        let living = leads.iter().filter(|found| found.iter().any(|one| others.contains(one)));
+        let members = others.iter().filter(|one| leads.iter().flatten().any(|found| found == *one));
+        Self { elsewhere: elsewhere.count(), living: living.count(), members: members.count() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The status of what an agent and its members say.
 
+use std::net::SocketAddr;
+
 use hobnob_api::{ApiError, ErrorCode, Settings};
 use serde_json::{Value, json};
 
@@ -186,6 +188,22 @@ async fn a_join_list_is_judged_by_where_it_leads() {
         let mut findings = Findings::default();
         joins::look(&mut findings, &said(|_| {}, members.clone(), &[("join", list)])).await;
         assert_eq!(status(&findings, "join"), expected, "{list}");
+    }
+}
+
+#[test]
+fn a_name_of_the_join_list_may_lead_to_this_agent_and_to_others() {
+    let [own, a2, a3, stranger] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.9.9"]
+        .map(|ip| SocketAddr::new(ip.parse().unwrap(), 7946));
+    for (leads, elsewhere, living, members) in [
+        (vec![vec![own]], 0, 0, 0),
+        (vec![vec![own, a2, a3]], 1, 1, 2),
+        (vec![vec![a2], vec![own]], 1, 1, 1),
+        (vec![vec![a2], vec![a2]], 2, 2, 1),
+        (vec![vec![own, stranger]], 1, 0, 0),
+    ] {
+        let expected = joins::Reach { elsewhere, living, members };
+        assert_eq!(joins::Reach::of(&leads, Some(own), &[a2, a3]), expected, "{leads:?}");
     }
 }
 

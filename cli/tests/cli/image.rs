@@ -1,5 +1,5 @@
-//! The container file. No container tool is needed: each path, user, package and name in it is looked up in the repository and in
-//! the binary.
+//! The container file, and the examples that run its image. No container tool is needed: each path, user, package and name in them
+//! is looked up in the repository and in the binary.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -130,5 +130,53 @@ fn the_image_starts_an_agent_whose_folders_belong_to_its_user() {
     let words = image.comments.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
     for variable in words.filter(|word| word.starts_with("HOBNOB_")) {
         assert!(help.contains(&format!("[env: {variable}")), "{variable} of the comment");
+    }
+}
+
+/// The words of a text that begin so and have such characters only.
+fn words<'t>(text: &'t str, begin: &str, is_part: impl Fn(char) -> bool) -> Vec<&'t str> {
+    let words = text.split(|c: char| !is_part(c));
+    words.filter(|word| word.starts_with(begin)).collect()
+}
+
+#[test]
+fn the_examples_that_run_the_image_name_variables_and_paths_that_it_has() {
+    let image = Image::read();
+    let help = stdout(&hobnob(&["agent", "--help"]).output().unwrap());
+    let variables = image.variables();
+    let run = Path::new(variables["HOBNOB_SOCKET"]).parent().unwrap();
+    let folders = [variables["HOBNOB_DATA_DIR"], run.to_str().unwrap()];
+    let binary = &image.list("ENTRYPOINT")[0];
+    for example in ["docs/examples/compose.yaml", "docs/examples/kubernetes.yaml"] {
+        let text = text(example);
+        let named = words(&text, "HOBNOB_", |c| c.is_ascii_uppercase() || c == '_');
+        assert!(named.contains(&"HOBNOB_BIND"), "{example}: {named:?}");
+        for variable in named {
+            let is_option = help.contains(&format!("[env: {variable}]"));
+            // The token has no option, since the arguments of a process are no secret.
+            assert!(is_option || variable == "HOBNOB_TOKEN", "{example}: {variable}");
+        }
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        for folder in folders {
+            assert!(words(&text, folder, is_path).contains(&folder), "{example}: {folder}");
+        }
+        for path in words(&text, "/usr/", is_path) {
+            assert_eq!(path, binary, "{example}");
+        }
+    }
+    assert!(text("docs/examples/kubernetes.yaml").contains(&format!("runAsUser: {NONROOT}\n")));
+}
+
+#[test]
+fn the_service_definitions_of_the_examples_are_valid() {
+    let text = text("docs/examples/kubernetes.yaml");
+    let (_, definition) = text.split_once("  web.toml: |\n").unwrap();
+    let (definition, _) = definition.split_once("\n---\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("web.toml"), definition.replace("\n    ", "\n")).unwrap();
+    for folder in [folder.path(), &repository("docs/examples/services.d")] {
+        let output = hobnob(&["validate", "--config-dir"]).arg(folder).output().unwrap();
+        assert!(output.status.success(), "{}: {}", folder.display(), stderr(&output));
+        assert!(stdout(&output).contains("(1 file, 1 instance)"), "{}", stdout(&output));
     }
 }

@@ -64,10 +64,10 @@ fn short(port: &str, name: &str, rtype: &str) -> Vec<String> {
 }
 
 /// A program that runs until it is dropped; `None` where it is not installed.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Program {
-    fn start(command: &mut Command) -> Option<Self> {
+    pub(crate) fn start(command: &mut Command) -> Option<Self> {
         match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
             Ok(child) => Some(Self(child)),
             Err(_) => {
@@ -89,7 +89,7 @@ impl Drop for Program {
 fn get(socket: &Path) -> String {
     let mut answer = String::new();
     let Ok(mut stream) = UnixStream::connect(socket) else { return answer };
-    let asked = stream.write_all(b"GET / HTTP/1.0\r\nHost: web\r\n\r\n");
+    let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n");
     if asked.and_then(|()| stream.read_to_string(&mut answer)).is_err() {
         return String::new();
     }
@@ -98,6 +98,6 @@ fn get(socket: &Path) -> String {
 }
 
 /// The bodies of a number of answers, each once.
-fn bodies(socket: &Path, asked: usize) -> std::collections::BTreeSet<String> {
+pub(crate) fn bodies(socket: &Path, asked: usize) -> std::collections::BTreeSet<String> {
     (0..asked).map(|_| get(socket)).collect()
 }

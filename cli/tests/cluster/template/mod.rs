@@ -1,5 +1,6 @@
 //! `hobnob template` beside real agents: files that follow the catalog, commands, and what goes wrong.
 
+mod envoy;
 mod support;
 
 use std::fs;
