@@ -11,6 +11,10 @@ use crate::transport::limits::MAX_HELD;
 const MAX_OWN: u64 = 64;
 /// The most probes of checks at a time, and the most connections of clients.
 const MAX_OF_A_KIND: u64 = 1_024;
+/// The most connections of the DNS door.
+const MAX_DNS_CONNECTIONS: u64 = 64;
+/// The most questions of the DNS door to other servers that are under way.
+const MAX_DNS_FORWARDS: u64 = 256;
 /// The fewest of each, however low the limit is.
 const MIN_OF_A_KIND: u64 = 4;
 /// Below this limit, a warning tells what the agent makes do with.
@@ -26,6 +30,10 @@ pub(crate) struct Shares {
     pub(crate) connections: usize,
     /// The same of each socket, when it has two.
     pub(crate) connections_of_each: usize,
+    /// Connections of the DNS door.
+    pub(crate) dns_connections: usize,
+    /// Questions of the DNS door to other servers, each of which has a socket.
+    pub(crate) dns_forwards: usize,
     /// Connections that peers hold. Half as many others may be open until they have said what they are.
     pub(crate) held: usize,
 }
@@ -70,7 +78,14 @@ fn share_out(limit: Option<u64>) -> Shares {
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
     let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
     let (quarter, half) = (share(left / 4), share(left / 2));
-    Shares { probes: quarter, connections: half, connections_of_each: quarter, held }
+    Shares {
+        probes: quarter,
+        connections: half,
+        connections_of_each: quarter,
+        dns_connections: (left / 64).clamp(MIN_OF_A_KIND, MAX_DNS_CONNECTIONS) as usize,
+        dns_forwards: (left / 32).clamp(MIN_OF_A_KIND, MAX_DNS_FORWARDS) as usize,
+        held,
+    }
 }
 
 #[cfg(test)]
@@ -79,19 +94,20 @@ mod tests {
 
     #[test]
     fn the_shares_leave_some_for_the_agent_itself() {
-        for (limit, probes, connections, held) in [
-            (Some(16), 4, 6, 4),
-            (Some(128), 24, 48, 6),
-            (Some(1_024), 240, 480, 64),
-            (Some(4_160), 1_024, 1_024, 64),
-            (Some(1 << 20), 1_024, 1_024, 64),
-            (None, 1_024, 1_024, 64),
+        for (limit, probes, connections, held, dns) in [
+            (Some(16), 4, 6, 4, [4, 4]),
+            (Some(128), 24, 48, 6, [4, 4]),
+            (Some(1_024), 240, 480, 64, [15, 30]),
+            (Some(4_160), 1_024, 1_024, 64, [64, 128]),
+            (Some(1 << 20), 1_024, 1_024, 64, [64, 256]),
+            (None, 1_024, 1_024, 64, [64, 256]),
         ] {
             let shares = share_out(limit);
             assert_eq!(
                 (shares.probes, shares.connections, shares.held),
                 (probes, connections, held)
             );
+            assert_eq!([shares.dns_connections, shares.dns_forwards], dns);
             assert_eq!(
                 shares.connections_of_each, probes,
                 "two sockets take no more than one, or 1,024 each"
