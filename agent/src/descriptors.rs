@@ -13,8 +13,10 @@ const MAX_OWN: u64 = 64;
 const MAX_OF_A_KIND: u64 = 1_024;
 /// The most connections of the HTTP door. Most of them may wait for a change.
 const MAX_HTTP: u64 = 2_560;
-/// Connections of the DNS door, and queries that it forwards.
-const MAX_DNS: u64 = 320;
+/// The most connections of the DNS door.
+const MAX_DNS_CONNECTIONS: u64 = 64;
+/// The most questions of the DNS door to other servers that are under way.
+const MAX_DNS_FORWARDS: u64 = 256;
 /// The fewest of each, however low the limit is.
 const MIN_OF_A_KIND: u64 = 4;
 /// Below this limit, a warning tells what the agent makes do with.
@@ -32,6 +34,10 @@ pub(crate) struct Shares {
     pub(crate) connections_of_each: usize,
     /// Connections of the HTTP door.
     pub(crate) http: usize,
+    /// Connections of the DNS door.
+    pub(crate) dns_connections: usize,
+    /// Questions of the DNS door to other servers, each of which has a socket.
+    pub(crate) dns_forwards: usize,
     /// Connections that peers hold. Half as many others may be open until they have said what they are.
     pub(crate) held: usize,
 }
@@ -76,10 +82,19 @@ fn share_out(limit: Option<u64>) -> Shares {
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
     let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
     let (quarter, half) = (share(left / 4), share(left / 2));
-    let others = (quarter + half + held + held / 2) as u64 + MAX_DNS;
-    let spare = left.saturating_sub(others) / 2;
-    let http = spare.max(left / 16).clamp(MIN_OF_A_KIND, MAX_HTTP) as usize;
-    Shares { probes: quarter, connections: half, connections_of_each: quarter, http, held }
+    let dns_connections = (left / 64).clamp(MIN_OF_A_KIND, MAX_DNS_CONNECTIONS) as usize;
+    let dns_forwards = (left / 32).clamp(MIN_OF_A_KIND, MAX_DNS_FORWARDS) as usize;
+    let others = quarter + half + held + held / 2 + dns_connections + dns_forwards;
+    let spare = left.saturating_sub(others as u64) / 2;
+    Shares {
+        probes: quarter,
+        connections: half,
+        connections_of_each: quarter,
+        http: spare.max(left / 16).clamp(MIN_OF_A_KIND, MAX_HTTP) as usize,
+        dns_connections,
+        dns_forwards,
+        held,
+    }
 }
 
 #[cfg(test)]
@@ -88,20 +103,21 @@ mod tests {
 
     #[test]
     fn the_shares_leave_some_for_the_agent_itself() {
-        for (limit, probes, connections, held, http) in [
-            (Some(16), 4, 6, 4, 4),
-            (Some(128), 24, 48, 6, 6),
-            (Some(1_024), 240, 480, 64, 60),
-            (Some(4_160), 1_024, 1_024, 64, 816),
-            (Some(8_192), 1_024, 1_024, 64, 2_560),
-            (Some(1 << 20), 1_024, 1_024, 64, 2_560),
-            (None, 1_024, 1_024, 64, 2_560),
+        for (limit, probes, connections, held, http, dns) in [
+            (Some(16), 4, 6, 4, 4, [4, 4]),
+            (Some(128), 24, 48, 6, 6, [4, 4]),
+            (Some(1_024), 240, 480, 64, 60, [15, 30]),
+            (Some(4_160), 1_024, 1_024, 64, 880, [64, 128]),
+            (Some(8_192), 1_024, 1_024, 64, 2_560, [64, 254]),
+            (Some(1 << 20), 1_024, 1_024, 64, 2_560, [64, 256]),
+            (None, 1_024, 1_024, 64, 2_560, [64, 256]),
         ] {
             let shares = share_out(limit);
             assert_eq!(
                 (shares.probes, shares.connections, shares.held, shares.http),
                 (probes, connections, held, http)
             );
+            assert_eq!([shares.dns_connections, shares.dns_forwards], dns);
             assert_eq!(
                 shares.connections_of_each, probes,
                 "two sockets take no more than one, or 1,024 each"

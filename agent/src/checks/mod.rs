@@ -28,6 +28,7 @@ pub use listeners::{LOOK_EVERY, ListenerWatch, Signal};
 pub use outcome::{MAX_OUTPUT_BYTES, Outcome};
 #[cfg(test)]
 pub(crate) use probes::fake_server;
+pub(crate) use probes::is_local;
 pub use probes::{
     Followed, LATE_AFTER, MAX_ADDRESSES, MAX_BODY_BYTES, MAX_CA_FILE_BYTES, MAX_HEAD_BYTES,
     MAX_HEAD_FIELDS, MAX_RESOLUTIONS, MAX_SCRIPTS, MAX_SLOW_RESOLUTIONS, Neighbours, Prober,

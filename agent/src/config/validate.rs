@@ -251,10 +251,16 @@ fn check_dns(dns: &DnsConfig) -> Result<(), ConfigError> {
     if is_open && !dns.forward.is_empty() {
         return Err(ConfigError::DnsForwardsForAnybody(dns.addr));
     }
-    match dns.forward.iter().find(|server| **server == dns.addr) {
+    match dns.forward.iter().find(|server| is_own(dns.addr, **server)) {
         Some(own) => Err(ConfigError::DnsForwardsToItself(*own)),
         None => Ok(()),
     }
+}
+
+/// Whether an address leads to our own, which is loopback. One in another form does, and that which stands for any of this host.
+fn is_own(own: SocketAddr, server: SocketAddr) -> bool {
+    let (address, server_address) = (own.ip().to_canonical(), server.ip().to_canonical());
+    own.port() == server.port() && (address == server_address || server_address.is_unspecified())
 }
 
 /// The IP address that others send to, which reaches both sockets.
@@ -417,8 +423,11 @@ mod tests {
         assert!(matches!(open, Err(ConfigError::DnsNotLoopback(_))));
         let forwarding = dns("10.0.0.1:53", true, &["1.1.1.1:53"]);
         assert!(matches!(forwarding, Err(ConfigError::DnsForwardsForAnybody(_))));
-        let itself = dns("127.0.0.1:53", false, &["1.1.1.1:53", "127.0.0.1:53"]);
-        assert!(matches!(itself, Err(ConfigError::DnsForwardsToItself(_))));
+        for own in ["127.0.0.1:53", "[::ffff:127.0.0.1]:53", "0.0.0.0:53", "[::]:53"] {
+            let itself = dns("127.0.0.1:53", false, &["1.1.1.1:53", own]);
+            assert!(matches!(itself, Err(ConfigError::DnsForwardsToItself(_))), "{own}");
+        }
+        assert!(dns("127.0.0.1:53", false, &["127.0.0.1:54", "127.0.0.2:53"]).is_ok());
     }
 
     #[test]

@@ -217,7 +217,7 @@ pub(super) const OWN: &[Row] = rows! {
         "DNS queries for names of others, which are refused because no server is named to forward them to."
         alert "A steady rate: a resolver sends everything here";
     Counter hobnob_dns_unsupported_total []
-        "DNS queries that ask for something else than names: another class, another operation, a later version.";
+        "DNS queries that ask for something else than names: another class, another operation, a transfer, a later version.";
     Counter hobnob_dns_malformed_total []
         "DNS queries that cannot be read."
         alert "A steady rate: a client is broken";
@@ -235,15 +235,24 @@ pub(super) const OWN: &[Row] = rows! {
         "DNS queries for names of others that no server answered in time."
         alert "A steady rate: the servers of --dns-forward do not answer";
     Counter hobnob_dns_forwards_dropped_total []
-        "DNS queries for names of others that failed because 256 were under way."
+        "DNS queries for names of others that failed because as many were under way as may be, or because the system gave no socket."
         alert "Any increase: the servers of --dns-forward are slow";
     Counter hobnob_dns_forwards_mismatched_total []
         "DNS messages from a server that do not answer what it was asked."
         alert "A steady rate: somebody guesses answers";
+    Counter hobnob_dns_gathers_dropped_total []
+        "DNS queries for addresses and tags that failed because as many as may be waited for a look at all instances."
+        alert "Any increase";
+    Counter hobnob_dns_accepts_failed_total []
+        "Times that the system failed to hand over a connection to the DNS door."
+        alert "Any increase: look at the limit of open files";
     Counter hobnob_dns_connections_accepted_total []
         "Connections that the DNS door accepted.";
+    Counter hobnob_dns_connections_displaced_total []
+        "Connections that the DNS door closed because they were idle longest when one came too many."
+        alert "A steady rate";
     Counter hobnob_dns_connections_refused_total []
-        "Connections that the DNS door closed because there were 64."
+        "Connections that the DNS door closed because there were as many as may be, and all waited for the servers of --dns-forward."
         alert "Any increase";
     Counter hobnob_dns_connections_failed_total []
         "Connections to the DNS door that ended with an error: nothing for 10 seconds, a query that is too long, a peer that went away.";

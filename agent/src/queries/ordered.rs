@@ -2,12 +2,14 @@
 //!
 //! The first one is a pick, as a client of the agent would get it. The others follow at random, the heavier the earlier.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use hobnob_api::Grade;
+use hobnob_api::{Datacenters, Grade};
 use hobnob_membership::Time;
 
-use crate::services::{Entry, Instances, Registry, Service};
+use crate::services::{Entry, Instances, Registry, Scope, Service};
 
 /// Draws until one pick is among the instances in question. Without one, chance alone decides the order.
 const MAX_DRAWS: usize = 64;
@@ -19,62 +21,111 @@ pub(crate) struct Wanted<'a> {
     pub(crate) tag: Option<&'a str>,
     /// Only those of this datacenter. Without one it is the nearest that has any.
     pub(crate) datacenter: Option<&'a str>,
-    /// No more instances than this, which is at least 1.
-    pub(crate) most: usize,
 }
 
 /// An instance in its place.
-#[derive(Clone, Debug)]
-pub(crate) struct InOrder {
-    pub(crate) entry: Arc<Entry>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InOrder<'a> {
+    pub(crate) entry: &'a Arc<Entry>,
     /// Its weight now: that of an instance that drains falls.
     pub(crate) weight: u32,
 }
 
-/// The answer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ordered {
-    pub(crate) instances: Vec<InOrder>,
-    /// Whether there were more than the client wants.
-    pub(crate) is_cut: bool,
-    /// Whether an instance is registered that matches, be it offered or not.
-    pub(crate) is_known: bool,
+/// The instances that are offered of those that match.
+pub(crate) struct Offered<'a> {
+    registry: &'a Registry,
+    service: &'a Arc<Service>,
+    entries: Vec<&'a Arc<Entry>>,
+    /// The datacenter that was asked for, as it is written.
+    datacenter: Option<&'a str>,
 }
 
-/// The instances that are offered of those that match, in order. The rule is that of a pick: a healthy instance far away comes
-/// before one nearby that was healthy once.
-pub(crate) fn ordered(registry: &Registry, service: &Arc<Service>, wanted: Wanted<'_>) -> Ordered {
-    let instances = service.instances();
-    let Some(mut offered) = offered(&instances, wanted) else { return Ordered::default() };
-    if wanted.datacenter.is_none() {
-        keep_nearest(registry, service, &mut offered);
+impl<'a> Offered<'a> {
+    /// Those among the instances of a service; `None` if none matches, be it offered or not. The rule is that of a pick: a
+    /// healthy instance far away comes before one nearby that was healthy once.
+    pub(crate) fn of(
+        registry: &'a Registry,
+        service: &'a Arc<Service>,
+        instances: &'a Instances,
+        wanted: Wanted<'_>,
+    ) -> Option<Self> {
+        let matching = instances.values().filter(|entry| is_match(entry, wanted));
+        let mut entries: Vec<_> = matching.collect();
+        let one = *entries.first()?;
+        let datacenter = wanted.datacenter.map(|_| one.node.datacenter.as_str());
+        let grade = Grade::offered(entries.iter().map(|entry| entry.grade()), false);
+        entries.retain(|entry| entry.is_offered(grade));
+        if wanted.datacenter.is_none() {
+            keep_nearest(registry, service, &mut entries);
+        }
+        Some(Self { registry, service, entries, datacenter })
     }
-    let now = registry.now();
-    let first = pick(registry, service, &offered).map(|at| offered.swap_remove(at));
-    let mut rest: Vec<_> = offered.into_iter().map(|entry| (lateness(entry, now), entry)).collect();
-    let is_cut = rest.len() + usize::from(first.is_some()) > wanted.most;
-    let room = wanted.most.saturating_sub(usize::from(first.is_some()));
-    if room < rest.len() {
-        rest.select_nth_unstable_by(room, |one, other| one.0.total_cmp(&other.0));
-        rest.truncate(room);
+
+    /// The instances, in no order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &'a Arc<Entry>> {
+        self.entries.iter().copied()
     }
-    rest.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
-    let all = first.into_iter().chain(rest.into_iter().map(|(_, entry)| entry));
-    let instances =
-        all.map(|entry| InOrder { entry: entry.clone(), weight: weight_at(entry, now) });
-    Ordered { instances: instances.collect(), is_cut, is_known: true }
+
+    /// Keeps those that are good for something.
+    pub(crate) fn retain(&mut self, is_good: impl Fn(&Entry) -> bool) {
+        self.entries.retain(|entry| is_good(entry));
+    }
+
+    /// All of them in order, one after the other, so that those that are not taken cost little.
+    pub(crate) fn in_order(mut self) -> impl Iterator<Item = InOrder<'a>> {
+        let now = self.registry.now();
+        let first = self.pick().map(|at| self.entries.swap_remove(at));
+        let late = self.entries.into_iter().map(|entry| Late(lateness(entry, now), entry));
+        let mut rest: BinaryHeap<_> = late.collect();
+        let rest = std::iter::from_fn(move || rest.pop()).map(|Late(_, entry)| entry);
+        let all = first.into_iter().chain(rest);
+        all.map(move |entry| InOrder { entry, weight: weight_at(entry, now) })
+    }
+
+    /// The place of the instance that a pick chooses. There are as many draws as it takes to meet one that was asked for.
+    fn pick(&self) -> Option<usize> {
+        if self.entries.len() < 2 {
+            return (!self.entries.is_empty()).then_some(0);
+        }
+        let datacenter = self.datacenter.map(Datacenters::one).unwrap_or_default();
+        let scope = Scope { datacenter, ..Scope::default() };
+        let scoped = self.registry.scoped(self.service, &scope).ok()?;
+        let strategy = self.service.strategy();
+        self.registry.reserve(self.service, &scoped, strategy).ok()?;
+        let mut picker = scoped.picker();
+        (0..MAX_DRAWS).find_map(|_| {
+            let pick = picker.pick(strategy, None)?;
+            let picked = pick.item().clone();
+            pick.end_unreported();
+            let is_same =
+                |entry: &&Arc<Entry>| entry.origin == picked.origin && entry.id == picked.id;
+            self.entries.iter().position(is_same)
+        })
+    }
 }
 
-/// The instances that are offered among those that match; `None` if none matches.
-fn offered<'a>(instances: &'a Instances, wanted: Wanted<'_>) -> Option<Vec<&'a Arc<Entry>>> {
-    let mut matching: Vec<_> = instances.values().filter(|entry| is_match(entry, wanted)).collect();
-    if matching.is_empty() {
-        return None;
+/// An instance by its lateness: the earliest is the greatest.
+struct Late<'a>(f64, &'a Arc<Entry>);
+
+impl Ord for Late<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.total_cmp(&self.0)
     }
-    let offered = Grade::offered(matching.iter().map(|entry| entry.grade()), false);
-    matching.retain(|entry| entry.is_offered(offered));
-    Some(matching)
 }
+
+impl PartialOrd for Late<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Late<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Late<'_> {}
 
 fn is_match(entry: &Entry, wanted: Wanted<'_>) -> bool {
     let has_tag = |tag: &str| entry.service.tags.iter().any(|own| own.eq_ignore_ascii_case(tag));
@@ -83,35 +134,18 @@ fn is_match(entry: &Entry, wanted: Wanted<'_>) -> bool {
 }
 
 /// Keeps the instances of the nearest datacenter that has any.
-fn keep_nearest(registry: &Registry, service: &Service, offered: &mut Vec<&Arc<Entry>>) {
+fn keep_nearest<'a>(registry: &Registry, service: &Service, offered: &mut Vec<&'a Arc<Entry>>) {
     let Some(one) = offered.first() else { return };
     if offered.iter().all(|entry| entry.node.datacenter == one.node.datacenter) {
         return;
     }
     let order = registry.datacenters_by_nearness(service);
-    let place = |entry: &&Arc<Entry>| {
+    let place = |entry: &'a Arc<Entry>| {
         let name = entry.node.datacenter.as_str();
-        (order.iter().position(|known| known == name).unwrap_or(usize::MAX), name.to_owned())
+        (order.iter().position(|known| known == name).unwrap_or(usize::MAX), name)
     };
-    let nearest = offered.iter().map(place).min();
+    let nearest = offered.iter().map(|entry| place(entry)).min();
     offered.retain(|entry| Some(place(entry)) == nearest);
-}
-
-/// The place of the instance that a pick chooses. There are as many draws as it takes to meet one that was asked for.
-fn pick(registry: &Registry, service: &Arc<Service>, offered: &[&Arc<Entry>]) -> Option<usize> {
-    if offered.len() < 2 {
-        return (!offered.is_empty()).then_some(0);
-    }
-    let (scoped, strategy) = (service.whole(), service.strategy());
-    registry.reserve(service, scoped, strategy).ok()?;
-    let mut picker = scoped.picker();
-    (0..MAX_DRAWS).find_map(|_| {
-        let pick = picker.pick(strategy, None)?;
-        let picked = pick.item().clone();
-        pick.end_unreported();
-        let is_same = |entry: &&Arc<Entry>| entry.origin == picked.origin && entry.id == picked.id;
-        offered.iter().position(is_same)
-    })
 }
 
 /// A random number by which instances are sorted so that each comes first as often as its weight says (Efraimidis and Spirakis,
@@ -148,13 +182,19 @@ mod tests {
         Change { instance: Arc::new(instance) }
     }
 
-    fn ids(registry: &Registry, wanted: Wanted<'_>) -> Vec<String> {
+    /// The ids of the instances that are offered, in order; `None` if none matches.
+    fn known_ids(registry: &Registry, wanted: Wanted<'_>) -> Option<Vec<String>> {
         let service = registry.service(&web()).expect("a service");
-        let ordered = ordered(registry, &service, wanted);
-        ordered.instances.iter().map(|one| one.entry.id.to_string()).collect()
+        let instances = service.instances();
+        let offered = Offered::of(registry, &service, &instances, wanted)?;
+        Some(offered.in_order().map(|one| one.entry.id.to_string()).collect())
     }
 
-    const ALL: Wanted<'static> = Wanted { tag: None, datacenter: None, most: usize::MAX };
+    fn ids(registry: &Registry, wanted: Wanted<'_>) -> Vec<String> {
+        known_ids(registry, wanted).expect("some match")
+    }
+
+    const ALL: Wanted<'static> = Wanted { tag: None, datacenter: None };
 
     #[tokio::test]
     async fn each_instance_comes_first_in_its_turn_and_all_follow() {
@@ -185,9 +225,7 @@ mod tests {
         writer.apply(placed("near", "dc1", "z1", InstanceStatus::Healthy));
         writer.publish();
         assert_eq!(ids(&registry, ALL), ["near"], "the own datacenter comes first");
-        let service = registry.service(&web()).expect("a service");
-        let elsewhere = ordered(&registry, &service, Wanted { datacenter: Some("dc3"), ..ALL });
-        assert!(!elsewhere.is_known && elsewhere.instances.is_empty());
+        assert_eq!(known_ids(&registry, Wanted { datacenter: Some("dc3"), ..ALL }), None);
     }
 
     #[tokio::test]
@@ -202,24 +240,52 @@ mod tests {
         }));
         writer.publish();
         assert_eq!(ids(&registry, Wanted { tag: Some("blue"), ..ALL }), ["tagged"]);
-        let service = registry.service(&web()).expect("a service");
-        let red = ordered(&registry, &service, Wanted { tag: Some("red"), ..ALL });
-        assert!(red.is_known && red.instances.is_empty(), "registered, and not offered");
-        assert!(!ordered(&registry, &service, Wanted { tag: Some("green"), ..ALL }).is_known);
+        let tagged = |tag| known_ids(&registry, Wanted { tag: Some(tag), ..ALL });
+        assert_eq!(tagged("red"), Some(Vec::new()), "registered, and not offered");
+        assert_eq!(tagged("green"), None);
     }
 
     #[tokio::test]
-    async fn no_more_instances_come_than_were_wanted_and_the_answer_says_so() {
+    async fn those_that_are_good_for_nothing_are_left_out_and_picks_spread_over_the_rest() {
         let (registry, mut writer) = registry();
-        for id in ["a", "b", "c"] {
-            writer.apply(instance(OWN, id, InstanceStatus::Healthy));
+        for id in ["a", "b", "c", "d"] {
+            writer.apply(placed(id, "far", "", InstanceStatus::Healthy));
         }
+        writer.apply(instance(OWN, "near", InstanceStatus::Healthy));
         writer.publish();
         let service = registry.service(&web()).expect("a service");
-        for most in 1..5 {
-            let some = ordered(&registry, &service, Wanted { most, ..ALL });
-            assert_eq!((some.instances.len(), some.is_cut), (most.min(3), most < 3), "{most}");
+        let mut firsts = std::collections::BTreeMap::new();
+        for _ in 0..30 {
+            let (instances, wanted) =
+                (service.instances(), Wanted { datacenter: Some("FAR"), ..ALL });
+            let mut offered = Offered::of(&registry, &service, &instances, wanted).expect("some");
+            offered.retain(|entry| entry.id.as_str() != "d");
+            assert_eq!(offered.entries().count(), 3);
+            let order: Vec<_> = offered.in_order().map(|one| one.entry.id.to_string()).collect();
+            *firsts.entry(order[0].clone()).or_insert(0) += 1;
+            assert_eq!(order.len(), 3);
         }
+        let firsts: Vec<_> = firsts.into_values().collect();
+        assert!(
+            firsts.len() == 3 && firsts.iter().all(|count| (7..=13).contains(count)),
+            "{firsts:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_heavy_come_early_among_those_that_follow() {
+        let (registry, mut writer) = registry();
+        for (id, weight) in [("a", 1), ("b", 1), ("heavy", 10_000), ("d", 1)] {
+            writer.apply(changed(&instance(OWN, id, InstanceStatus::Healthy), |instance| {
+                Arc::make_mut(&mut instance.service).weight = weight;
+            }));
+        }
+        writer.publish();
+        let late = (0..200).filter(|_| {
+            let order = ids(&registry, ALL);
+            order.iter().position(|id| id == "heavy") > Some(1)
+        });
+        assert!(late.count() < 3, "by chance in 0.03 percent of the orders");
     }
 
     #[tokio::test(start_paused = true)]
@@ -234,7 +300,11 @@ mod tests {
         writer.apply(drains);
         writer.publish();
         let service = registry.service(&web()).expect("a service");
-        let weight = || ordered(&registry, &service, ALL).instances[0].weight;
+        let weight = || {
+            let instances = service.instances();
+            let offered = Offered::of(&registry, &service, &instances, ALL).expect("it is offered");
+            offered.in_order().next().expect("one").weight
+        };
         assert_eq!(weight(), 100);
         tokio::time::advance(Duration::from_millis(7_500)).await;
         assert_eq!(weight(), 25);

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 pub(super) const MAX_MEMBER_CHANGES: usize = 4_096;
 
 /// A member, with the times from which ages in an answer count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KnownMember {
     pub(crate) member: Member,
     /// When it went down.

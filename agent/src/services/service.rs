@@ -322,6 +322,13 @@ impl Service {
     }
 }
 
+/// Only the same service is equal. Versions of a map are thus compared by address.
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
 impl State {
     fn scope(&self, scope: &Scope) -> Option<&Arc<Scoped>> {
         self.scopes.iter().find(|(held, _)| held == scope).map(|(_, scoped)| scoped)

@@ -221,7 +221,7 @@ impl ProbeError {
 }
 
 /// Whether an error of the system tells of a shortage on this host.
-fn is_local(error: &io::Error) -> bool {
+pub(crate) fn is_local(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| LOCAL.contains(&errno))
 }
 

@@ -9,8 +9,8 @@ use domain::base::message_builder::{
 use domain::base::{MessageBuilder, ToName};
 use domain::rdata::{A, Aaaa, Cname, Ns, Ptr, Soa, Srv, Txt};
 
-use super::message::{MAX_UDP_BYTES, Query};
-use super::names::OwnName;
+use super::message::{Edns, MAX_UDP_BYTES, Query};
+use super::naming::OwnName;
 
 /// Bytes of the record that tells a client what we take (RFC 6891), without options.
 const EDNS_BYTES: usize = 11;
@@ -30,10 +30,12 @@ pub(super) struct Answer {
     pub(super) records: Vec<Record>,
     /// Whether some of them were left out.
     pub(super) is_cut: bool,
-    /// In an answer without records: the domain in which there are none.
+    /// Where there are no records of the last name: the domain in which there are none.
     pub(super) authority: Option<Record>,
     /// Records that the client would ask for next.
     pub(super) additionals: Vec<Record>,
+    /// The name elsewhere that the last of the records is an alias of. Its records are missing.
+    pub(super) alias: Option<OwnName>,
 }
 
 /// A record.
@@ -93,6 +95,7 @@ impl Answer {
             is_cut: false,
             authority: None,
             additionals: Vec::new(),
+            alias: None,
         }
     }
 }
@@ -144,20 +147,23 @@ pub(super) fn write(query: &Query<'_>, answer: &Answer, transport: Transport) ->
     let is_udp = transport != Transport::Tcp;
     let is_truncated = is_udp && (!is_whole || answer.is_cut);
     additional.header_mut().set_tc(is_truncated);
-    if query.edns.is_some() {
+    if let Some(edns) = query.edns {
         // There is room: it was kept.
-        let _ = push_edns(&mut additional, answer.rcode);
+        let _ = push_edns(&mut additional, edns, answer.rcode);
     }
     Written { bytes: additional.finish().into_target(), is_truncated }
 }
 
 fn push_edns(
     additional: &mut AdditionalBuilder<Builder>,
+    edns: Edns,
     rcode: OptRcode,
 ) -> Result<(), PushError> {
     additional.opt(|opt| {
         opt.set_udp_payload_size(MAX_UDP_BYTES);
         opt.set_rcode(rcode);
+        // The client is told that its wish was understood (RFC 3225), although nothing is signed.
+        opt.set_dnssec_ok(edns.dnssec_ok);
         Ok(())
     })
 }
@@ -313,6 +319,19 @@ mod tests {
         let message = Message::from_octets(&written.bytes[..]).expect("a message");
         assert_eq!(message.opt_rcode(), OptRcode::BADVERS);
         assert_eq!(message.opt().expect("EDNS").version(), 0);
+    }
+
+    #[test]
+    fn the_wish_for_signatures_comes_back() {
+        let mut asked = query(Some(512));
+        let flags = asked.len() - 4;
+        for is_wished in [false, true] {
+            asked[flags] = if is_wished { 0x80 } else { 0 };
+            let Read::Asked(query) = read(&asked) else { panic!("a query") };
+            let written = write(&query, &answer(1), Transport::Udp(512));
+            let message = Message::from_octets(&written.bytes[..]).expect("a message");
+            assert_eq!(message.opt().expect("EDNS").dnssec_ok(), is_wished);
+        }
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub(crate) struct DnsCounters {
     pub(super) forwards_failed: AtomicU64,
     pub(super) forwards_dropped: AtomicU64,
     pub(super) forwards_mismatched: AtomicU64,
+    pub(super) gathers_dropped: AtomicU64,
+    pub(super) accepts_failed: AtomicU64,
     pub(super) accepted: AtomicU64,
+    pub(super) connections_displaced: AtomicU64,
     pub(super) connections_refused: AtomicU64,
     pub(super) connections_failed: AtomicU64,
     /// Those that are open now.
@@ -31,7 +34,7 @@ pub(super) fn count(counter: &AtomicU64) {
 
 impl DnsCounters {
     /// The counters and levels, by their names in `info`.
-    pub(crate) fn report(&self) -> [(String, u64); 17] {
+    pub(crate) fn report(&self) -> [(String, u64); 20] {
         [
             ("queries", &self.queries),
             ("negative", &self.negative),
@@ -46,7 +49,10 @@ impl DnsCounters {
             ("forwards_failed", &self.forwards_failed),
             ("forwards_dropped", &self.forwards_dropped),
             ("forwards_mismatched", &self.forwards_mismatched),
+            ("gathers_dropped", &self.gathers_dropped),
+            ("accepts_failed", &self.accepts_failed),
             ("connections_accepted", &self.accepted),
+            ("connections_displaced", &self.connections_displaced),
             ("connections_refused", &self.connections_refused),
             ("connections_failed", &self.connections_failed),
             ("connections", &self.connections),

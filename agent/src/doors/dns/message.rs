@@ -1,11 +1,13 @@
 //! A query as it arrives: what is read of it, and what is wrong with it.
 
 use domain::base::iana::{Class, Opcode, OptRcode};
-use domain::base::opt::Opt;
-use domain::base::{Header, Message, ParsedName, Question, Rtype};
+use domain::base::opt::{Opt, OptRecord};
+use domain::base::{Header, Message, ParsedName, ParsedRecord, Question, Rtype};
 
 /// Records beside the question that a query may have: EDNS, and a signature.
 const MAX_ADDITIONALS: u16 = 4;
+/// Questions and records that are read of a query. One with more is wrong, whatever they are.
+const MAX_READ: u32 = 8;
 /// The least that a client takes over UDP, and what it takes when it does not say (RFC 1035, section 4.2.1).
 pub(super) const MIN_UDP_BYTES: u16 = 512;
 /// The most that is sent over UDP, so that no answer is fragmented (RFC 9715).
@@ -50,22 +52,21 @@ pub(super) fn read(bytes: &[u8]) -> Read<'_> {
     if header.qr() {
         return Read::Ignored;
     }
-    let mut query = Query { header, question: None, edns: None };
+    let (edns, is_well_formed) = beside(&message);
+    let mut query = Query { header, question: None, edns };
     if header.opcode() != Opcode::QUERY {
         return Read::Faulty(query, OptRcode::NOTIMP);
     }
     let counts = message.header_counts();
-    let is_plain = counts.qdcount() == 1 && counts.ancount() == 0 && counts.nscount() == 0;
-    if !is_plain || counts.arcount() > MAX_ADDITIONALS {
-        return Read::Faulty(query, OptRcode::FORMERR);
+    query.question = (counts.qdcount() == 1).then(|| message.first_question()).flatten();
+    let Some(question) = query.question else { return Read::Faulty(query, OptRcode::FORMERR) };
+    if matches!(question.qtype(), Rtype::AXFR | Rtype::IXFR) {
+        // Nobody copies the catalog of an agent, nor through it what others have. IXFR has a record beside the question.
+        return Read::Faulty(query, OptRcode::REFUSED);
     }
-    let Some(question) = message.first_question() else {
+    let is_plain = counts.ancount() == 0 && counts.nscount() == 0;
+    if !(is_plain && is_well_formed && counts.arcount() <= MAX_ADDITIONALS) {
         return Read::Faulty(query, OptRcode::FORMERR);
-    };
-    query.question = Some(question);
-    match edns(&message) {
-        Ok(edns) => query.edns = edns,
-        Err(Malformed) => return Read::Faulty(query, OptRcode::FORMERR),
     }
     if query.edns.is_some_and(|edns| edns.version > 0) {
         return Read::Faulty(query, OptRcode::BADVERS);
@@ -79,34 +80,47 @@ pub(super) fn read(bytes: &[u8]) -> Read<'_> {
     Read::Asked(query)
 }
 
-/// The records beside the question cannot be read, or name the client's abilities twice.
-struct Malformed;
-
-fn edns(message: &Message<&[u8]>) -> Result<Option<Edns>, Malformed> {
-    let mut edns = None;
-    for record in message.additional().map_err(|_| Malformed)? {
-        let record = record.map_err(|_| Malformed)?;
-        if record.rtype() != Rtype::OPT {
-            continue;
-        }
-        let record = record.into_record::<Opt<_>>().map_err(|_| Malformed)?.ok_or(Malformed)?;
-        let opt = domain::base::opt::OptRecord::from(record);
-        let read = Edns {
-            udp_bytes: opt.udp_payload_size().clamp(MIN_UDP_BYTES, MAX_UDP_BYTES),
-            version: opt.version(),
-            dnssec_ok: opt.dnssec_ok(),
-        };
-        if edns.replace(read).is_some() {
-            return Err(Malformed);
+/// What a client says of itself beside the question, and whether all of that can be read: it is said at most once, for no name,
+/// and nothing follows.
+fn beside(message: &Message<&[u8]>) -> (Option<Edns>, bool) {
+    let counts = message.header_counts();
+    let all = [counts.qdcount(), counts.ancount(), counts.nscount(), counts.arcount()];
+    if all.into_iter().map(u32::from).sum::<u32>() > MAX_READ {
+        return (None, false);
+    }
+    let Ok(mut additionals) = message.additional() else { return (None, false) };
+    let (mut edns, mut is_well_formed) = (None, true);
+    for record in &mut additionals {
+        let Ok(record) = record else { return (edns, false) };
+        if record.rtype() == Rtype::OPT {
+            let read = Some(record).filter(|record| record.owner().is_root()).and_then(read_edns);
+            is_well_formed &= read.is_some() && edns.is_none();
+            edns = edns.or(read);
         }
     }
-    Ok(edns)
+    (edns, is_well_formed && additionals.pos() == message.as_slice().len())
+}
+
+fn read_edns(record: ParsedRecord<'_, &[u8]>) -> Option<Edns> {
+    let opt = OptRecord::from(record.into_record::<Opt<_>>().ok()??);
+    Some(Edns {
+        udp_bytes: opt.udp_payload_size().clamp(MIN_UDP_BYTES, MAX_UDP_BYTES),
+        version: opt.version(),
+        dnssec_ok: opt.dnssec_ok(),
+    })
+}
+
+impl Edns {
+    /// The bytes that an answer over UDP may have.
+    pub(super) fn udp_limit(edns: Option<Self>) -> u16 {
+        edns.map_or(MIN_UDP_BYTES, |edns| edns.udp_bytes)
+    }
 }
 
 impl Query<'_> {
     /// The bytes that an answer over UDP may have.
     pub(super) fn udp_limit(&self) -> usize {
-        usize::from(self.edns.map_or(MIN_UDP_BYTES, |edns| edns.udp_bytes))
+        Edns::udp_limit(self.edns).into()
     }
 }
 
@@ -192,6 +206,42 @@ mod tests {
             let mut counts = whole.clone();
             counts[at] = count;
             assert_eq!(fault(&counts), OptRcode::FORMERR, "{at}: {count}");
+        }
+        let trailing = [&whole[..], b"x"].concat();
+        assert_eq!(fault(&trailing), OptRcode::FORMERR, "something follows");
+        // The EDNS record is of the name `x`.
+        let opt = whole.len() - 11;
+        let named = [&whole[..opt], b"\x01x", &whole[opt..]].concat();
+        assert_eq!(fault(&named), OptRcode::FORMERR, "EDNS of a name");
+    }
+
+    #[test]
+    fn an_error_knows_of_what_the_client_takes() {
+        let whole = plain(&[900]);
+        let with = |at: usize, byte: u8| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        let opcode_of_notify = 4 << 3;
+        for bytes in [with(2, opcode_of_notify), [&whole[..], b"x"].concat(), plain(&[900, 900])] {
+            let Read::Faulty(query, _) = read(&bytes) else { panic!("{bytes:?} is wrong") };
+            assert_eq!(query.edns.map(|edns| edns.udp_bytes), Some(900), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn transfers_are_refused_whatever_the_name() {
+        for rtype in [Rtype::AXFR, Rtype::IXFR] {
+            let mut question = MessageBuilder::new_vec().question();
+            question.push((name("example.com"), rtype)).expect("room");
+            let mut authority = question.authority();
+            if rtype == Rtype::IXFR {
+                // The version that the client has.
+                let address = domain::rdata::A::from_octets(1, 2, 3, 4);
+                authority.push((name("example.com"), 0, address)).expect("room");
+            }
+            assert_eq!(fault(&authority.finish()), OptRcode::REFUSED, "{rtype}");
         }
     }
 

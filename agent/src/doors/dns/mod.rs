@@ -1,15 +1,16 @@
 //! The DNS door: services, members and addresses by name, over UDP and TCP. It changes nothing.
 //!
 //! ```text
-//!  bytes --> message --> names --> zone --> answer --> bytes
-//!                          |        ^
-//!                          |        +-- queries::ordered, directory
+//!  bytes --> message --> names --> zone --> search --> answer --> bytes
+//!                          |                 ^
+//!                          |                 +-- queries::ordered, directory
 //!                          +-- names of others --> forwarding
 //! ```
 //!
-//! The catalog is in memory, so a query over UDP is answered before the next one is read. What waits for the network is bounded:
-//! connections, and questions to other servers.
+//! The catalog is in memory, so a query over UDP is answered before the next one is read. What waits is bounded: connections,
+//! questions to other servers, and questions that take a look at all instances.
 
+mod aliases;
 mod answer;
 mod counters;
 mod directory;
@@ -17,6 +18,10 @@ mod forwarding;
 mod instances;
 mod message;
 mod names;
+mod naming;
+mod outgoing;
+mod records;
+mod search;
 pub(crate) mod server;
 mod taking;
 mod tcp;

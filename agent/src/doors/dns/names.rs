@@ -1,47 +1,49 @@
-//! The names that the door knows: what each asks for, and how the agent names what it answers with.
+//! The names that the door knows: what each may ask for.
+//!
+//! A datacenter, a namespace or a service may have the name of a word of ours, so that a name can be read in several ways. All
+//! of them are tried, the one with the longest names of services and members first: the first that leads to something counts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use domain::base::Name;
-use domain::base::name::{Label, NameBuilder};
+use domain::base::name::Label;
 
 use crate::config::DnsDomain;
 
-/// Bytes of a label.
-const MAX_LABEL_BYTES: usize = 63;
-
-/// A name that the agent gives away.
-pub(super) type OwnName = Name<Vec<u8>>;
+/// The words that say what stands before them.
+const KINDS: [&str; 3] = ["service", "node", "addr"];
+/// All words of ours.
+pub(super) const WORDS: [&str; 5] = ["service", "node", "addr", "ns", "dc"];
 
 /// Whose name it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// One of our domains, by its place among them.
-    Own(usize, Subject),
+    /// One of our domains, by its place among them, and what the name may ask for there, the likeliest first. With nothing that
+    /// it may ask for, there is no such name.
+    Own(usize, Vec<Subject>),
     /// The name of an address.
     Reverse(IpAddr),
     Elsewhere,
 }
 
-/// What a name in one of our domains asks for. Names are in lower case.
+/// What a name in one of our domains asks for. Names are in lower case, by their labels where they may have dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// The domain itself.
     Apex,
-    /// The server of the domain.
+    /// The server of the domain. Namespaces stand below it.
     NameServer,
-    /// A name that has others below it, and nothing else.
-    Structure,
-    /// A datacenter, which has names below it if there is one of that name.
-    Datacenter(String),
-    /// The instances of a service. With a tag, a service whose name is both, with the dot, comes first.
-    Service { tag: Option<String>, name: String, within: Within },
+    /// A name that has others below it, and nothing else, such as that of a datacenter.
+    Structure(Within),
+    /// The instances of a service: `[TAG.]NAME`, where each may have dots.
+    Service { labels: Vec<String>, within: Within },
+    /// The same as RFC 2782 has it: `_NAME._tcp`, or `_NAME._TAG`.
+    Located { name: String, tag: Option<String>, within: Within },
+    /// What stands above names of that form: `[END OF A NAME.]_tcp`, or `_TAG`.
+    Protocol { end: Vec<String>, tag: Option<String>, within: Within },
     /// A member.
-    Node { name: String, datacenter: Option<String> },
+    Node { labels: Vec<String>, within: Within },
     /// An address that is its own name.
-    Address(IpAddr),
-    /// No name of the domain.
-    Nothing,
+    Address { address: IpAddr, within: Within },
 }
 
 /// Where a name is looked for.
@@ -63,39 +65,51 @@ pub(super) fn place<'a>(domains: &[DnsDomain], name: impl Iterator<Item = &'a La
         labels.strip_suffix(&own[..]).map(|below| (own.len(), at, below))
     });
     match ours.max_by_key(|(length, ..)| *length) {
-        Some((_, at, below)) => Place::Own(at, subject(below)),
+        Some((_, at, below)) => Place::Own(at, subjects(below)),
         None => reverse(&labels).map_or(Place::Elsewhere, Place::Reverse),
     }
 }
 
-fn subject(labels: &[&str]) -> Subject {
-    let is_kind = |label: &&str| matches!(*label, "service" | "node" | "addr");
-    let kind = labels.iter().rposition(is_kind);
-    let Some((names, [kind, place @ ..])) = kind.and_then(|at| labels.split_at_checked(at)) else {
-        return structure(labels);
-    };
-    let Some(within) = within(place) else { return Subject::Nothing };
-    match (*kind, names) {
-        (_, []) => Subject::Structure,
-        ("service", names) => service(names, within),
-        ("node", names) if within.namespace.is_none() => {
-            Subject::Node { name: names.join("."), datacenter: within.datacenter }
-        }
-        ("addr", [address]) => hex(address).map_or(Subject::Nothing, Subject::Address),
-        _ => Subject::Nothing,
+/// All that a name below a domain may ask for.
+fn subjects(labels: &[&str]) -> Vec<Subject> {
+    // A dot within a label is none between two.
+    if labels.iter().any(|label| label.contains('.')) {
+        return Vec::new();
+    }
+    let kinds = labels.iter().enumerate().rev().filter(|(_, label)| KINDS.contains(*label));
+    let of_kinds = kinds.filter_map(|(at, kind)| {
+        let (names, within) = (labels.get(..at)?, within(labels.get(at + 1..)?)?);
+        of_kind(kind, names, within)
+    });
+    of_kinds.chain(structures(labels)).collect()
+}
+
+fn of_kind(kind: &str, names: &[&str], within: Within) -> Option<Subject> {
+    match (kind, names) {
+        // A member is in no namespace, nor is an address.
+        ("node" | "addr", _) if within.namespace.is_some() => None,
+        (_, []) => Some(Subject::Structure(within)),
+        ("service", names) => Some(service(names, within)),
+        ("node", names) => Some(Subject::Node { labels: owned(names), within }),
+        ("addr", [digits]) => hex(digits).map(|address| Subject::Address { address, within }),
+        _ => None,
     }
 }
 
 /// What a name stands for that has no word for a kind in it.
-fn structure(labels: &[&str]) -> Subject {
-    match labels {
-        [] => Subject::Apex,
-        ["ns"] => Subject::NameServer,
-        ["dc"] => Subject::Structure,
-        [datacenter] => Subject::Datacenter((*datacenter).to_owned()),
-        labels if within(labels).is_some() => Subject::Structure,
-        _ => Subject::Nothing,
-    }
+fn structures(labels: &[&str]) -> Vec<Subject> {
+    let known = match labels {
+        [] => Some(Subject::Apex),
+        ["ns"] => Some(Subject::NameServer),
+        ["dc"] => Some(Subject::Structure(Within::default())),
+        labels => within(labels).map(Subject::Structure),
+    };
+    // The namespaces of a datacenter stand below it.
+    let namespaces = match labels {
+        ["ns", rest @ ..] => within(rest).filter(|within| within.datacenter.is_some()),
+        _ => None,
+    };
+    known.into_iter().chain(namespaces.map(Subject::Structure)).collect()
 }
 
 /// The labels behind the kind: `[NAMESPACE.ns.][DATACENTER[.dc].]`.
@@ -114,20 +128,21 @@ fn within(labels: &[&str]) -> Option<Within> {
 
 /// `[TAG.]NAME`, or `_NAME._PROTOCOL` (RFC 2782). There, anything but TCP is a tag, as Consul has it.
 fn service(names: &[&str], within: Within) -> Subject {
-    let own = |tag: &str, name: &str| {
-        let tag = (!tag.is_empty()).then(|| tag.to_owned());
-        Subject::Service { tag, name: name.to_owned(), within }
-    };
-    match names {
-        [one] if one.starts_with('_') => Subject::Structure,
-        [name, protocol] => match (name.strip_prefix('_'), protocol.strip_prefix('_')) {
-            (Some(name), Some("tcp")) => own("", name),
-            (Some(name), Some(tag)) => own(tag, name),
-            _ => own(name, protocol),
-        },
-        [tag @ .., name] => own(&tag.join("."), name),
-        [] => Subject::Structure,
+    let plain = || Subject::Service { labels: owned(names), within: within.clone() };
+    let Some((last, others)) = names.split_last() else { return plain() };
+    let Some(protocol) = last.strip_prefix('_') else { return plain() };
+    let tag = (protocol != "tcp").then(|| protocol.to_owned());
+    let named = others.split_first().and_then(|(first, inner)| {
+        Some(std::iter::once(first.strip_prefix('_')?).chain(inner.iter().copied()))
+    });
+    match named.map(|labels| labels.collect::<Vec<_>>().join(".")) {
+        Some(name) => Subject::Located { name, tag, within },
+        None => Subject::Protocol { end: owned(others), tag, within },
     }
+}
+
+fn owned(labels: &[&str]) -> Vec<String> {
+    labels.iter().map(|label| (*label).to_owned()).collect()
 }
 
 /// An address in hexadecimal digits, as `addr` names have it.
@@ -157,76 +172,9 @@ fn reverse(labels: &[&str]) -> Option<IpAddr> {
     hex(&digits.iter().rev().copied().collect::<String>())
 }
 
-/// The name of a member; `None` if it has no place in DNS.
-pub(super) fn node_name(domain: &DnsDomain, name: &str, datacenter: &str) -> Option<OwnName> {
-    named(name, &["node", datacenter], domain)
-}
-
-/// The name of a service, likewise. One outside the default namespace says so.
-pub(super) fn service_name(
-    domain: &DnsDomain,
-    (name, namespace): (&str, &str),
-    datacenter: &str,
-) -> Option<OwnName> {
-    match namespace {
-        "default" => named(name, &["service", datacenter], domain),
-        namespace => named(name, &["service", namespace, "ns", datacenter], domain),
-    }
-}
-
-/// The name of an address. The datacenter is left out where it has no place in DNS.
-pub(super) fn address_name(
-    domain: &DnsDomain,
-    address: IpAddr,
-    datacenter: &str,
-) -> Option<OwnName> {
-    let digits = match address {
-        IpAddr::V4(ip) => format!("{:08x}", ip.to_bits()),
-        IpAddr::V6(ip) => format!("{:032x}", ip.to_bits()),
-    };
-    let near = named(&digits, &["addr", datacenter], domain);
-    near.or_else(|| named(&digits, &["addr"], domain))
-}
-
-/// A name right below a domain, such as that of its server.
-pub(super) fn below(domain: &DnsDomain, label: &str) -> Option<OwnName> {
-    named(label, &[], domain)
-}
-
-/// The domain.
-pub(super) fn apex(domain: &DnsDomain) -> Option<OwnName> {
-    build(domain.labels())
-}
-
-/// The name of a host elsewhere.
-pub(super) fn host_name(name: &str) -> Option<OwnName> {
-    let labels = name.strip_suffix('.').unwrap_or(name).split('.');
-    labels.clone().all(is_label).then(|| build(labels)).flatten()
-}
-
-/// `NAME.INNER.DOMAIN.`, where the name may have dots.
-fn named(name: &str, inner: &[&str], domain: &DnsDomain) -> Option<OwnName> {
-    let is_legal = name.split('.').all(is_label) && inner.iter().all(|label| is_label(label));
-    let labels = name.split('.').chain(inner.iter().copied()).chain(domain.labels());
-    is_legal.then(|| build(labels)).flatten()
-}
-
-fn build<'a>(labels: impl Iterator<Item = &'a str>) -> Option<OwnName> {
-    let mut builder = NameBuilder::new_vec();
-    for label in labels {
-        builder.append_label(label.as_bytes()).ok()?;
-    }
-    builder.into_name().ok()
-}
-
-/// Whether a text may be a label that people can type: printable ASCII without a dot.
-fn is_label(text: &str) -> bool {
-    (1..=MAX_LABEL_BYTES).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.')
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::naming::OwnName;
     use super::*;
 
     fn domains() -> Vec<DnsDomain> {
@@ -238,35 +186,60 @@ mod tests {
         place(&domains(), name.iter())
     }
 
-    fn own(text: &str) -> Subject {
+    fn all(text: &str) -> Vec<Subject> {
         match asked(text) {
-            Place::Own(_, subject) => subject,
+            Place::Own(_, subjects) => subjects,
             other => panic!("{text}: {other:?}"),
         }
     }
 
-    fn service(tag: &str, name: &str, namespace: &str, datacenter: &str) -> Subject {
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let within = Within { namespace: some(namespace), datacenter: some(datacenter) };
-        Subject::Service { tag: some(tag), name: name.to_owned(), within }
+    /// The only reading of a name.
+    fn own(text: &str) -> Subject {
+        let [subject] = &all(text)[..] else { panic!("{text}: {:?}", all(text)) };
+        subject.clone()
+    }
+
+    fn some(text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn labels(text: &str) -> Vec<String> {
+        text.split('.').filter(|label| !label.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn place_of(namespace: &str, datacenter: &str) -> Within {
+        Within { namespace: some(namespace), datacenter: some(datacenter) }
+    }
+
+    fn service(name: &str, namespace: &str, datacenter: &str) -> Subject {
+        Subject::Service { labels: labels(name), within: place_of(namespace, datacenter) }
+    }
+
+    fn located(tag: &str, name: &str, datacenter: &str) -> Subject {
+        let (name, within) = (name.to_owned(), place_of("", datacenter));
+        Subject::Located { name, tag: some(tag), within }
+    }
+
+    fn node(name: &str, datacenter: &str) -> Subject {
+        Subject::Node { labels: labels(name), within: place_of("", datacenter) }
     }
 
     #[test]
     fn a_service_has_the_names_that_consul_gives_it() {
         for (text, expected) in [
-            ("web.service.consul", service("", "web", "", "")),
-            ("WeB.SERVICE.Consul.", service("", "web", "", "")),
-            ("web.service.eu.consul", service("", "web", "", "eu")),
-            ("web.service.eu.dc.consul", service("", "web", "", "eu")),
-            ("web.service.shop.ns.consul", service("", "web", "shop", "")),
-            ("web.service.shop.ns.eu.dc.consul", service("", "web", "shop", "eu")),
-            ("web.service.shop.ns.eu.consul", service("", "web", "shop", "eu")),
-            ("v1.web.service.hobnob", service("v1", "web", "", "")),
-            ("v1.2.web.service.hobnob", service("v1.2", "web", "", "")),
-            ("_web._tcp.service.consul", service("", "web", "", "")),
-            ("_web._tcp.service.eu.consul", service("", "web", "", "eu")),
-            ("_web._blue.service.consul", service("blue", "web", "", "")),
-            ("node.service.consul", service("", "node", "", "")),
+            ("web.service.consul", service("web", "", "")),
+            ("WeB.SERVICE.Consul.", service("web", "", "")),
+            ("web.service.eu.consul", service("web", "", "eu")),
+            ("web.service.eu.dc.consul", service("web", "", "eu")),
+            ("web.service.shop.ns.consul", service("web", "shop", "")),
+            ("web.service.shop.ns.eu.dc.consul", service("web", "shop", "eu")),
+            ("web.service.shop.ns.eu.consul", service("web", "shop", "eu")),
+            ("v1.web.service.hobnob", service("v1.web", "", "")),
+            ("v1.2.web.service.hobnob", service("v1.2.web", "", "")),
+            ("_web._tcp.service.consul", located("", "web", "")),
+            ("_web._tcp.service.eu.consul", located("", "web", "eu")),
+            ("_web._blue.service.consul", located("blue", "web", "")),
+            ("_db.main._blue.service.consul", located("blue", "db.main", "")),
         ] {
             assert_eq!(own(text), expected, "{text}");
         }
@@ -274,46 +247,79 @@ mod tests {
 
     #[test]
     fn members_and_addresses_have_names() {
-        let node = |name: &str, datacenter: Option<&str>| Subject::Node {
-            name: name.to_owned(),
-            datacenter: datacenter.map(str::to_owned),
+        assert_eq!(own("n1.node.consul"), node("n1", ""));
+        assert_eq!(own("n1.example.com.node.eu.consul"), node("n1.example.com", "eu"));
+        let address = |text: &str, datacenter: &str| Subject::Address {
+            address: text.parse().expect("an address"),
+            within: place_of("", datacenter),
         };
-        assert_eq!(own("n1.node.consul"), node("n1", None));
-        assert_eq!(own("n1.example.com.node.eu.consul"), node("n1.example.com", Some("eu")));
-        let address = |text: &str| Subject::Address(text.parse().expect("an address"));
-        assert_eq!(own("7f000001.addr.consul"), address("127.0.0.1"));
-        assert_eq!(own("7F000001.addr.dc1.hobnob"), address("127.0.0.1"));
+        assert_eq!(own("7f000001.addr.consul"), address("127.0.0.1", ""));
+        assert_eq!(own("7F000001.addr.dc1.hobnob"), address("127.0.0.1", "dc1"));
         let v6 = "20010db8000000000000000000000001.addr.dc1.consul";
-        assert_eq!(own(v6), address("2001:db8::1"));
-        for wrong in ["7f00001.addr.consul", "+f000001.addr.consul", "a.7f000001.addr.consul"] {
-            assert_eq!(own(wrong), Subject::Nothing, "{wrong}");
+        assert_eq!(own(v6), address("2001:db8::1", "dc1"));
+        for wrong in [
+            "7f00001.addr.consul",
+            "+f000001.addr.consul",
+            "a.7f000001.addr.consul",
+            "7f000001.addr.shop.ns.consul",
+            "n1.node.shop.ns.consul",
+        ] {
+            assert!(all(wrong).is_empty(), "{wrong}");
         }
     }
 
     #[test]
-    fn names_that_lead_to_others_are_there() {
-        for text in [
-            "service.consul",
-            "node.eu.consul",
-            "_tcp.service.consul",
-            "dc.consul",
-            "eu.dc.consul",
-            "shop.ns.consul",
+    fn a_datacenter_or_namespace_may_have_the_name_of_a_word() {
+        for (text, expected) in [
+            ("web.service.service.consul", service("web", "", "service")),
+            ("web.service.node.consul", service("web", "", "node")),
+            ("web.service.service.ns.consul", service("web", "service", "")),
+            ("web.service.addr.ns.node.dc.consul", service("web", "addr", "node")),
+            ("n1.node.service.consul", node("n1", "service")),
+            ("n1.node.node.dc.consul", node("n1", "node")),
+            ("web.service.ns.consul", service("web", "", "ns")),
+            ("web.service.dc.consul", service("web", "", "dc")),
+            ("node.service.consul", service("node", "", "")),
         ] {
-            assert_eq!(own(text), Subject::Structure, "{text}");
+            assert!(all(text).contains(&expected), "{text}: {:?}", all(text));
         }
+        let longest = all("web.service.service.consul");
+        assert_eq!(longest[0], service("web.service", "", ""), "the longest name comes first");
+    }
+
+    #[test]
+    fn names_that_lead_to_others_say_where() {
+        for (text, expected) in [
+            ("service.consul", place_of("", "")),
+            ("node.eu.consul", place_of("", "eu")),
+            ("dc.consul", place_of("", "")),
+            ("eu.consul", place_of("", "eu")),
+            ("eu.dc.consul", place_of("", "eu")),
+            ("shop.ns.consul", place_of("shop", "")),
+            ("service.shop.ns.eu.consul", place_of("shop", "eu")),
+            ("ns.eu.consul", place_of("", "eu")),
+        ] {
+            assert!(all(text).contains(&Subject::Structure(expected)), "{text}: {:?}", all(text));
+        }
+        let protocol = |end: &str, tag: &str| {
+            let within = Within::default();
+            Subject::Protocol { end: labels(end), tag: some(tag), within }
+        };
+        assert_eq!(own("_tcp.service.consul"), protocol("", ""));
+        assert_eq!(own("_v1.service.consul"), protocol("", "v1"));
+        assert_eq!(own("main._tcp.service.consul"), protocol("main", ""));
         assert_eq!(own("consul"), Subject::Apex);
         assert_eq!(own("ns.consul"), Subject::NameServer);
-        assert_eq!(own("dc1.consul"), Subject::Datacenter("dc1".to_owned()));
         for text in ["a.b.c.consul", "web.query.consul", "web.service.a.b.consul"] {
-            assert_eq!(own(text), Subject::Nothing, "{text}");
+            assert!(all(text).is_empty(), "{text}");
         }
+        assert!(all(r"web\.service.service.consul").is_empty(), "a dot within a label");
     }
 
     #[test]
     fn the_longest_domain_counts_and_others_are_elsewhere() {
-        assert_eq!(asked("eu.hobnob"), Place::Own(2, Subject::Apex));
-        assert_eq!(asked("hobnob"), Place::Own(1, Subject::Apex));
+        assert_eq!(asked("eu.hobnob"), Place::Own(2, vec![Subject::Apex]));
+        assert_eq!(asked("hobnob"), Place::Own(1, vec![Subject::Apex]));
         for text in ["example.com", ".", "xconsul", "consul.com", "arpa", "1.0.0.in-addr.arpa"] {
             assert_eq!(asked(text), Place::Elsewhere, "{text}");
         }
@@ -328,40 +334,5 @@ mod tests {
         }
         assert_eq!(asked("256.0.0.10.in-addr.arpa"), Place::Elsewhere);
         assert_eq!(asked("b.a.9.8.ip6.arpa"), Place::Elsewhere);
-    }
-
-    #[test]
-    fn names_that_the_agent_gives_away_lead_back() {
-        let domain = &domains()[0];
-        let subject = |name: Option<OwnName>| match place(&domains(), name.expect("a name").iter())
-        {
-            Place::Own(0, subject) => subject,
-            other => panic!("{other:?}"),
-        };
-        let node = Subject::Node { name: "n1.x".to_owned(), datacenter: Some("dc1".to_owned()) };
-        assert_eq!(subject(node_name(domain, "n1.x", "dc1")), node);
-        let web = service_name(domain, ("web", "default"), "dc1");
-        assert_eq!(subject(web), service("", "web", "", "dc1"));
-        let web = service_name(domain, ("web", "shop"), "dc1");
-        assert_eq!(subject(web), service("", "web", "shop", "dc1"));
-        for address in ["127.0.0.1", "::1"].map(|text| text.parse().expect("an address")) {
-            let name = address_name(domain, address, "dc1");
-            assert_eq!(subject(name), Subject::Address(address));
-            let name = address_name(domain, address, "a.b");
-            assert_eq!(subject(name), Subject::Address(address), "that datacenter has no place");
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_no_label_has_no_name_in_dns() {
-        let domain = &domains()[0];
-        let long = "x".repeat(64);
-        for wrong in ["", "a b", "bücher", "a..b", ".a", &long] {
-            assert_eq!(node_name(domain, wrong, "dc1"), None, "{wrong}");
-            assert_eq!(node_name(domain, "n1", wrong), None, "{wrong}");
-        }
-        let many = vec!["a".repeat(60); 5].join(".");
-        assert_eq!(host_name(&many), None, "longer than a name may be");
-        assert!(host_name("db.example.com.").is_some());
     }
 }

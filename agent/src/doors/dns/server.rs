@@ -12,6 +12,7 @@ use super::taking::Taking;
 use super::zone::Zone;
 use super::{tcp, udp};
 use crate::config::DnsConfig;
+use crate::descriptors;
 use crate::info::AgentInfo;
 use crate::services::Registry;
 
@@ -66,12 +67,14 @@ impl DnsDoor {
     pub(crate) async fn serve(self, registry: Arc<Registry>, info: AgentInfo) {
         let Self { udp, tcp, addr, config, counters } = self;
         let server = shown_address(addr.ip(), info.gossip_addr.ip());
+        let shares = descriptors::shares();
         let forwarder = (!config.forward.is_empty())
-            .then(|| Arc::new(Forwarder::new(config.forward.clone(), counters.clone())));
+            .then(|| Forwarder::new(config.forward.clone(), counters.clone(), shares.dns_forwards));
         let is_open = !addr.ip().is_loopback();
         let zone = Zone::new(registry, config, server, info.datacenter);
-        let taking = Arc::new(Taking { zone, counters, forwarder, is_open });
-        tokio::join!(udp::serve(taking.clone(), udp), tcp::serve(taking, tcp));
+        let taking = Arc::new(Taking::new(zone, counters, forwarder, is_open));
+        let most = shares.dns_connections;
+        tokio::join!(udp::serve(taking.clone(), udp), tcp::serve(taking, tcp, most));
     }
 }
 

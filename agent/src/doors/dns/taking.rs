@@ -1,36 +1,60 @@
-//! A query from its bytes to the bytes of its answer, the same over UDP and TCP. Nothing here waits.
+//! A query from its bytes to the bytes of its answer, the same over UDP and TCP. Most answers take no wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::base::iana::OptRcode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 
+use super::aliases::completed;
 use super::answer::{Answer, Transport, Written, write};
 use super::counters::{DnsCounters, count};
-use super::forwarding::{Forwarder, Outgoing};
+use super::forwarding::Forwarder;
 use super::message::{Query, Read, read};
+use super::outgoing::Outgoing;
 use super::zone::{Found, Zone};
 
-/// Instances in an answer over UDP: more than fit.
-const MAX_UDP_INSTANCES: usize = 128;
-/// Instances in an answer over TCP.
-const MAX_TCP_INSTANCES: usize = 1_024;
+/// Records of one name in an answer over UDP: more than fit.
+const MAX_UDP_RECORDS: usize = 128;
+/// Records of one name in an answer over TCP.
+const MAX_TCP_RECORDS: usize = 1_024;
+
+/// Queries that wait at the same time until all instances have been looked at. A further one fails and is counted.
+pub(super) const MAX_GATHERS: usize = 256;
 
 /// What answers. Shared by all sockets of the door.
 pub(super) struct Taking {
-    pub(super) zone: Zone,
+    pub(super) zone: Arc<Zone>,
     pub(super) counters: Arc<DnsCounters>,
-    pub(super) forwarder: Option<Arc<Forwarder>>,
+    pub(super) forwarder: Option<Forwarder>,
+    pub(super) gathers: Arc<Semaphore>,
     /// Whether others than this host reach the door.
-    pub(super) is_open: bool,
+    is_open: bool,
 }
 
 /// What to do with a query.
 pub(super) enum Taken {
     Ignore,
     Send(Vec<u8>),
-    /// Another server is to be asked, and the client is answered later.
-    Forward(Outgoing),
+    /// The client is answered by [`Taking::finish`].
+    Wait(Pending),
+}
+
+/// What a query waits for, and its place among those that do.
+pub(super) enum Pending {
+    /// All instances have to be looked at.
+    Gather(OwnedSemaphorePermit),
+    /// Another server is to be asked.
+    Forward(Box<Forward>),
+}
+
+/// A question to another server.
+pub(super) struct Forward {
+    question: Outgoing,
+    /// The answer to which the other one belongs; `None` if that is passed on as it is.
+    begun: Option<Answer>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// How a query came.
@@ -42,6 +66,17 @@ pub(super) enum Came {
 }
 
 impl Taking {
+    pub(super) fn new(
+        zone: Zone,
+        counters: Arc<DnsCounters>,
+        forwarder: Option<Forwarder>,
+        is_open: bool,
+    ) -> Self {
+        let gathers = Arc::new(Semaphore::new(MAX_GATHERS));
+        Self { zone: Arc::new(zone), counters, forwarder, gathers, is_open }
+    }
+
+    /// Answers a query if that takes no wait.
     pub(super) fn take(&self, bytes: &[u8], came: Came) -> Taken {
         match read(bytes) {
             Read::Ignored => {
@@ -58,39 +93,119 @@ impl Taking {
         }
     }
 
+    /// Answers a query that has to wait, within the time that servers have.
+    pub(super) async fn finish(
+        &self,
+        bytes: &[u8],
+        came: Came,
+        pending: Pending,
+    ) -> Option<Vec<u8>> {
+        let forward = match pending {
+            Pending::Forward(forward) => forward,
+            Pending::Gather(place) => {
+                self.gather().await;
+                drop(place);
+                match self.take(bytes, came) {
+                    Taken::Wait(Pending::Forward(forward)) => forward,
+                    Taken::Send(answer) => return Some(answer),
+                    Taken::Ignore => return None,
+                    // It is too old by now, so that this host has no time for it.
+                    Taken::Wait(Pending::Gather(_)) => return self.failed(bytes, came),
+                }
+            }
+        };
+        let Forward { question, begun, _place } = *forward;
+        let reply = match &self.forwarder {
+            Some(forwarder) => forwarder.ask(&question).await,
+            None => None,
+        };
+        match (begun, reply) {
+            (None, Some(reply)) => Some(reply),
+            (None, None) => self.failed(bytes, came),
+            (Some(begun), Some(reply)) => self.written(bytes, completed(begun, &reply), came),
+            (Some(begun), None) => self.written(bytes, begun, came),
+        }
+    }
+
+    /// Looks at all instances, on a thread that may take its time.
+    async fn gather(&self) {
+        let zone = self.zone.clone();
+        if let Err(error) = spawn_blocking(move || zone.gather()).await {
+            tracing::error!(%error, "the names of addresses cannot be gathered");
+        }
+    }
+
     fn answer(&self, query: &Query<'_>, came: Came) -> Taken {
         let Some(question) = &query.question else { return Taken::Ignore };
-        let most = if came == Came::Tcp { MAX_TCP_INSTANCES } else { MAX_UDP_INSTANCES };
-        match (self.zone.find(question, most), &self.forwarder) {
-            (Found::Answer(answer), _) => {
-                let counters = &self.counters;
+        let most = if came == Came::Tcp { MAX_TCP_RECORDS } else { MAX_UDP_RECORDS };
+        let counters = &self.counters;
+        match self.zone.find(question, most) {
+            Found::Answer(answer) => {
                 count(&counters.queries);
                 if answer.rcode == OptRcode::NXDOMAIN {
                     count(&counters.negative);
                 }
-                self.send(query, *answer, came)
+                match answer.alias.clone().filter(|_| self.forwarder.is_some()) {
+                    Some(alias) => {
+                        let question = Outgoing::for_alias(query, &alias, came == Came::Tcp);
+                        self.forward(query, question, Some(*answer), came)
+                    }
+                    None => self.send(query, *answer, came),
+                }
             }
-            (Found::Elsewhere, Some(_)) => match Outgoing::of(query, came == Came::Tcp) {
-                Some(outgoing) => Taken::Forward(outgoing),
-                None => self.send(query, Answer::empty(OptRcode::FORMERR), came),
+            Found::Gathering => match self.gathers.clone().try_acquire_owned() {
+                Ok(place) => Taken::Wait(Pending::Gather(place)),
+                Err(_) => {
+                    count(&counters.gathers_dropped);
+                    self.send(query, Answer::empty(OptRcode::SERVFAIL), came)
+                }
             },
-            (Found::Elsewhere, None) => {
-                count(&self.counters.refused);
+            Found::Elsewhere if self.forwarder.is_some() => {
+                let question = Outgoing::of(query, came == Came::Tcp);
+                self.forward(query, question, None, came)
+            }
+            Found::Elsewhere => {
+                count(&counters.refused);
                 self.send(query, Answer::empty(OptRcode::REFUSED), came)
             }
         }
     }
 
-    /// The answer that a forwarded query gets when no server answered it, or none could be asked.
-    pub(super) fn failure(&self, bytes: &[u8], came: Came) -> Option<Vec<u8>> {
-        let (Read::Asked(query) | Read::Faulty(query, _)) = read(bytes) else { return None };
-        match self.send(&query, Answer::empty(OptRcode::SERVFAIL), came) {
-            Taken::Send(bytes) => Some(bytes),
-            Taken::Ignore | Taken::Forward(_) => None,
+    /// Has another server asked. Where that cannot be, the client gets what was begun.
+    fn forward(
+        &self,
+        query: &Query<'_>,
+        question: Option<Outgoing>,
+        begun: Option<Answer>,
+        came: Came,
+    ) -> Taken {
+        let place = self.forwarder.as_ref().and_then(Forwarder::place);
+        match (question, place) {
+            (Some(question), Some(place)) => {
+                Taken::Wait(Pending::Forward(Box::new(Forward { question, begun, _place: place })))
+            }
+            _ => {
+                let failure = || Answer::empty(OptRcode::SERVFAIL);
+                self.send(query, begun.unwrap_or_else(failure), came)
+            }
         }
     }
 
+    fn failed(&self, bytes: &[u8], came: Came) -> Option<Vec<u8>> {
+        self.written(bytes, Answer::empty(OptRcode::SERVFAIL), came)
+    }
+
+    /// The bytes of an answer to a query that had to wait.
+    fn written(&self, bytes: &[u8], answer: Answer, came: Came) -> Option<Vec<u8>> {
+        let (Read::Asked(query) | Read::Faulty(query, _)) = read(bytes) else { return None };
+        Some(self.write(&query, answer, came))
+    }
+
     fn send(&self, query: &Query<'_>, answer: Answer, came: Came) -> Taken {
+        Taken::Send(self.write(query, answer, came))
+    }
+
+    fn write(&self, query: &Query<'_>, answer: Answer, came: Came) -> Vec<u8> {
         let answer = Answer { is_recursive: self.forwarder.is_some(), ..answer };
         let written = match came {
             Came::Tcp => write(query, &answer, Transport::Tcp),
@@ -105,7 +220,7 @@ impl Taking {
         if is_truncated {
             count(&self.counters.truncated);
         }
-        Taken::Send(bytes)
+        bytes
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use super::counters::count;
-use super::forwarding::Outgoing;
 use super::taking::{Came, Taken, Taking};
 
 /// Bytes of a query. What is longer is cut, and malformed.
@@ -36,7 +35,16 @@ pub(super) async fn serve(taking: Arc<Taking>, socket: UdpSocket) {
         match taking.take(bytes, Came::Udp(from.ip())) {
             Taken::Ignore => {}
             Taken::Send(answer) => send(&taking, &socket, &answer, from),
-            Taken::Forward(question) => forward(&taking, &socket, bytes, question, from),
+            Taken::Wait(pending) => {
+                let (taking, socket, bytes) = (taking.clone(), socket.clone(), bytes.to_vec());
+                // It ends by itself, within the time that servers have, and has a place until then.
+                tokio::spawn(async move {
+                    let came = Came::Udp(from.ip());
+                    if let Some(answer) = taking.finish(&bytes, came, pending).await {
+                        send(&taking, &socket, &answer, from);
+                    }
+                });
+            }
         }
     }
 }
@@ -49,28 +57,4 @@ fn send(taking: &Taking, socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
             tracing::debug!(%to, %error, "a DNS answer could not be sent");
         }
     }
-}
-
-/// Has another server asked, and the client answered then.
-fn forward(
-    taking: &Arc<Taking>,
-    socket: &Arc<UdpSocket>,
-    bytes: &[u8],
-    question: Outgoing,
-    from: SocketAddr,
-) {
-    let Some(forwarder) = &taking.forwarder else { return };
-    let failure = taking.failure(bytes, Came::Udp(from.ip()));
-    let Some(place) = forwarder.place() else {
-        failure.iter().for_each(|failure| send(taking, socket, failure, from));
-        return;
-    };
-    let (taking, socket, forwarder) = (taking.clone(), socket.clone(), forwarder.clone());
-    // It ends by itself, within the time that servers have.
-    tokio::spawn(async move {
-        if let Some(answer) = forwarder.ask(&question).await.or(failure) {
-            send(&taking, &socket, &answer, from);
-        }
-        drop(place);
-    });
 }

@@ -13,10 +13,7 @@ fn dnsmasq_follows_a_service_that_dies_returns_and_gets_another_weight() {
     let mut backends = Backends::start(3);
     backends.register(&asked.agent, 1);
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let mut command = Command::new("dnsmasq");
-    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
-    command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--pid-file=", "--user="]);
-    command.arg(format!("--port={free}"));
+    let mut command = dnsmasq(&free);
     command.arg(format!("--server=/consul/127.0.0.1#{}", asked.port));
     command.arg(format!("--rev-server=127.0.0.0/8,127.0.0.1#{}", asked.port));
     let Some(_dnsmasq) = Program::start(&mut command) else { return };
@@ -38,4 +35,31 @@ fn dnsmasq_follows_a_service_that_dies_returns_and_gets_another_weight() {
     });
     let names = dig(&free, &["+short", "-x", "127.0.0.3"]).unwrap();
     assert_eq!(names, "web.service.dc1.consul.\n");
+}
+
+#[test]
+fn a_dnsmasq_that_asks_the_agent_in_turn_makes_no_loop() {
+    let home = tempfile::tempdir().unwrap();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let asked = Answering::start(home.path(), &[&format!("--dns-forward=127.0.0.1:{free}")]);
+    let server = format!("--server=127.0.0.1#{}", asked.port);
+    let Some(_dnsmasq) = Program::start(dnsmasq(&free).arg(server)) else { return };
+    let Some(_) = asked.dig(&["consul", "SOA"]) else { return };
+    eventually("dnsmasq asks the agent", || short(&free, "consul", "NS") == ["ns.consul."]);
+    let told = asked.dig(&["+tries=1", "+time=10", "example.com", "A"]).unwrap();
+    assert!(told.contains("status: SERVFAIL"), "{told}");
+    let failed = asked.agent.counter("dns_forwards_failed");
+    assert!((1..=4).contains(&failed), "the question came back, and went no further: {failed}");
+    assert_eq!(asked.agent.counter("dns_forwards_dropped"), 0);
+    let own = asked.dig(&["a1.node.consul", "A"]).unwrap();
+    assert!(own.contains("status: NOERROR"), "{own}");
+}
+
+/// dnsmasq on a port, which asks nobody yet.
+fn dnsmasq(port: &str) -> Command {
+    let mut command = Command::new("dnsmasq");
+    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]);
+    command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--pid-file=", "--user="]);
+    command.arg(format!("--port={port}"));
+    command
 }

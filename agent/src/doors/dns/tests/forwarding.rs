@@ -6,22 +6,21 @@ use domain::base::Header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-use super::super::forwarding::MAX_FORWARDS;
 use super::sockets::{Served, framed, receive};
 use super::*;
 
-fn forwarding_to(servers: &[SocketAddr]) -> Door {
+pub(super) fn forwarding_to(servers: &[SocketAddr]) -> Door {
     Door::with(DnsConfig { forward: servers.to_vec(), ..config() }, false)
 }
 
-async fn server() -> (UdpSocket, SocketAddr) {
+pub(super) async fn server() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
     let addr = socket.local_addr().expect("bound");
     (socket, addr)
 }
 
 /// The next question that reaches a server.
-async fn asked(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+pub(super) async fn asked(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 4_096];
     let (length, from) = socket.recv_from(&mut buffer).await.expect("a question");
     buffer.truncate(length);
@@ -115,11 +114,111 @@ async fn a_server_that_does_not_answer_gives_way_to_the_next() {
 async fn no_more_questions_are_under_way_than_allowed() {
     let (_silent, addr) = server().await;
     let served = Served::start(forwarding_to(&[addr])).await;
-    let forwarder = served.door.taking.forwarder.clone().expect("there is one");
+    let forwarder = served.door.taking.forwarder.as_ref().expect("there is one");
     let mut places: Vec<_> = (0..MAX_FORWARDS).map(|_| forwarder.place().expect("free")).collect();
     let query = query("example.com", Rtype::A, None);
     assert_eq!(served.datagram(&query).await.rcode, Rcode::SERVFAIL, "at once");
     assert_eq!(served.door.counters()["dns_forwards_dropped"], 1);
     places.clear();
     assert!(forwarder.place().is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_help_gives_way_to_the_next() {
+    let ((broken, first), (helpful, second)) = (server().await, server().await);
+    let served = Served::start(forwarding_to(&[first, second])).await;
+    let query = query("example.com", Rtype::A, None);
+    let answer = |mut question: Vec<u8>, rcode| {
+        let header = Header::for_message_slice_mut(&mut question);
+        header.set_qr(true);
+        header.set_rcode(rcode);
+        question
+    };
+    for (theirs, others, expected) in [
+        (Rcode::SERVFAIL, Rcode::NXDOMAIN, Rcode::NXDOMAIN),
+        (Rcode::REFUSED, Rcode::NOERROR, Rcode::NOERROR),
+    ] {
+        let serve = async {
+            // The one that helped is asked first from then on.
+            if expected == Rcode::NXDOMAIN {
+                let (question, from) = asked(&broken).await;
+                broken.send_to(&answer(question, theirs), from).await.expect("sent");
+            }
+            let (question, from) = asked(&helpful).await;
+            helpful.send_to(&answer(question, others), from).await.expect("sent");
+        };
+        let (told, ()) = tokio::join!(served.datagram(&query), serve);
+        assert_eq!(told.rcode, expected);
+    }
+    let serve = async {
+        for (socket, rcode) in [(&helpful, Rcode::SERVFAIL), (&broken, Rcode::REFUSED)] {
+            let (question, from) = asked(socket).await;
+            socket.send_to(&answer(question, rcode), from).await.expect("sent");
+        }
+    };
+    let (told, ()) = tokio::join!(served.datagram(&query), serve);
+    assert_eq!(told.rcode, Rcode::SERVFAIL, "none helps: the word of the first");
+}
+
+#[tokio::test]
+async fn clients_that_ask_the_same_share_a_question_and_a_loop_ends() {
+    let (socket, addr) = server().await;
+    let served = Served::start(forwarding_to(&[addr])).await;
+    let (lower, upper) =
+        (query("example.com", Rtype::A, None), query("EXAMPLE.com", Rtype::A, None));
+    let serve = async {
+        let (question, from) = asked(&socket).await;
+        // As a server does that is told to ask us: the same question comes back, and must not go out again.
+        let back = UdpSocket::bind("127.0.0.1:0").await.expect("bound");
+        back.send_to(&question, served.udp).await.expect("sent");
+        let others = async {
+            let second = served.datagram(&upper);
+            let answer = async {
+                let forwarder = served.door.taking.forwarder.as_ref().expect("there is one");
+                // The question that came back and that of the other client wait with the first.
+                until(|| forwarder.waiting() == 3).await;
+                socket.send_to(&answered(&question), from).await.expect("sent");
+            };
+            tokio::join!(second, answer).0
+        };
+        others.await
+    };
+    let (first, second) = tokio::join!(served.datagram(&lower), serve);
+    assert_eq!((first.rcode, second.rcode), (Rcode::NOERROR, Rcode::NOERROR));
+    assert_eq!(first.question, "example.com");
+    assert_eq!(second.question, "EXAMPLE.com", "each has the name as it was written");
+    // The server answered one question, so that no other one went out.
+    until(|| served.door.counters()["dns_forwarded"] == 3).await;
+    let forwarder = served.door.taking.forwarder.as_ref().expect("there is one");
+    until(|| forwarder.waiting() == 0).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_the_client_cannot_take_sends_it_to_tcp() {
+    let (socket, addr) = server().await;
+    let served = Served::start(forwarding_to(&[addr])).await;
+    for size in [None, Some(600), Some(1_232)] {
+        let query = query("example.com", Rtype::TXT, size);
+        let serve = async {
+            let (question, from) = asked(&socket).await;
+            let mut long = answered(&question);
+            long.resize(2_000, 0);
+            socket.send_to(&long, from).await.expect("sent");
+        };
+        let (told, ()) = tokio::join!(served.datagram(&query), serve);
+        assert_eq!((told.rcode, told.is_truncated), (Rcode::NOERROR, true), "{size:?}");
+        assert_eq!((told.answers.len(), told.question.as_str()), (0, "example.com"));
+    }
+}
+
+#[tokio::test]
+async fn transfers_go_to_nobody() {
+    let (_socket, addr) = server().await;
+    let door = forwarding_to(&[addr]);
+    for rtype in [Rtype::AXFR, Rtype::IXFR] {
+        for came in [LOOPBACK, Came::Tcp] {
+            let answer = door.send(&query("example.com", rtype, None), came);
+            assert_eq!(Told::read(&answer.expect("at once")).rcode, Rcode::REFUSED);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The door over a catalog that the tests write, first without sockets.
 
+mod aliases;
+mod existence;
 mod forwarding;
 mod garbage;
 mod sockets;
@@ -7,6 +9,7 @@ mod sockets;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::base::iana::{Class, Rcode};
 use domain::base::message::RecordSection;
@@ -19,12 +22,14 @@ use hobnob_membership::view::{Change, Instance, InstanceStatus};
 
 use super::counters::DnsCounters;
 use super::forwarding::Forwarder;
-use super::taking::{Came, Taken, Taking};
+use super::taking::{Came, Pending, Taken, Taking};
 use super::zone::Zone;
 use crate::config::DnsConfig;
 use crate::services::testing::{OTHER, instance, member, registry};
 use crate::services::{KnownMember, Writer};
 
+/// Questions to other servers that may be under way.
+const MAX_FORWARDS: usize = 16;
 const LOOPBACK: Came = Came::Udp(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
 /// A door, and the catalog behind it.
@@ -37,6 +42,7 @@ struct Door {
 #[derive(Debug)]
 struct Told {
     rcode: Rcode,
+    question: String,
     is_truncated: bool,
     is_authoritative: bool,
     answers: Vec<String>,
@@ -63,10 +69,10 @@ impl Door {
         let (registry, writer) = registry();
         let counters = Arc::new(DnsCounters::default());
         let forwarder = (!config.forward.is_empty())
-            .then(|| Arc::new(Forwarder::new(config.forward.clone(), counters.clone())));
+            .then(|| Forwarder::new(config.forward.clone(), counters.clone(), MAX_FORWARDS));
         let own = "127.0.0.1".parse().expect("an address");
         let zone = Zone::new(registry, config, own, "dc1".to_owned());
-        let taking = Arc::new(Taking { zone, counters, forwarder, is_open });
+        let taking = Arc::new(Taking::new(zone, counters, forwarder, is_open));
         Self { taking, writer }
     }
 
@@ -94,19 +100,44 @@ impl Door {
     }
 
     fn member(&mut self, node: u64, name: &str, address: &str, status: MemberStatus) {
+        self.member_in("dc1", node, name, address, status);
+    }
+
+    fn member_in(
+        &mut self,
+        datacenter: &str,
+        node: u64,
+        name: &str,
+        address: &str,
+        status: MemberStatus,
+    ) {
         let mut member = member(name, node, status);
         member.gossip_address = format!("{address}:7946");
+        member.datacenter = datacenter.to_owned();
         let known = KnownMember { member, down_since: None, link_silent_since: None };
         self.writer.apply_member(NodeId(node), known);
     }
 
     /// A healthy instance at the address of the node.
     fn instance(&mut self, node: u64, id: &str, edit: impl FnOnce(&mut ServiceRecord)) {
+        self.instance_in("dc1", node, id, edit);
+    }
+
+    fn instance_in(
+        &mut self,
+        datacenter: &str,
+        node: u64,
+        id: &str,
+        edit: impl FnOnce(&mut ServiceRecord),
+    ) {
         let change = instance(OTHER, id, InstanceStatus::Healthy);
         let mut instance = Instance { origin: NodeId(node), ..(*change.instance).clone() };
         let name = if node == 2 { "N2".to_owned() } else { format!("n{node}") };
-        instance.node =
-            Arc::new(NodeRecord { name: name.as_str().into(), ..(*instance.node).clone() });
+        instance.node = Arc::new(NodeRecord {
+            name: name.as_str().into(),
+            datacenter: datacenter.into(),
+            ..(*instance.node).clone()
+        });
         let service = Arc::make_mut(&mut instance.service);
         service.address = format!("10.0.0.{node}").as_str().into();
         edit(service);
@@ -117,7 +148,11 @@ impl Door {
     fn send(&self, query: &[u8], came: Came) -> Option<Vec<u8>> {
         match self.taking.take(query, came) {
             Taken::Send(bytes) => Some(bytes),
-            Taken::Ignore | Taken::Forward(_) => None,
+            Taken::Wait(Pending::Gather(_)) => {
+                self.taking.zone.gather();
+                self.send(query, came)
+            }
+            Taken::Ignore | Taken::Wait(Pending::Forward(_)) => None,
         }
     }
 
@@ -129,6 +164,16 @@ impl Door {
     fn counters(&self) -> BTreeMap<String, u64> {
         self.taking.counters.report().into()
     }
+}
+
+/// Waits until something is true.
+async fn until(is_true: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_true() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it becomes true in time");
 }
 
 fn query(name: &str, rtype: Rtype, udp_bytes: Option<u16>) -> Vec<u8> {
@@ -166,8 +211,10 @@ impl Told {
         let header = message.header();
         assert!(header.qr() && header.id() == 4_711, "{header:?}");
         let (_, answers, authority, additionals) = message.sections().expect("its sections");
+        let question = message.first_question();
         Self {
             rcode: header.rcode(),
+            question: question.map(|one| one.qname().to_string()).unwrap_or_default(),
             is_truncated: header.tc(),
             is_authoritative: header.aa(),
             answers: texts(answers),
@@ -304,9 +351,11 @@ async fn an_address_is_named_after_what_is_there_and_others_are_not_ours() {
     assert_eq!(told[1], "1.0.0.10.in-addr.arpa PTR n1.node.dc1.consul");
     assert_eq!(told[2], "1.0.0.10.in-addr.arpa PTR web.service.dc1.consul");
     assert_eq!(door.ask("9.9.9.9.in-addr.arpa", Rtype::PTR).rcode, Rcode::REFUSED);
-    assert_eq!(door.ask("1.0.0.10.in-addr.arpa", Rtype::A).rcode, Rcode::REFUSED);
     assert_eq!(door.ask("example.com", Rtype::A).rcode, Rcode::REFUSED);
-    assert_eq!(door.counters()["dns_refused"], 3);
+    assert_eq!(door.counters()["dns_refused"], 2);
+    let told = door.ask("1.0.0.10.in-addr.arpa", Rtype::A);
+    assert_eq!((told.rcode, told.answers.len()), (Rcode::NOERROR, 0), "it is there");
+    assert!(told.authority[0].starts_with("1.0.0.10.in-addr.arpa SOA ns.consul"), "{told:?}");
 }
 
 #[tokio::test]
@@ -319,24 +368,6 @@ async fn the_domain_says_who_serves_it() {
     assert_eq!(told.additionals, ["ns.consul A 127.0.0.1"]);
     assert_eq!(door.ask("ns.consul", Rtype::A).answers, ["ns.consul A 127.0.0.1"]);
     assert_eq!(door.ask("consul", Rtype::AXFR).rcode, Rcode::REFUSED);
-}
-
-#[tokio::test]
-async fn a_host_by_name_is_an_alias_only_where_no_instance_has_an_address() {
-    let mut door = Door::filled();
-    door.instance(1, "far", |service| {
-        (service.service, service.address) = ("far".into(), "db.example.com".into());
-    });
-    door.writer.publish();
-    let alias = "far.service.consul CNAME db.example.com";
-    assert_eq!(door.ask("far.service.consul", Rtype::A).answers, [alias]);
-    let srv = door.ask("far.service.consul", Rtype::SRV);
-    assert_eq!(srv.answers, ["far.service.consul SRV 1 1 80 db.example.com"]);
-    assert!(srv.additionals.is_empty());
-    door.instance(2, "near", |service| service.service = "far".into());
-    door.writer.publish();
-    assert_eq!(door.ask("far.service.consul", Rtype::A).answers, ["far.service.consul A 10.0.0.2"]);
-    assert_eq!(door.ask("far.service.consul", Rtype::SRV).answers.len(), 2);
 }
 
 #[tokio::test]
@@ -362,6 +393,41 @@ async fn a_long_answer_is_cut_over_udp_and_whole_over_tcp() {
     let whole = Told::read(&whole.expect("an answer"));
     let counts = (whole.answers.len(), whole.additionals.len(), whole.is_truncated);
     assert_eq!(counts, (300, 300, false));
+}
+
+#[tokio::test]
+async fn instances_that_have_no_record_of_the_type_take_no_place_of_those_that_do() {
+    let mut door = Door::new();
+    for n in 0..300 {
+        door.instance(1, &format!("web-{n}"), |service| {
+            service.address = format!("2001:db8::{n:x}").as_str().into();
+        });
+        door.instance(1, &format!("same-{n}"), |service| service.service = "same".into());
+    }
+    door.instance(1, "only", |service| service.address = "10.9.9.9".into());
+    door.writer.publish();
+    for came in [LOOPBACK, Came::Tcp] {
+        for (name, expected) in [("web", "10.9.9.9"), ("same", "10.0.0.1")] {
+            let name = format!("{name}.service.consul");
+            let bytes = door.send(&query(&name, Rtype::A, None), came).expect("an answer");
+            let told = Told::read(&bytes);
+            assert_eq!(told.answers, [format!("{name} A {expected}")], "{came:?}");
+            assert!(!told.is_truncated, "there is no more: {came:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ipv4_address_in_the_form_of_an_ipv6_one_is_an_ipv4_address() {
+    let mut door = Door::new();
+    door.instance(1, "web-1", |service| service.address = "::ffff:10.0.0.7".into());
+    door.writer.publish();
+    let address = "web.service.consul A 10.0.0.7";
+    assert_eq!(door.ask("web.service.consul", Rtype::A).answers, [address]);
+    let told = door.ask("web.service.consul", Rtype::SRV);
+    assert_eq!(told.additionals, ["0a000007.addr.dc1.consul A 10.0.0.7"]);
+    let names = door.ask("7.0.0.10.in-addr.arpa", Rtype::PTR).answers;
+    assert_eq!(names, ["7.0.0.10.in-addr.arpa PTR web.service.dc1.consul"]);
 }
 
 #[tokio::test]

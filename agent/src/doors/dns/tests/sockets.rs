@@ -6,9 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
-use super::super::tcp::{MAX_CONNECTIONS, MAX_QUERY_BYTES};
+use super::super::tcp::MAX_QUERY_BYTES;
 use super::super::{tcp, udp};
 use super::*;
+
+/// Connections that are open at the same time.
+const MAX_CONNECTIONS: usize = 8;
 
 pub(super) struct Served {
     pub(super) door: Door,
@@ -26,7 +29,7 @@ impl Served {
         let tcp = listener.local_addr().expect("bound");
         let serving = [
             tokio::spawn(udp::serve(door.taking.clone(), socket)),
-            tokio::spawn(tcp::serve(door.taking.clone(), listener)),
+            tokio::spawn(tcp::serve(door.taking.clone(), listener, MAX_CONNECTIONS)),
         ];
         Self { door, udp, tcp, serving }
     }
@@ -97,19 +100,55 @@ async fn a_query_that_is_too_long_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_closed_and_counted() {
+async fn a_connection_too_many_takes_the_place_of_the_one_that_is_idle_longest() {
     let served = Served::start(Door::filled()).await;
+    let asked = framed(&query("v1.web.service.consul", Rtype::A, None));
     let mut crowd = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
-        crowd.push(served.connect().await);
+        let mut stream = served.connect().await;
+        stream.write_all(&asked).await.expect("taken");
+        receive(&mut stream).await;
+        crowd.push(stream);
     }
+    // The first one asks again, so that the second is idle longest.
+    crowd[0].write_all(&asked).await.expect("taken");
+    receive(&mut crowd[0]).await;
+    let mut one_more = served.connect().await;
+    one_more.write_all(&asked).await.expect("taken");
+    assert_eq!(receive(&mut one_more).await.answers.len(), 1);
+    assert_eq!(crowd[1].read(&mut [0]).await.unwrap_or(0), 0, "closed");
+    for open in [0, 2, MAX_CONNECTIONS - 1] {
+        crowd[open].write_all(&asked).await.expect("taken");
+        assert_eq!(receive(&mut crowd[open]).await.answers.len(), 1, "{open} is still open");
+    }
+    assert_eq!(
+        (served.count("connections_displaced"), served.count("connections_refused")),
+        (1, 0)
+    );
+    assert_eq!((served.count("connections"), served.count("connections_failed")), (8, 0));
+}
+
+#[tokio::test]
+async fn a_connection_whose_query_is_under_way_is_not_closed_for_another() {
+    // A server that takes connections and answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let addr = silent.local_addr().expect("bound");
+    let served = Served::start(forwarding::forwarding_to(&[addr])).await;
+    let mut crowd = Vec::new();
+    for n in 0..MAX_CONNECTIONS {
+        let mut stream = served.connect().await;
+        let name = format!("n{n}.example.com");
+        stream.write_all(&framed(&query(&name, Rtype::A, None))).await.expect("taken");
+        crowd.push(stream);
+    }
+    let forwarder = served.door.taking.forwarder.as_ref().expect("there is one");
+    until(|| forwarder.waiting() == MAX_CONNECTIONS).await;
     let mut one_more = served.connect().await;
     assert_eq!(one_more.read(&mut [0]).await.unwrap_or(0), 0, "closed");
-    assert_eq!(served.count("connections_refused"), 1);
-    assert_eq!(served.count("connections"), MAX_CONNECTIONS as u64);
-    let asked = query("web.service.consul", Rtype::A, None);
-    crowd[0].write_all(&framed(&asked)).await.expect("taken");
-    assert_eq!(receive(&mut crowd[0]).await.answers.len(), 2, "those that are open still work");
+    assert_eq!(
+        (served.count("connections_displaced"), served.count("connections_refused")),
+        (0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
