@@ -1,5 +1,5 @@
-//! Access keys: with one of them a client may make changes over HTTP. The data directory has their hashes, and nobody has the keys
-//! but those whom they were given to.
+//! Access keys: with one of them a client may ask and make changes over HTTP. The data directory has their hashes. The keys
+//! themselves are with those whom they were given to, and nowhere else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -32,6 +32,16 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// The purpose of the hash.
 const CONTEXT: &str = "hobnob 2026-11-30 access keys";
 
+/// What a key allows. Each right has those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessRights {
+    /// To ask.
+    Read,
+    /// To make changes.
+    Write,
+}
+
 /// A key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
@@ -39,6 +49,8 @@ pub struct AccessKey {
     pub id: String,
     /// Its name, for people.
     pub name: String,
+    /// What it allows.
+    pub rights: AccessRights,
     /// When it was made, in milliseconds since 1970, by the clock of its host.
     pub created_ms: u64,
     /// The hash of the key.
@@ -85,7 +97,9 @@ pub enum AccessKeyError {
     #[error("there are {MAX_KEYS} access keys, and more are not allowed: revoke one")]
     TooMany,
     /// The name is too long, or has characters that cannot be printed.
-    #[error("the name of an access key has {MAX_NAME_BYTES} bytes at most, without characters that cannot be printed")]
+    #[error(
+        "the name of an access key has {MAX_NAME_BYTES} bytes at most, without characters that cannot be printed"
+    )]
     BadName,
     /// No key has this id.
     #[error("there is no access key `{0}`")]
@@ -99,6 +113,7 @@ pub enum AccessKeyError {
 pub fn create(
     data_dir: &Path,
     name: &str,
+    rights: AccessRights,
     now_ms: u64,
 ) -> Result<(AccessKey, Zeroizing<String>), AccessKeyError> {
     if name.len() > MAX_NAME_BYTES || hobnob_api::names::printable(name) != name {
@@ -112,7 +127,8 @@ pub fn create(
     let encoded = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*secret));
     let text = Zeroizing::new(format!("{PREFIX}{}", *encoded));
     let id = format!("{:08x}", rand::random::<u32>());
-    let key = AccessKey { id, name: name.to_owned(), created_ms: now_ms, hash: hash(&text) };
+    let (name, created_ms, hash) = (name.to_owned(), now_ms, hash(&text));
+    let key = AccessKey { id, name, rights, created_ms, hash };
     keys.keys.push(key.clone());
     keys.save()?;
     Ok((key, text))
@@ -149,8 +165,7 @@ fn hash(key: &str) -> String {
 
 fn read(path: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
     let failed = |source| AccessKeyError::Io { path: path.to_owned(), source };
-    let damaged =
-        |reason: String| AccessKeyError::Damaged { path: path.to_owned(), reason };
+    let damaged = |reason: String| AccessKeyError::Damaged { path: path.to_owned(), reason };
     match fs::metadata(path) {
         Ok(found) if found.len() > MAX_FILE_BYTES => {
             return Err(damaged(format!("it has more than {MAX_FILE_BYTES} bytes")));
@@ -162,6 +177,15 @@ fn read(path: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
     let text = fs::read(path).map_err(failed)?;
     let read: Result<Keys, _> = serde_json::from_slice(&text);
     read.map(|read| read.keys).map_err(|error| damaged(error.to_string()))
+}
+
+/// Gives a file to the owner of the data directory, who runs the agent.
+fn belongs_as(file: &Path, data_dir: &Path) -> io::Result<()> {
+    let owner = fs::metadata(data_dir)?;
+    if fs::metadata(file)?.uid() == owner.uid() {
+        return Ok(());
+    }
+    chown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// The keys of a data directory that nobody else changes meanwhile.
@@ -181,23 +205,22 @@ impl Locked {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(&path).map_err(failed)?;
+        belongs_as(&path, data_dir).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let keys = read(&data_dir.join(FILE))?;
         Ok(Self { data_dir: data_dir.to_owned(), keys, _lock: lock })
     }
 
-    /// Replaces the file. It belongs to the owner of the directory, who runs the agent.
+    /// Replaces the file.
     fn save(&self) -> Result<(), AccessKeyError> {
         let path = self.data_dir.join(FILE);
         let new = self.data_dir.join(format!("{FILE}.new"));
         let written = || -> io::Result<()> {
-            let owner = fs::metadata(&self.data_dir)?;
             let text = serde_json::to_vec_pretty(&Keys { keys: self.keys.clone() })?;
             let mut options = OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-            if file.metadata()?.uid() != owner.uid() {
-                chown(&new, Some(owner.uid()), Some(owner.gid()))?;
-            }
+            let mut file =
+                options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+            belongs_as(&new, &self.data_dir)?;
             file.write_all(&text)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
@@ -254,7 +277,7 @@ mod tests {
     #[test]
     fn a_key_is_known_until_it_is_revoked_and_the_file_has_no_secret() {
         let home = tempfile::tempdir().expect("a directory");
-        let (key, text) = create(home.path(), "ci", 7).expect("made");
+        let (key, text) = create(home.path(), "ci", AccessRights::Write, 7).expect("made");
         let known = || KnownKeys::new(home.path());
         assert_eq!(known().find(&text).expect("read"), Some(key.clone()));
         for other in ["", "hobnobkey_", &text[1..], &format!("{}x", *text), &"x".repeat(1 << 16)] {
@@ -264,7 +287,7 @@ mod tests {
         let kept = fs::read_to_string(&path).expect("read");
         assert!(kept.contains(&key.id) && !kept.contains(&text[PREFIX.len()..]));
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-        let (second, _) = create(home.path(), "", 8).expect("made");
+        let (second, _) = create(home.path(), "", AccessRights::Read, 8).expect("made");
         assert_eq!(list(home.path()).expect("read"), [key.clone(), second.clone()]);
         assert_eq!(revoke(home.path(), &key.id).expect("revoked"), key);
         assert_eq!(known().find(&text).expect("read"), None);
@@ -277,11 +300,20 @@ mod tests {
     fn what_is_no_directory_or_is_damaged_is_told() {
         let home = tempfile::tempdir().expect("a directory");
         let none = home.path().join("none");
-        assert!(matches!(create(&none, "", 0), Err(AccessKeyError::NoDirectory(_))));
-        assert!(matches!(create(home.path(), "a\u{7}", 0), Err(AccessKeyError::BadName)));
+        assert!(matches!(
+            create(&none, "", AccessRights::Read, 0),
+            Err(AccessKeyError::NoDirectory(_))
+        ));
+        assert!(matches!(
+            create(home.path(), "a\u{7}", AccessRights::Read, 0),
+            Err(AccessKeyError::BadName)
+        ));
         fs::write(home.path().join(FILE), "{").expect("written");
         assert!(matches!(list(home.path()), Err(AccessKeyError::Damaged { .. })));
-        assert!(matches!(create(home.path(), "", 0), Err(AccessKeyError::Damaged { .. })));
+        assert!(matches!(
+            create(home.path(), "", AccessRights::Read, 0),
+            Err(AccessKeyError::Damaged { .. })
+        ));
         let brought = format!("{PREFIX}x");
         assert!(KnownKeys::new(home.path()).find(&brought).is_err(), "no key counts then");
     }

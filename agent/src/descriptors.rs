@@ -13,6 +13,8 @@ const MAX_OWN: u64 = 64;
 const MAX_OF_A_KIND: u64 = 1_024;
 /// The most connections of the HTTP door. Most of them may wait for a change.
 const MAX_HTTP: u64 = 2_560;
+/// Connections of the DNS door, and queries that it forwards.
+const MAX_DNS: u64 = 320;
 /// The fewest of each, however low the limit is.
 const MIN_OF_A_KIND: u64 = 4;
 /// Below this limit, a warning tells what the agent makes do with.
@@ -73,8 +75,10 @@ fn share_out(limit: Option<u64>) -> Shares {
     let left = limit - MAX_OWN.min(limit / 4);
     let share = |of: u64| of.clamp(MIN_OF_A_KIND, MAX_OF_A_KIND) as usize;
     let held = (left / 15).clamp(MIN_OF_A_KIND, MAX_HELD as u64) as usize;
-    let http = (left / 16).clamp(MIN_OF_A_KIND, MAX_HTTP) as usize;
     let (quarter, half) = (share(left / 4), share(left / 2));
+    let others = (quarter + half + held + held / 2) as u64 + MAX_DNS;
+    let spare = left.saturating_sub(others) / 2;
+    let http = spare.max(left / 16).clamp(MIN_OF_A_KIND, MAX_HTTP) as usize;
     Shares { probes: quarter, connections: half, connections_of_each: quarter, http, held }
 }
 
@@ -84,18 +88,19 @@ mod tests {
 
     #[test]
     fn the_shares_leave_some_for_the_agent_itself() {
-        for (limit, probes, connections, held) in [
-            (Some(16), 4, 6, 4),
-            (Some(128), 24, 48, 6),
-            (Some(1_024), 240, 480, 64),
-            (Some(4_160), 1_024, 1_024, 64),
-            (Some(1 << 20), 1_024, 1_024, 64),
-            (None, 1_024, 1_024, 64),
+        for (limit, probes, connections, held, http) in [
+            (Some(16), 4, 6, 4, 4),
+            (Some(128), 24, 48, 6, 6),
+            (Some(1_024), 240, 480, 64, 60),
+            (Some(4_160), 1_024, 1_024, 64, 816),
+            (Some(8_192), 1_024, 1_024, 64, 2_560),
+            (Some(1 << 20), 1_024, 1_024, 64, 2_560),
+            (None, 1_024, 1_024, 64, 2_560),
         ] {
             let shares = share_out(limit);
             assert_eq!(
-                (shares.probes, shares.connections, shares.held),
-                (probes, connections, held)
+                (shares.probes, shares.connections, shares.held, shares.http),
+                (probes, connections, held, http)
             );
             assert_eq!(
                 shares.connections_of_each, probes,

@@ -47,9 +47,10 @@ pub mod transport;
 pub use agent::{Agent, Monitor, PartEnded, StartError};
 pub use config::{
     AddressUse, AgentConfig, ConfigError, ConfigFile, DnsConfig, DnsDomain, DnsDomainError,
-    FoundAddress, KnownKey, Leaf, LookupError, Problem, ProxyTable, SocketMode, SocketModeError,
-    StartedWith, TokenProblem, TokenSource, TokenText, nearest,
+    FoundAddress, HttpTls, KnownKey, Leaf, LookupError, Problem, ProxyTable, SocketMode,
+    SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText, nearest,
 };
+pub use doors::http::HttpError;
 pub use doors::unix::error::SocketError;
 pub use hobnob_membership::{DatacenterId, Gateway, Protocol};
 pub use log_filter::LogFilter;

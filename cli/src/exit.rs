@@ -8,7 +8,7 @@ use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_api::client::ClientError;
 use hobnob_api::{ErrorCode, ErrorKind};
 
-use crate::args::{NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
+use crate::args::{HalfOfTls, NoDns, NoQuerySocket, TooManyAgents, TwoTokens};
 use crate::commands::{KeysError, NothingToOffer};
 use crate::template::OneDestination;
 
@@ -51,6 +51,7 @@ impl Exit {
                 || cause.is::<TwoTokens>()
                 || cause.is::<NoQuerySocket>()
                 || cause.is::<NoDns>()
+                || cause.is::<HalfOfTls>()
                 || cause.is::<TooManyAgents>()
                 || cause.is::<NothingToOffer>()
                 || cause.is::<OneDestination>()

@@ -23,7 +23,7 @@ use crate::consistency::VoterWriter;
 use crate::definitions::Definitions;
 use crate::descriptors;
 use crate::doors::dns::DnsDoor;
-use crate::doors::http::{Access, HttpCounters, HttpDoor};
+use crate::doors::http::{Access, HttpCounters, HttpDoor, Listening};
 use crate::doors::threads::DoorThreads;
 use crate::doors::unix::handler::Handler;
 use crate::doors::unix::permissions::Permissions;
@@ -268,10 +268,12 @@ async fn open_http(
 ) -> Result<Option<Http>, StartError> {
     let Some(addr) = config.http else { return Ok(None) };
     let access = Access::new(&config.data_dir, config.http_open_writes);
-    let door = HttpDoor::bind(addr, access, progress.clone()).await?;
+    let (tls, has_open_metrics) = (config.http_tls.clone(), config.insecure_http);
+    let listening = Listening { addr, tls, has_open_metrics };
+    let door = HttpDoor::bind(listening, access, progress.clone()).await?;
     let (addr, counters, handler) = (door.addr(), door.counters(), door.handler());
-    if !addr.ip().is_loopback() {
-        tracing::warn!(http = %addr, "HTTP is answered beyond this host, to anybody who reaches that address");
+    if !addr.ip().is_loopback() && config.insecure_http {
+        tracing::warn!(http = %addr, "metrics are answered over HTTP beyond this host, to anybody who reaches that address");
     }
     let server = Task::spawn_on(doors.handle(), "HTTP door", door.serve());
     Ok(Some(Http { addr, counters, handler, server }))
@@ -326,8 +328,8 @@ impl Ready {
         config_of_node.protocol = config.protocol;
         let node = Node::new(config_of_node, clock.now()).map_err(StartError::Registrations)?;
         let locality = Locality::new(&info.datacenter, &info.zone);
-        // In microseconds, so that no life of this agent ever reaches the revisions of the next. Epochs grow from life to life, also when
-        // the clock of the host was set back.
+        // A revision for each microsecond: no life of this agent reaches the revisions of the next. Epochs grow from life to life
+        // even when the clock of the host was set back, but then the next life may begin only a thousand revisions later.
         let first_revision = epoch.0.saturating_mul(1_000);
         let (registry, writer) = Registry::new(info.node_id, locality, clock, first_revision);
         let former_peers = data_dir.peers();

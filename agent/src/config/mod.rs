@@ -3,6 +3,7 @@
 mod dns;
 mod file;
 mod host_name;
+mod http;
 mod lookup;
 mod nearest;
 mod problem;
@@ -24,6 +25,7 @@ use crate::log_filter::LogFilter;
 pub use dns::{DnsConfig, DnsDomain, DnsDomainError};
 pub use file::{ConfigFile, KnownKey, Leaf};
 pub(crate) use file::{read_text, syntax_problem};
+pub use http::HttpTls;
 pub use lookup::{AddressUse, FoundAddress, LookupError};
 pub(crate) use lookup::{Addresses, ThisHost};
 pub use nearest::nearest;
@@ -97,6 +99,8 @@ pub struct AgentConfig {
     pub http: Option<SocketAddr>,
     /// Accept that this address is not loopback, although nobody has to prove who they are there.
     pub insecure_http: bool,
+    /// The certificate of the HTTP door; without one it speaks in clear.
+    pub http_tls: Option<HttpTls>,
     /// Take changes over HTTP without an access key: every process of the host may make them then.
     pub http_open_writes: bool,
     /// The DNS door, if there is one.
@@ -137,6 +141,7 @@ impl AgentConfig {
             script_checks: false,
             http: None,
             insecure_http: false,
+            http_tls: None,
             http_open_writes: false,
             dns: None,
             log_filter: None,

@@ -11,7 +11,7 @@ use hobnob_membership::{Gateway, Protocol};
 
 use super::host_name::host_name;
 use super::lookup::{Addresses, FoundAddress, needs_scope};
-use super::{AgentConfig, DnsConfig, SocketMode, StartedWith, TokenSource};
+use super::{AgentConfig, DnsConfig, HttpTls, SocketMode, StartedWith, TokenSource};
 use crate::log_filter::LogFilter;
 
 /// A part of the configuration can never work.
@@ -30,6 +30,11 @@ pub enum ConfigError {
          cluster and its datacenter, and how many members, services and calls there are"
     )]
     HttpNotLoopback(SocketAddr),
+    /// Anybody would make changes.
+    #[error(
+        "refusing to take changes over HTTP without an access key on {0}: everybody who reaches that address could make them"
+    )]
+    HttpOpenWritesBeyondHost(SocketAddr),
     /// Anybody would be answered by DNS.
     #[error(
         "refusing to answer DNS on {0}: nobody has to prove who they are there, and the answers tell the names and addresses of \
@@ -121,6 +126,8 @@ pub(crate) struct ValidConfig {
     pub(crate) started_with: StartedWith,
     pub(crate) script_checks: bool,
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) insecure_http: bool,
+    pub(crate) http_tls: Option<HttpTls>,
     pub(crate) http_open_writes: bool,
     pub(crate) dns: Option<DnsConfig>,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
@@ -151,10 +158,13 @@ impl AgentConfig {
         if self.datacenter.as_deref() == Some(ALL_DATACENTERS) {
             return Err(ConfigError::AllDatacenters);
         }
-        if let Some(http) = self.http
-            && !(http.ip().is_loopback() || self.insecure_http)
-        {
-            return Err(ConfigError::HttpNotLoopback(http));
+        if let Some(http) = self.http.filter(|http| !http.ip().is_loopback()) {
+            if self.http_open_writes {
+                return Err(ConfigError::HttpOpenWritesBeyondHost(http));
+            }
+            if !(self.insecure_http || self.http_tls.is_some()) {
+                return Err(ConfigError::HttpNotLoopback(http));
+            }
         }
         self.dns.iter().try_for_each(check_dns)?;
         if !self.zone.is_empty() {
@@ -223,6 +233,8 @@ impl AgentConfig {
             started_with: self.started_with,
             script_checks: self.script_checks,
             http: self.http,
+            insecure_http: self.insecure_http,
+            http_tls: self.http_tls,
             http_open_writes: self.http_open_writes,
             dns: self.dns,
             log_filter: self.log_filter,
@@ -422,7 +434,15 @@ mod tests {
         }
         for local in ["127.0.0.1:9746", "[::1]:9746"] {
             assert!(valid(http(local, false)).is_ok(), "{local}");
+            let open_writes = AgentConfig { http_open_writes: true, ..http(local, false) };
+            assert!(valid(open_writes).is_ok(), "{local}");
         }
+        let tls = HttpTls { certificate: "cert.pem".into(), key: "key.pem".into() };
+        let encrypted = AgentConfig { http_tls: Some(tls), ..http("0.0.0.0:9746", false) };
+        assert!(valid(encrypted.clone()).is_ok());
+        let open_writes = AgentConfig { http_open_writes: true, ..encrypted };
+        let refused = valid(open_writes);
+        assert!(matches!(refused, Err(ConfigError::HttpOpenWritesBeyondHost(_))));
     }
 
     #[test]

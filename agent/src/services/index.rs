@@ -1,7 +1,7 @@
 //! The index of each service: the revision of its latest change. Questions that wait for a service compare it.
 //!
-//! An index only grows, for each service, whatever comes and goes: a change has a higher revision than all before it; a service that goes
-//! keeps the revision of its end; and when that is forgotten, every service that is not there has an index at least as high.
+//! The index of a service only grows, whatever comes and goes. A change has a higher revision than all before it. A service that
+//! goes keeps the revision of its end. When that is forgotten, every service that is not there has an index at least as high.
 //! Revisions of a later run are higher than those of this one, so no index comes twice.
 
 use std::collections::BTreeMap;

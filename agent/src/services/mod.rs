@@ -67,6 +67,8 @@ pub(crate) struct Registry {
     /// Bytes a second to and from each other datacenter.
     traffic: ArcSwap<BTreeMap<DatacenterId, [u64; 2]>>,
     changes: Arc<ChangeLog>,
+    /// Counts each begin and each end of showing changes of services: odd while they are half shown.
+    publication: AtomicU64,
     members: MemberLog,
     /// The word for this run of the agent.
     run: String,
@@ -102,6 +104,7 @@ impl Registry {
             last_alive: ArcSwap::default(),
             traffic: ArcSwap::default(),
             changes: ChangeLog::new(first_revision),
+            publication: AtomicU64::new(0),
             members: MemberLog::new(first_revision),
             run: format!("{:016x}", rand::random::<u64>()),
             watch_resets: AtomicU64::new(0),
@@ -160,6 +163,17 @@ impl Registry {
     /// The revision of the latest change of any service.
     pub(crate) fn index_of_services(&self) -> u64 {
         self.changes.index_of_services()
+    }
+
+    /// The state of showing changes of services, for [`Self::is_still`].
+    pub(crate) fn publication(&self) -> u64 {
+        self.publication.load(Ordering::SeqCst)
+    }
+
+    /// Whether no changes of services were half shown at any time since then: what was read of them meanwhile and their revisions
+    /// belong together.
+    pub(crate) fn is_still(&self, publication: u64) -> bool {
+        publication.is_multiple_of(2) && self.publication() == publication
     }
 
     /// The changes of a service after a revision.

@@ -185,6 +185,7 @@ impl Writer {
         if self.touched.is_empty() {
             return;
         }
+        self.registry.publication.fetch_add(1, Ordering::SeqCst);
         let is_urgent = std::mem::take(&mut self.is_urgent);
         let touched = std::mem::take(&mut self.touched);
         let published = self.registry.services.load_full();
@@ -234,5 +235,6 @@ impl Writer {
         if !self.changes.is_empty() {
             self.registry.changes.append(self.changes.drain(..), &regraded, &ended);
         }
+        self.registry.publication.fetch_add(1, Ordering::SeqCst);
     }
 }

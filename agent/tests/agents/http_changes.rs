@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use hobnob_agent::{Agent, AgentConfig, access_keys};
+use hobnob_agent::access_keys::{self, AccessRights};
+use hobnob_agent::{Agent, AgentConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,14 +21,16 @@ impl Asked {
     async fn start(http_open_writes: bool) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let http = Some("127.0.0.1:0".parse().expect("an address"));
-        let config = AgentConfig { http, http_open_writes, ..config(home.path(), "a1", &[]) };
+        let own = config(home.path(), "a1", &[]);
+        let config = AgentConfig { http, http_open_writes, script_checks: true, ..own };
         let agent = Agent::start(config).await.expect("started");
         let http = agent.http_addr().expect("it answers HTTP");
         Self { agent, http, home }
     }
 
     fn key(&self) -> String {
-        let made = access_keys::create(&self.home.path().join("a1"), "test", 0);
+        let made =
+            access_keys::create(&self.home.path().join("a1"), "test", AccessRights::Write, 0);
         made.expect("made").1.to_string()
     }
 
@@ -101,7 +104,8 @@ async fn changes_are_those_of_consul() {
     let key = asked.key();
     let service = json!({
         "Name": "web", "ID": "web-1", "Port": 80, "Address": "10.0.0.1", "Tags": ["a"], "Meta": {"k": "v"},
-        "Weights": {"Passing": 5, "Warning": 5}, "Check": {"CheckID": "lease", "TTL": "60s", "Status": "passing"}
+        "Weights": {"Passing": 5, "Warning": 5}, "Proxy": null, "Checks": null,
+        "Check": {"CheckID": "lease", "TTL": "60s", "Status": "passing"}
     });
     let (status, told) = asked.put(REGISTER, &key, service).await;
     assert_eq!((status, told), (200, Value::from("")));
@@ -134,6 +138,12 @@ async fn changes_are_those_of_consul() {
             "service mesh",
         ),
         (REGISTER, json!([]), 400, "expected an object"),
+        (
+            REGISTER,
+            json!({"Name": "web", "Port": 80, "Check": {"Args": ["true"], "Interval": "1s"}}),
+            403,
+            "runs a program",
+        ),
         ("/v1/agent/service/deregister/none", Value::Null, 404, "none"),
         ("/v1/agent/service/maintenance/web-1", Value::Null, 400, "enable"),
         ("/v1/agent/check/pass/none", Value::Null, 404, "Unknown check ID"),

@@ -38,6 +38,7 @@ pub(crate) fn config(home: &Path, name: &str, join: &[&Agent]) -> AgentConfig {
         script_checks: false,
         http: None,
         insecure_http: false,
+        http_tls: None,
         http_open_writes: false,
         dns: None,
         log_filter: None,

@@ -1,10 +1,11 @@
 //! Advice for errors: what to type or do next. The errors themselves only say what happened to what.
 
+mod access_keys;
+mod http;
 mod meant;
 
 use std::io::{self, ErrorKind};
 
-use hobnob_agent::access_keys::AccessKeyError;
 use hobnob_agent::secret_file::SecretFileError;
 use hobnob_agent::storage::{OpenError, WriteError};
 use hobnob_agent::transport::{BindError, QuicError};
@@ -42,7 +43,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return of_keys(error).map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref() {
-        return of_access_key(error).map(str::to_owned);
+        return access_keys::of(error).map(str::to_owned);
     }
     if cause.is::<TwoTokens>() {
         return Some("unset one of them".to_owned());
@@ -95,27 +96,13 @@ fn of_start(error: &StartError) -> Option<String> {
         StartError::Lookup(error) => Some(of_lookup(error)),
         StartError::Security(error) => of_security(error),
         StartError::Storage(WriteError::Io { source, .. }) => of_file(source).map(str::to_owned),
-        StartError::Http(_) => Some("name another address with --http, or HOBNOB_HTTP".to_owned()),
+        StartError::Http(error) => Some(http::of(error).to_owned()),
         StartError::Dns(_) => Some("name another address with --dns, or HOBNOB_DNS".to_owned()),
         StartError::Bind(error) => of_bind(error).map(str::to_owned),
         StartError::Socket(error) => of_socket(error, "--socket"),
         StartError::QuerySocket(error) => of_socket(error, "--query-socket"),
         _ => None,
     }
-}
-
-fn of_access_key(error: &AccessKeyError) -> Option<&'static str> {
-    Some(match error {
-        AccessKeyError::NoDirectory(_) => {
-            "name the data directory of the agent with --data-dir or HOBNOB_DATA_DIR; `hobnob config show` tells it"
-        }
-        AccessKeyError::Io { source, .. } => return of_file(source),
-        AccessKeyError::Damaged { .. } => {
-            "restore the file from a backup, or remove it and make new keys"
-        }
-        AccessKeyError::TooMany => "`hobnob access-key list` shows them",
-        _ => return None,
-    })
 }
 
 fn of_keys(error: &KeysError) -> Option<&'static str> {
@@ -179,11 +166,8 @@ fn of_config(error: &ConfigError) -> Option<String> {
              or bind to a loopback address, or pass --insecure if you trust everybody on that network"
                 .to_owned()
         }
-        ConfigError::HttpNotLoopback(_) => {
-            "bind it to 127.0.0.1 and let a proxy that knows its users stand before it, or pass --insecure-http if everybody who \
-             reaches that address may read the metrics"
-                .to_owned()
-        }
+        ConfigError::HttpNotLoopback(_) => http::BEYOND_HOST.to_owned(),
+        ConfigError::HttpOpenWritesBeyondHost(_) => http::OPEN_WRITES.to_owned(),
         ConfigError::DnsNotLoopback(_) => {
             "name an address of this host with --dns, or pass --insecure-dns if everybody who reaches that address may ask".to_owned()
         }

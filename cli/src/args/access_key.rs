@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
+use hobnob_agent::access_keys::AccessRights;
 
 use super::TableArgs;
 
 const HELP: &str = "\
 Examples:
-  (umask 077; hobnob access-key create --name ci > key)
+  (umask 077; hobnob access-key create --write --name ci > key)
   hobnob access-key list
   hobnob access-key revoke 1f2e3d4c
 
-A change over HTTP needs an access key of the agent that is asked; questions need none. The data
-directory of the agent keeps a hash of each key. A running agent knows of a new key, and of one that
+A change over HTTP needs an access key of the agent that is asked. A question needs one when it
+comes from beyond the host of the agent. The data directory of the agent keeps a hash of each key. A running agent knows of a new key, and of one that
 was revoked, within a second.";
 
 /// `hobnob access-key`.
@@ -47,16 +48,25 @@ pub(crate) struct DataDirArgs {
 
 const CREATE_HELP: &str = "\
 Examples:
-  (umask 077; hobnob access-key create --name ci > key)
-  hobnob access-key create --data-dir /tmp/a2
+  (umask 077; hobnob access-key create --write --name ci > key)
+  hobnob access-key create --read --data-dir /tmp/a2
 
-Prints the key alone on stdout. It is not kept: keep it as a secret. Whoever has it may register,
-deregister and report over HTTP with this agent, until it is revoked.";
+Prints the key alone on stdout. It is not kept: keep it as a secret. Until it is revoked, a client
+that has it may ask this agent over HTTP; with --write it may register, deregister and report, too.";
 
 /// `hobnob access-key create`.
 #[derive(Debug, Args)]
 #[command(after_help = CREATE_HELP)]
+#[command(group(ArgGroup::new("rights").required(true).args(["read", "write"])))]
 pub(crate) struct CreateAccessKeyArgs {
+    /// It is for questions
+    #[arg(long)]
+    read: bool,
+
+    /// It is for questions and for changes
+    #[arg(long)]
+    write: bool,
+
     /// What the key is for, for people
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) name: String,
@@ -67,6 +77,14 @@ pub(crate) struct CreateAccessKeyArgs {
     /// Print a JSON object, with the key in it
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl CreateAccessKeyArgs {
+    /// What the key is to allow.
+    pub(crate) fn rights(&self) -> AccessRights {
+        debug_assert!(self.read != self.write, "one of them is given");
+        if self.write { AccessRights::Write } else { AccessRights::Read }
+    }
 }
 
 /// `hobnob access-key list`.

@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
 use hobnob_agent::{
-    AgentConfig, DnsConfig, DnsDomain, Gateway, SocketMode, StartedWith, TokenSource,
+    AgentConfig, DnsConfig, DnsDomain, Gateway, HttpTls, SocketMode, StartedWith, TokenSource,
 };
 use hobnob_api::address::OwnAddress;
 
@@ -28,7 +28,7 @@ Examples:
   hobnob agent --write-group deploy --query-socket /run/hobnob/query.sock
   hobnob agent --bind 0.0.0.0 --sync-bind 0.0.0.0:7947 --advertise 203.0.113.7:17946 \\
       --advertise-sync-port 17947    # ports that a NAT or a container maps
-  hobnob agent --bind eth0 --http 127.0.0.1:9746    # metrics for a Prometheus on this host
+  hobnob agent --bind eth0 --http 127.0.0.1:9746    # metrics, and HTTP clients of this host
   hobnob agent --bind eth0 --dns 127.0.0.1:8600     # then: dig @127.0.0.1 -p 8600 web.service.consul SRV
   hobnob agent --bind eth0 --join node7.example --insecure    # in a clear cluster
   hobnob agent --bind eth0 --token-file /etc/hobnob/token --datacenter eu \\
@@ -66,6 +66,13 @@ pub(crate) struct NoQuerySocket;
 #[derive(Debug, thiserror::Error)]
 #[error("a DNS server to forward to is given, and no address that answers DNS")]
 pub(crate) struct NoDns;
+
+/// A certificate without its key, or a key without its certificate.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the certificate of the HTTP door and its private key are given together, by --http-cert and --http-key"
+)]
+pub(crate) struct HalfOfTls;
 
 /// The bytes a second to each other datacenter by default: 10 Mbit/s.
 const DEFAULT_WAN_BYTES_PER_SECOND: u64 = 1_250_000;
@@ -223,12 +230,20 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "IP:PORT", env = "HOBNOB_HTTP", hide_env_values = true)]
     http: Option<SocketAddr>,
 
-    /// Answer /metrics, /healthz and /readyz beyond this host, although nobody has to prove who they are there
+    /// Answer /metrics, /healthz and /readyz beyond this host, although nobody has to prove who they are for these
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     #[arg(env = "HOBNOB_INSECURE_HTTP", hide_env_values = true)]
     insecure_http: bool,
+
+    /// The certificate of the HTTP door, in PEM: it speaks TLS then, and beyond this host it answers those who bring an access key
+    #[arg(long, value_name = "FILE", env = "HOBNOB_HTTP_CERT", hide_env_values = true)]
+    http_cert: Option<PathBuf>,
+
+    /// The private key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", env = "HOBNOB_HTTP_KEY", hide_env_values = true)]
+    http_key: Option<PathBuf>,
 
     /// Take changes over HTTP without an access key: every process of this host may make them then
     #[arg(long, value_name = "BOOL", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
@@ -295,6 +310,11 @@ impl AgentArgs {
         if self.dns.is_none() && !self.dns_forward.is_empty() {
             return Err(NoDns.into());
         }
+        let http_tls = match (self.http_cert, self.http_key) {
+            (Some(certificate), Some(key)) => Some(HttpTls { certificate, key }),
+            (None, None) => None,
+            _ => return Err(HalfOfTls.into()),
+        };
         let dns = self.dns.map(|addr| DnsConfig {
             addr,
             domains: self.dns_domain,
@@ -334,6 +354,7 @@ impl AgentArgs {
             script_checks: self.enable_script_checks,
             http: self.http,
             insecure_http: self.insecure_http,
+            http_tls,
             http_open_writes: self.http_open_writes,
             dns,
             log_filter: None,
@@ -443,6 +464,10 @@ mod tests {
         assert!(!here.insecure_http);
         assert!(config(&["--data-dir", "/d", "--insecure-http"]).insecure_http);
         assert!(!here.http_open_writes);
+        let tls = config(&["--data-dir", "/d", "--http-cert", "/c", "--http-key", "/k"])
+            .http_tls
+            .unwrap();
+        assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("/c"), Some("/k")));
         assert!(config(&["--data-dir", "/d", "--http-open-writes"]).http_open_writes);
     }
 

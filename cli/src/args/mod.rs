@@ -53,7 +53,7 @@ use crate::output;
 use crate::texts::{CompletionsArgs, ManArgs};
 
 pub(crate) use access_key::{AccessKeyArgs, AccessKeyCommand, DataDirArgs};
-pub(crate) use agent::{AgentArgs, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use agent::{AgentArgs, HalfOfTls, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
 pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{

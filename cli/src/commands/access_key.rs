@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hobnob_agent::access_keys::{self, AccessKey, AccessKeyError};
+use hobnob_agent::access_keys::{self, AccessKey, AccessKeyError, AccessRights};
 use hobnob_api::names::printable;
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ use crate::output::{self, Output};
 struct Shown<'a> {
     access_key_id: &'a str,
     access_key_name: &'a str,
+    rights: AccessRights,
     created: String,
     /// The secret, for the one who made it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +27,8 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn new(key: &'a AccessKey) -> Self {
         let (access_key_id, access_key_name) = (&*key.id, &*key.name);
-        Self { access_key_id, access_key_name, created: key.created(), access_key: None }
+        let (rights, created) = (key.rights, key.created());
+        Self { access_key_id, access_key_name, rights, created, access_key: None }
     }
 }
 
@@ -39,7 +41,8 @@ struct ShownKeys<'a> {
 pub(super) fn run(args: &AccessKeyArgs) -> anyhow::Result<Exit> {
     match &args.command {
         AccessKeyCommand::Create(args) => {
-            let (key, text) = access_keys::create(&data_dir(&args.dir)?, &args.name, now_ms())?;
+            let (key, text) =
+                access_keys::create(&data_dir(&args.dir)?, &args.name, args.rights(), now_ms())?;
             let mut out = Output::new();
             if args.json {
                 out.json(&Shown { access_key: Some(&text), ..Shown::new(&key) })?;
@@ -54,7 +57,7 @@ pub(super) fn run(args: &AccessKeyArgs) -> anyhow::Result<Exit> {
             if args.json {
                 out.json(&ShownKeys { access_keys: keys.iter().map(Shown::new).collect() })?;
             } else if keys.is_empty() {
-                output::say("there are no access keys: nobody makes changes over HTTP");
+                output::say("there are no access keys");
             } else {
                 out.line(&output::access_keys(&keys, out.style()))?;
             }

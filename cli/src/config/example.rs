@@ -19,7 +19,7 @@ const HEAD: &str = "\
 ";
 
 /// Values for options that have no default, in TOML.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 21] = [
     ("advertise", "\"203.0.113.7:7946\""),
     ("advertise_sync_port", "7947"),
     ("cluster", "\"default\""),
@@ -29,6 +29,8 @@ const EXAMPLES: [(&str, &str); 19] = [
     ("dns", "\"127.0.0.1:8600\""),
     ("dns_forward", "[\"1.1.1.1\", \"9.9.9.9\"]"),
     ("http", "\"127.0.0.1:9746\""),
+    ("http_cert", "\"/etc/hobnob/http.pem\""),
+    ("http_key", "\"/etc/hobnob/http.key\""),
     ("join", "[\"10.0.0.7:7946\", \"10.0.0.8:7946\"]"),
     ("join_wan", "[\"10.9.0.7:7946\"]"),
     ("name", "\"a1\""),

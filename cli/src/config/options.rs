@@ -16,7 +16,8 @@ const WITHOUT_KEY: [&str; 2] = ["config", "no_config"];
 pub(super) const SOCKET: &str = "socket";
 
 /// Options whose values are paths. In a file they are relative to its directory.
-const PATHS: [&str; 5] = ["config_dir", "data_dir", "query_socket", SOCKET, "token_file"];
+const PATHS: [&str; 7] =
+    ["config_dir", "data_dir", "http_cert", "http_key", "query_socket", SOCKET, "token_file"];
 
 /// An option of `hobnob agent`.
 #[derive(Clone, Debug)]

@@ -252,7 +252,7 @@ fn without_an_agent(folder: &Path) -> Printed {
     printed.add("token create", &run("token create --role operator --name w* --ca CA --json"));
     printed.add("token inspect", &run(&format!("token inspect {token} --json")));
     let dir = folder.display().to_string();
-    let key = run(&format!("access-key create --name ci --data-dir {dir} --json"));
+    let key = run(&format!("access-key create --write --name ci --data-dir {dir} --json"));
     printed.add("access-key create", &key);
     printed.add("access-key list", &run(&format!("access-key list --data-dir {dir} --json")));
     let made: Value = serde_json::from_str(&stdout(&key)).unwrap();
@@ -300,7 +300,7 @@ fn without_an_agent(folder: &Path) -> Printed {
     }
     for line in [
         "init --cluster other --ca OTHER-CA",
-        &format!("access-key create --data-dir {dir}"),
+        &format!("access-key create --read --data-dir {dir}"),
         &format!("access-key list --data-dir {dir}"),
         "token create --ca CA",
         &format!("token inspect {token}"),

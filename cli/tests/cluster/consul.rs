@@ -1,11 +1,28 @@
-//! A program for Consul, switched over by changing a port: `py-consul`, as its package index has it. A host without it is skipped.
+//! Programs for Consul, switched over by changing a port: `py-consul`, as its package index has it. A host without it is skipped.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
-use crate::agent::{ANY_PORT, Agent, hobnob};
+use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, hobnob};
+use crate::dns::Backends;
 
-/// Follows a service with blocking queries, and registers one of its own.
+/// Follows a service with blocking queries: the instances that pass, each with its weight.
+const FOLLOWER: &str = r#"
+import sys
+import consul
+
+c = consul.Consul(port=int(sys.argv[1]))
+index = None
+while True:
+    index, entries = c.health.service("web", passing=True, index=index, wait="60s")
+    services = [entry["Service"] for entry in entries]
+    print(*sorted(f'{s["ID"]}={s["Weights"]["Passing"]}' for s in services), flush=True)
+"#;
+
+/// Registers a service of its own, asks for all that is served, and follows a service with blocking queries.
 const PROGRAM: &str = r#"
 import sys
 import consul
@@ -53,12 +70,12 @@ while True:
 struct Program {
     child: Child,
     stdin: ChildStdin,
-    lines: Box<dyn Iterator<Item = std::io::Result<String>>>,
+    lines: Receiver<String>,
 }
 
 impl Program {
     /// Starts it; `None` where it cannot run.
-    fn start(port: &str, key: &str) -> Option<Self> {
+    fn start(text: &str, args: &[&str]) -> Option<Self> {
         let has_package = Command::new("python3")
             .args(["-c", "import consul"])
             .stdout(Stdio::null())
@@ -69,20 +86,37 @@ impl Program {
             return None;
         }
         let mut command = Command::new("python3");
-        command.args(["-c", PROGRAM, port, key]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["-c", text]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Some(Self { stdin: child.stdin.take().unwrap(), child, lines: Box::new(lines) })
+        let (said, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        // It ends with the program, or with this test.
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line))
+        });
+        Some(Self { stdin: child.stdin.take().unwrap(), child, lines })
     }
 
     fn says(&mut self, expected: &str) {
-        let line = self.lines.next().unwrap_or_else(|| panic!("it ended before `{expected}`"));
-        assert_eq!(line.unwrap(), expected);
+        let said = self.lines.recv_timeout(ANSWER_TIMEOUT);
+        assert_eq!(said.as_deref(), Ok(expected));
+    }
+
+    /// Reads until it says this, and tells how long that took.
+    fn comes_to(&mut self, expected: &str) {
+        let (since, mut said) = (Instant::now(), Vec::new());
+        while said.last().is_none_or(|line| line != expected) {
+            let left = ANSWER_TIMEOUT.saturating_sub(since.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => said.push(line),
+                Err(_) => panic!("it did not say `{expected}`, but {said:?}"),
+            }
+        }
+        println!("`{expected}`: after {} ms", since.elapsed().as_millis());
     }
 
     /// Has it ask again.
     fn go_on(&mut self) {
-        use std::io::Write;
         writeln!(self.stdin).unwrap();
     }
 }
@@ -94,22 +128,46 @@ impl Drop for Program {
     }
 }
 
-#[test]
-fn a_python_program_for_consul_registers_and_follows_a_service() {
-    let home = tempfile::tempdir().unwrap();
-    let agent = Agent::start_with(home.path(), "a1", ANY_PORT, &["--http=127.0.0.1:0".to_owned()]);
+/// An agent that answers HTTP, and the port on which it does.
+pub(crate) fn answering(home: &Path) -> (Agent, String) {
+    let agent = Agent::start_with(home, "a1", ANY_PORT, &["--http=127.0.0.1:0".to_owned()]);
     let ready = agent.logged("the agent is ready").remove(0);
     let (_, rest) = ready.split_once("http=").unwrap();
     let address = rest.split_whitespace().next().unwrap();
-    let (_, port) = address.rsplit_once(':').unwrap();
+    let port = address.rsplit_once(':').unwrap().1.to_owned();
+    (agent, port)
+}
+
+#[test]
+fn a_python_program_for_consul_follows_a_kill_a_return_and_a_weight() {
+    let home = tempfile::tempdir().unwrap();
+    let (agent, port) = answering(home.path());
+    let mut backends = Backends::start(3);
+    backends.register(&agent, 5);
+    let Some(mut program) = Program::start(FOLLOWER, &[&port]) else { return };
+    program.comes_to("web-1=5 web-2=5 web-3=5");
+    backends.kill(2);
+    program.comes_to("web-1=5 web-3=5");
+    backends.restart(2);
+    program.comes_to("web-1=5 web-2=5 web-3=5");
+    backends.register_one(&agent, 3, 9);
+    program.comes_to("web-1=5 web-2=5 web-3=9");
+}
+
+#[test]
+fn a_python_program_for_consul_registers_and_follows_a_service() {
+    let home = tempfile::tempdir().unwrap();
+    let (agent, port) = answering(home.path());
     let data_dir = home.path().join("a1").display().to_string();
-    let made = hobnob(&["access-key", "create", "--name", "py", "--data-dir", &data_dir]).output();
+    let made =
+        hobnob(&["access-key", "create", "--write", "--name", "py", "--data-dir", &data_dir])
+            .output();
     let key = String::from_utf8(made.unwrap().stdout).unwrap();
     let register = |id: &str| {
         agent.ok(&["register", "web", "--id", id, "--address", "10.0.0.1", "--port", "80"]);
     };
     register("web-1");
-    let Some(mut program) = Program::start(port, key.trim()) else { return };
+    let Some(mut program) = Program::start(PROGRAM, &[&port, key.trim()]) else { return };
     for line in [
         "self a1",
         "leader True peers 1",

@@ -33,6 +33,7 @@ mod networks;
 mod offer;
 mod orders;
 mod process;
+mod prometheus;
 mod proxy;
 mod sealed;
 mod sockets;

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod datacenters;
 pub mod dns;
 pub mod goals;
+pub mod http;
 pub mod proxy;
 pub mod registry;
 pub mod rolling;

@@ -44,12 +44,19 @@ struct Counters {
     exit_hints: u64,
     exits_acquitted: u64,
     exits_convicted: u64,
+    #[serde(default)]
+    http_waiting: u64,
 }
 
 impl Info {
     /// Instances in its catalog.
     pub(crate) fn instances(&self) -> usize {
         self.instances
+    }
+
+    /// Requests that wait at its HTTP door.
+    pub(crate) fn http_waiting(&self) -> u64 {
+        self.counters.http_waiting
     }
 
     /// Datagrams received since its start.

@@ -61,7 +61,9 @@ impl IntoResponse for Refused {
 /// The status for an error of the API.
 pub(super) fn status_of(error: &ApiError) -> StatusCode {
     match (error.kind, error.code) {
-        (_, ErrorCode::AnswerTooLarge | ErrorCode::RequestTooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        (_, ErrorCode::AnswerTooLarge | ErrorCode::RequestTooLarge) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         // The service may answer at another time, and the request is as good as any.
         (ErrorKind::Failed, ErrorCode::InstanceIdTaken | ErrorCode::InstanceDefinedByFile) => {
             StatusCode::CONFLICT

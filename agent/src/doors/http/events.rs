@@ -119,17 +119,18 @@ async fn try_begin(
     };
     let (run, stage) = (registry.run().to_owned(), Stage::First);
     let told = Stream { watching, allowance, run, stage, _place: place };
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(stream::unfold(told, Stream::tell))).into_response())
 }
 
 /// The watch that parameters ask for. The id of the last event that a client had stands for its revision and its run.
-fn request(query: Option<&str>, headers: &HeaderMap, of_members: bool) -> Result<Request, ApiError> {
-    let malformed =
-        |BadParameter(message)| ApiError::new(ErrorCode::RequestMalformed, message);
+fn request(
+    query: Option<&str>,
+    headers: &HeaderMap,
+    of_members: bool,
+) -> Result<Request, ApiError> {
+    let malformed = |BadParameter(message)| ApiError::new(ErrorCode::RequestMalformed, message);
     let fields = if of_members { MEMBERS_FIELDS } else { FIELDS };
     let mut parameters = Parameters::parse(query).map_err(malformed)?;
     let mut read = fields_of(&mut parameters, fields).map_err(malformed)?;

@@ -13,7 +13,8 @@ use super::counters::{HttpCounters, count};
 /// The longest head of a request, in bytes and fields.
 pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(super) const MAX_HEAD_FIELDS: usize = 64;
-/// The time from the end of an answer, or from the begin of the connection, to the end of the next head. Afterwards the connection is closed.
+/// The time from the end of an answer, or from the begin of the connection, to the end of the next head. Afterwards the
+/// connection is closed.
 pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// The longest body of a request.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;

@@ -1,8 +1,8 @@
-//! The HTTP door: `/metrics`, `/healthz` and `/readyz` for those who watch over agents, the agent's own API below `/v1/hobnob`, and what
-//! clients of Consul ask below the rest of `/v1`. `docs/HTTP.md` describes it.
+//! The HTTP door: `/metrics`, `/healthz` and `/readyz` for those who watch over agents, the agent's own API below `/v1/hobnob`,
+//! and what clients of Consul ask below the rest of `/v1`. `docs/HTTP.md` describes it.
 //!
-//! Each route is a thin translation of what the unix sockets answer. Connections, heads, bodies, waits and answers have limits, and
-//! what is beyond them is refused and counted.
+//! Each route is a thin translation of what the unix sockets answer. Connections, heads, bodies, waits and answers have limits.
+//! What is beyond them is refused and counted.
 
 mod access;
 mod answer;
@@ -21,7 +21,9 @@ pub(crate) mod server;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub(crate) use access::Access;
 pub(crate) use counters::HttpCounters;
-pub(crate) use server::{HttpDoor, HttpError};
+pub use server::HttpError;
+pub(crate) use server::{HttpDoor, Listening};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use hobnob_api::{API_VERSION, ApiError, ErrorCode, Reply, Request};
 use serde_json::{Map, Value};
 
@@ -187,7 +187,9 @@ fn pairs(name: &str, given: Vec<String>) -> Result<Option<Value>, BadParameter> 
 fn unknown(name: &str) -> ApiError {
     let name = hobnob_api::names::printable(name);
     if Request::NAMES.contains(&&*name) {
-        let message = format!("`{name}` is no question: a unix socket of the agent takes it, not `/v1/hobnob`");
+        let message = format!(
+            "`{name}` is no question: a unix socket of the agent takes it, not `/v1/hobnob`"
+        );
         return ApiError::new(ErrorCode::RequestMalformed, message);
     }
     let known = || QUESTIONS.iter().map(|(known, _)| *known).chain(["watch", "watch_members"]);
@@ -244,7 +246,8 @@ mod tests {
         assert_eq!(resolve, json!({ "resolve": expected }));
         assert_eq!(read("info", ""), json!({ "info": {} }));
         let pick = read("pick", "service=web&count=3&prefer=zone&strategy=random&datacenter=*");
-        let expected = json!({"service": "web", "count": 3, "prefer": "zone", "strategy": "random"});
+        let expected =
+            json!({"service": "web", "count": 3, "prefer": "zone", "strategy": "random"});
         assert_eq!(pick, json!({ "pick": expected }));
     }
 

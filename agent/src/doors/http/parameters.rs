@@ -49,7 +49,10 @@ impl Parameters {
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, BadParameter> {
         let mut all = self.all(name);
         if all.len() > 1 {
-            return Err(BadParameter(format!("the parameter `{name}` is given {} times", all.len())));
+            return Err(BadParameter(format!(
+                "the parameter `{name}` is given {} times",
+                all.len()
+            )));
         }
         Ok(all.pop())
     }
@@ -68,9 +71,8 @@ impl Parameters {
         match self.text(name)?.as_deref() {
             None => Ok(false),
             Some("") => Ok(true),
-            Some(text) => truth(text).ok_or_else(|| {
-                BadParameter(format!("the parameter `{name}` takes true or false"))
-            }),
+            Some(text) => truth(text)
+                .ok_or_else(|| BadParameter(format!("the parameter `{name}` takes true or false"))),
         }
     }
 
@@ -117,7 +119,10 @@ mod tests {
         let mut read = read("service=w%C3%A9b+1&tag=a&tag=b%3Dc&all&strict=false&count=7");
         assert_eq!(read.text("service"), Ok(Some("wéb 1".to_owned())));
         assert_eq!(read.all("tag"), ["a", "b=c"]);
-        assert_eq!((read.flag("all"), read.flag("strict"), read.flag("no")), (Ok(true), Ok(false), Ok(false)));
+        assert_eq!(
+            (read.flag("all"), read.flag("strict"), read.flag("no")),
+            (Ok(true), Ok(false), Ok(false))
+        );
         assert_eq!((read.number("count"), read.number("count")), (Ok(Some(7)), Ok(None)));
         assert_eq!(read.finish(&["service"]), Ok(()));
     }

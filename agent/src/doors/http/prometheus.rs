@@ -38,7 +38,8 @@ pub(super) async fn targets(
     parameters.finish(&["service", "namespace", "datacenter"])?;
     service.iter().try_for_each(|name| check("service", name))?;
     namespace.iter().try_for_each(|name| check("namespace", name))?;
-    let names = datacenters.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty());
+    let names =
+        datacenters.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty());
     let datacenters = match datacenters.is_empty() {
         true => Datacenters::All,
         false => Datacenters::named(names).map_err(|error| Refused::bad(error.to_string()))?,
@@ -77,6 +78,7 @@ fn group(entry: &Entry) -> Group {
         InstanceStatus::Gone => "gone",
         InstanceStatus::Unknown => "unknown",
     };
+    let weight = record.weight.to_string();
     let labels = [
         ("service", record.service.as_str()),
         ("namespace", record.namespace.as_str()),
@@ -86,11 +88,11 @@ fn group(entry: &Entry) -> Group {
         ("zone", entry.node.zone.as_str()),
         ("status", status),
         ("tags", tags.as_str()),
+        ("weight", weight.as_str()),
     ];
     let labels = labels.map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()));
     let meta = record.meta.iter();
-    let meta =
-        meta.map(|(key, value)| (format!("{PREFIX}meta_{}", label(key)), value.to_string()));
+    let meta = meta.map(|(key, value)| (format!("{PREFIX}meta_{}", label(key)), value.to_string()));
     Group {
         targets: [target(&record.address, record.port)],
         labels: labels.into_iter().chain(meta).collect(),

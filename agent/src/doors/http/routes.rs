@@ -13,13 +13,14 @@ use axum::{Extension, Router};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::access::Access;
+use super::access::{Access, Reach};
 use super::answer::Refused;
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::host::{is_same_origin, is_this_host};
 use super::limits::{Limits, MAX_HTTP_BYTES};
 use super::{console, consul, events, own, prometheus};
+use crate::access_keys::AccessRights;
 use crate::budget::Budget;
 use crate::doors::unix::handler::Handler;
 use crate::metrics::{Exposition, Readings};
@@ -52,8 +53,7 @@ pub(super) struct Routes {
     pub(super) limits: Limits,
     /// The budget of the connections of this door, once the agent is ready.
     budget: OnceLock<Arc<Budget>>,
-    /// Whether it listens for this host only.
-    is_local: bool,
+    reach: Reach,
     access: Access,
     progress: Progress,
     /// The values that were read last. One scrape reads, and others wait for it.
@@ -62,7 +62,7 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(
-        is_local: bool,
+        reach: Reach,
         connections: usize,
         access: Access,
         progress: Progress,
@@ -73,7 +73,7 @@ impl Routes {
             counters,
             budget: OnceLock::new(),
             handler: Arc::default(),
-            is_local,
+            reach,
             access,
             progress,
             read: Mutex::default(),
@@ -93,9 +93,13 @@ impl Routes {
         self.budget.get_or_init(|| handler.budget.part(MAX_HTTP_BYTES))
     }
 
-    /// Whether the bringer of a key may make changes: the name of the key. Counts a refusal.
-    pub(super) async fn allow_change(&self, key: Option<&str>) -> Result<String, Refused> {
-        let allowed = self.access.allow_change(key).await;
+    /// Whether a request may do this: the name of its key. Counts a refusal.
+    pub(super) async fn allow(
+        &self,
+        headers: &HeaderMap,
+        wanted: AccessRights,
+    ) -> Result<String, Refused> {
+        let allowed = self.access.allow(headers, wanted).await;
         allowed.inspect_err(|_| count(&self.counters.keys_refused))
     }
 
@@ -103,8 +107,12 @@ impl Routes {
     fn judge(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let (host, origin) = (text(header::HOST), text(header::ORIGIN));
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            count(&self.counters.hosts_refused);
+            return Err(Refused::bad("a request names one host"));
+        }
         // HTTP/1.0 and scripts may name none; browsers always do.
-        if self.is_local && host.is_some_and(|host| !is_this_host(host)) {
+        if self.reach == Reach::Host && host.is_some_and(|host| !is_this_host(host)) {
             count(&self.counters.hosts_refused);
             let why = "this door is for this host: name it by its address or as localhost";
             return Err(Refused::new(StatusCode::MISDIRECTED_REQUEST, why));
@@ -152,13 +160,14 @@ pub(super) fn router(routes: Arc<Routes>) -> Router {
         .route("/v1/hobnob/{question}", get(own::answer))
         .route("/v1/sd/prometheus", get(prometheus::targets))
         .merge(consul::router())
-        .merge(console::router())
+        .merge(console::questions())
         .layer(from_fn_with_state(routes.clone(), admit_question));
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .merge(console::page())
         .merge(questions)
         .layer(from_fn_with_state(routes.clone(), admit))
         .with_state(routes)
@@ -182,17 +191,35 @@ async fn admit(
     response
 }
 
-/// Refuses a question that comes from beyond this host: it would travel in clear.
-async fn admit_question(State(routes): State<Arc<Routes>>, request: Request, next: Next) -> Response {
-    if routes.is_local {
-        return next.run(request).await;
+/// Admits questions of this host, and from beyond it those that come encrypted and with a key.
+async fn admit_question(
+    State(routes): State<Arc<Routes>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let allowed = match routes.reach {
+        Reach::Host => Ok(()),
+        Reach::Encrypted { .. } => {
+            routes.allow(request.headers(), AccessRights::Read).await.map(drop)
+        }
+        Reach::Clear => {
+            let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: give it a \
+                       certificate with --http-cert and --http-key, or have it listen on 127.0.0.1";
+            Err(Refused::new(StatusCode::FORBIDDEN, why))
+        }
+    };
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
     }
-    let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: listen on 127.0.0.1, and let \
-               a proxy with TLS that knows its users stand before it";
-    Refused::new(StatusCode::FORBIDDEN, why).into_response()
 }
 
 async fn metrics(State(routes): State<Arc<Routes>>, headers: HeaderMap) -> Response {
+    if routes.reach == (Reach::Encrypted { has_open_metrics: false })
+        && let Err(refused) = routes.allow(&headers, AccessRights::Read).await
+    {
+        return refused.into_response();
+    }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(accept.unwrap_or_default());
     let readings = match routes.read().await {

@@ -1,15 +1,22 @@
 //! The door by itself, before an agent is ready behind it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 
-use super::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
-use super::{Access, HttpCounters, HttpDoor};
+use super::access::Reach;
+use super::limits::{HEAD_WITHIN, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+use super::{Access, HttpCounters, HttpDoor, Listening};
+use crate::access_keys::{self, AccessRights};
+use crate::config::HttpTls;
 use crate::progress::Progress;
 
 /// Connections at the same time.
@@ -23,8 +30,16 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        let any = "127.0.0.1:0".parse().expect("an address");
-        let door = HttpDoor::bind_for(CONNECTIONS, any, Access::Open, Progress::default()).await.expect("bound");
+        Self::reaching(Reach::Host, None, Path::new("/nowhere")).await
+    }
+
+    /// A door with another reach than its address would give it, and the access keys of a data directory.
+    async fn reaching(reach: Reach, tls: Option<HttpTls>, data_dir: &Path) -> Self {
+        let addr = "127.0.0.1:0".parse().expect("an address");
+        let listening = Listening { addr, tls, has_open_metrics: false };
+        let (access, progress) = (Access::new(data_dir, false), Progress::default());
+        let door = HttpDoor::bind_for(CONNECTIONS, listening, |_, _| reach, access, progress);
+        let door = door.await.expect("bound");
         let (addr, counters) = (door.addr(), door.counters());
         Self { addr, counters, serving: tokio::spawn(door.serve()) }
     }
@@ -44,7 +59,8 @@ impl Served {
     }
 
     async fn get(&self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+            .await
     }
 }
 
@@ -76,10 +92,17 @@ async fn a_door_before_its_agent_is_alive_and_not_ready() {
 #[tokio::test]
 async fn a_request_for_another_host_is_refused() {
     let served = Served::start().await;
-    let other = served.send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    let other = served
+        .send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        .await;
     assert!(is(&other, 421), "{other}");
-    assert_eq!(served.counters.hosts_refused.load(Ordering::Relaxed), 1);
-    assert!(is(&served.send("GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n").await, 503), "no name is as good");
+    let two = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert!(is(&served.send(two).await, 400), "of two, another party may read the other one");
+    assert_eq!(served.counters.hosts_refused.load(Ordering::Relaxed), 2);
+    assert!(
+        is(&served.send("GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n").await, 503),
+        "no name is as good"
+    );
 }
 
 #[tokio::test]
@@ -119,7 +142,9 @@ async fn a_connection_without_a_request_is_closed_in_time() {
 async fn a_page_of_another_origin_is_refused() {
     let served = Served::start().await;
     let ask = |origin: &str| {
-        format!("GET /readyz HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n")
+        format!(
+            "GET /readyz HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"
+        )
     };
     for foreign in ["http://evil.example", "null", "http://localhost:3000"] {
         assert!(is(&served.send(&ask(foreign)).await, 403), "{foreign}");
@@ -186,9 +211,123 @@ async fn smuggled_requests_are_refused_or_read_as_one() {
 #[tokio::test]
 async fn garbage_is_never_answered_as_a_request() {
     let served = Served::start().await;
-    for garbage in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "{\"request\":{\"info\":{}}}\n\r\n\r\n"] {
+    for garbage in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "{\"request\":{\"info\":{}}}\n\r\n\r\n",
+    ] {
         let answer = served.send(garbage).await;
         assert!(answer.is_empty() || is(&answer, 400), "{garbage:?}: {answer}");
     }
     assert!(is(&served.get("/v1/hobnob/info").await, 503), "it goes on, and has no agent yet");
+}
+
+/// The files of a server for `localhost`, and its CA.
+fn certificate() -> (HttpTls, Vec<u8>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checks/probes/tests/certificates");
+    let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+    (HttpTls { certificate, key }, std::fs::read(folder.join("ca.pem")).expect("read"))
+}
+
+#[tokio::test]
+async fn beyond_this_host_a_door_in_clear_answers_no_question() {
+    let served = Served::reaching(Reach::Clear, None, Path::new("/nowhere")).await;
+    assert!(is(&served.get("/healthz").await, 200));
+    assert!(is(&served.get("/metrics").await, 503), "answered, and the agent is starting");
+    for path in ["/v1/hobnob/info", "/v1/health/service/web", "/v1/sd/prometheus", "/v1/none"] {
+        let refused = served.get(path).await;
+        assert!(is(&refused, 403) && refused.contains("--http-cert"), "{path}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_this_host_an_encrypted_door_asks_for_a_key() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (_, key) = access_keys::create(home.path(), "", AccessRights::Read, 0).expect("made");
+    let (tls, ca) = certificate();
+    let served =
+        Served::reaching(Reach::Encrypted { has_open_metrics: false }, Some(tls), home.path())
+            .await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&ca).expect("a certificate")).expect("a CA");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let get = async |path: &str, field: &str| {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = connector.connect(name, served.connect().await).await;
+        let mut stream = stream.expect("the CA is known");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: far.example\r\n{field}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("answered");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let (with, without) = (format!("X-Consul-Token: {}\r\n", *key), String::new());
+    let wrong = "Authorization: Bearer hobnobkey_wrong\r\n".to_owned();
+    for (path, field, status) in [
+        ("/healthz", &without, 200),
+        ("/readyz", &without, 503),
+        ("/metrics", &without, 403),
+        ("/metrics", &with, 503),
+        ("/v1/hobnob/info", &without, 403),
+        ("/v1/hobnob/info", &wrong, 403),
+        ("/v1/hobnob/info", &with, 503),
+        ("/v1/health/service/web", &with, 503),
+    ] {
+        let answer = get(path, field).await;
+        assert!(is(&answer, status), "{path} {field}: {answer}");
+    }
+    assert_eq!(served.counters.keys_refused.load(Ordering::Relaxed), 3);
+    assert!(!served.get("/healthz").await.contains("HTTP"), "this is no TLS");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_is_given_up_in_time() {
+    let served = Served::start().await;
+    let (mut reading, mut writing) = served.connect().await.into_split();
+    let trickle = async {
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nA: ".iter().chain([b'a'; 1_000].iter()) {
+            tokio::time::sleep(HEAD_WITHIN / 20).await;
+            if writing.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+        panic!("the door waits for ever");
+    };
+    let (mut answer, began) = (Vec::new(), tokio::time::Instant::now());
+    tokio::select! {
+        _ = reading.read_to_end(&mut answer) => {}
+        () = trickle => {}
+    }
+    assert!(began.elapsed() < HEAD_WITHIN * 2, "{:?}", began.elapsed());
+    assert!(!is(&String::from_utf8_lossy(&answer), 200));
+}
+
+/// Each byte of a request is replaced by each of those that mean something, and left out.
+#[tokio::test]
+async fn no_damaged_request_ends_the_door() {
+    let served = Served::start().await;
+    let request = b"POST /v1/agent/service/register?ns=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    for at in 0..request.len() {
+        for replacement in [&b""[..], b"\0", b"\r", b"\n", b" ", b":", b"%", b"9", b"\xff"] {
+            let damaged = [&request[..at], replacement, &request[at + 1..]].concat();
+            let mut stream = served.connect().await;
+            // The door may close before it has read everything.
+            let _ = stream.write_all(&damaged).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{answer}");
+            assert!(!is(&answer, 200), "{}: {answer}", String::from_utf8_lossy(&damaged));
+        }
+    }
+    assert!(is(&served.get("/healthz").await, 200), "it goes on");
 }

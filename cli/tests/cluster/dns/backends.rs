@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crate::agent::Agent;
 
-/// Services at 127.0.0.1, 127.0.0.2 and so on. Each answers with its address.
+/// Services at 127.0.0.1, 127.0.0.2 and so on. Each answers with its address, and has metrics.
 pub(crate) struct Backends {
     port: u16,
     running: Vec<Option<Backend>>,
@@ -116,7 +116,9 @@ fn answer(mut stream: TcpStream, addr: SocketAddr) -> std::io::Result<()> {
             length => head.extend(&buffer[..length]),
         }
     }
-    let body = addr.ip().to_string();
+    // Prometheus takes nothing but metrics.
+    let is_scrape = head.starts_with(b"GET /metrics ");
+    let body = if is_scrape { "backend 1\n".to_owned() } else { addr.ip().to_string() };
     let length = body.len();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }

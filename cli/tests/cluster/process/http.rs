@@ -90,7 +90,7 @@ fn http_beyond_this_host_has_to_be_asked_for() {
     let output = command.args(["--http", "0.0.0.0:0"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");
-    for word in ["0.0.0.0:0", "/metrics", "--insecure-http"] {
+    for word in ["0.0.0.0:0", "/metrics", "--http-cert", "--insecure-http"] {
         assert!(told.contains(word), "no {word} in: {told}");
     }
 }

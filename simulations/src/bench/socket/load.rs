@@ -33,7 +33,7 @@ const WATCHED_SERVICES: usize = 20;
 /// Watches that a connection may have.
 const WATCHES_PER_CONNECTION: usize = 64;
 /// Changes a second of a service that none of them watches.
-const CHANGES_PER_SECOND: u32 = 50;
+pub(in crate::bench) const CHANGES_PER_SECOND: u32 = 50;
 /// A watch that has no first answer within this time has none.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -157,7 +157,7 @@ pub(super) fn watchers(
 }
 
 /// Percent of a core that the agent uses while an unwatched service changes.
-fn share_while_changing(
+pub(in crate::bench) fn share_while_changing(
     fleet: &Fleet,
     api: &mut Api,
     lasts: Duration,
@@ -219,7 +219,7 @@ pub(super) fn open_watches(
 }
 
 /// Does something at a steady rate, as far as it is fast enough.
-pub(super) fn repeat_until<E>(
+pub(in crate::bench) fn repeat_until<E>(
     ends: &AtomicBool,
     per_second: u32,
     mut once: impl FnMut(usize) -> Result<(), E>,

@@ -5,7 +5,7 @@
 
 mod calls;
 mod echo;
-mod load;
+pub(super) mod load;
 mod watched;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 mod datacenters;
 mod dns;
+mod http;
 mod proxy;
 mod registry;
 mod rolling;
@@ -86,6 +87,8 @@ enum BenchPart {
     Socket(socket::SocketArguments),
     /// Measure DNS queries to a real agent over UDP (Linux).
     Dns(dns::DnsArguments),
+    /// Measure questions over HTTP to a real agent, beside its unix socket, and questions that wait (Linux).
+    Http(http::HttpArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
     /// Measure strong reads and writes of real agents, beside plain ones (Linux).
@@ -129,6 +132,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
         Some(BenchPart::Dns(arguments)) => return dns::bench(arguments),
+        Some(BenchPart::Http(arguments)) => return http::bench(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),

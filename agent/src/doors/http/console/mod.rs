@@ -4,6 +4,7 @@
 //! The page is a few files of plain JavaScript and CSS in the binary. It asks what every client may ask, and changes nothing.
 
 mod links;
+pub(super) mod session;
 mod stream;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
 };
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::routes::Routes;
 
@@ -60,13 +61,21 @@ const FILES: &[File] = &[
     file!("table.js", SCRIPT),
 ];
 
-/// The page, its files and its stream.
-pub(super) fn router() -> Router<Arc<Routes>> {
+/// The page and its files, which tell nothing of this agent, and the trade of a key for a cookie.
+pub(super) fn page() -> Router<Arc<Routes>> {
     let page = || async { answer(INDEX) };
     let files = FILES.iter().fold(Router::new(), |router, file| {
         router.route(file.path, get(move || async { answer(*file) }))
     });
-    files.route("/ui", get(page)).route("/ui/", get(page)).route("/ui/events", get(stream::events))
+    files
+        .route("/ui", get(page))
+        .route("/ui/", get(page))
+        .route("/ui/session", post(session::begin).delete(session::end))
+}
+
+/// What needs a key wherever questions need one.
+pub(super) fn questions() -> Router<Arc<Routes>> {
+    Router::new().route("/ui/events", get(stream::events))
 }
 
 fn answer(File { content_type, text, .. }: File) -> impl IntoResponse {

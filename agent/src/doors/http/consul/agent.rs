@@ -155,7 +155,10 @@ async fn health(
         .collect();
     let worst = shown.iter().map(|one| one.aggregated_status).max_by_key(|status| rank(status));
     let Some(worst) = worst else {
-        return Err(Refused::new(StatusCode::NOT_FOUND, "no such service is registered with this agent"));
+        return Err(Refused::new(
+            StatusCode::NOT_FOUND,
+            "no such service is registered with this agent",
+        ));
     };
     let status = match worst {
         "passing" => StatusCode::OK,
@@ -303,7 +306,7 @@ fn show_checks(one: &LocalRegistration, all: &[LocalRegistration]) -> Vec<Check>
     maintained.chain(checks).collect()
 }
 
-/// The id of a check for clients of Consul: its name, if no other check of this agent has it and it was given one; else one made of
+/// The id of a check for clients of Consul: its name, if it was given one that no other check of this agent has; else one made of
 /// the id of its instance, as Consul makes it.
 pub(super) fn check_id(
     one: &LocalRegistration,
@@ -316,5 +319,9 @@ pub(super) fn check_id(
         return check.name.clone();
     }
     let id = &one.instance.id;
-    if one.checks.len() == 1 { format!("service:{id}") } else { format!("service:{id}:{}", check.name) }
+    if one.checks.len() == 1 {
+        format!("service:{id}")
+    } else {
+        format!("service:{id}:{}", check.name)
+    }
 }

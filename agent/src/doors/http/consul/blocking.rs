@@ -33,7 +33,7 @@ impl Subject {
     }
 
     /// Waits until the subject has changed since an index, or until a time. An index that this run of the agent never gave is
-    /// answered at once. With `answer`, which says what the asker would see, changes that it would not see do not count.
+    /// answered at once. With `answer`, which stands for what the asker would see, changes that it would not see do not count.
     pub(super) async fn wait<T: PartialEq>(
         &self,
         registry: &Registry,
@@ -42,24 +42,31 @@ impl Subject {
         answer: Option<&(dyn Fn() -> T + Sync)>,
     ) {
         let mut wake = self.subscribe(registry);
-        let mut seen = None;
-        let mut index = index;
+        let (mut index, mut seen) = (index, None);
         loop {
             wake.mark_seen();
+            let publication = registry.publication();
             let now = self.index(registry);
             if index > registry.revision() {
                 return;
             }
-            if now > index {
-                let Some(answer) = answer.filter(|_| seen.is_some()) else { return };
-                if seen.as_ref() != Some(&answer()) {
-                    return;
-                }
-                index = now;
-            } else if let (Some(answer), None) = (answer, &seen) {
+            match (answer, &seen) {
                 // The subject is as the asker knows it.
-                seen = Some(answer());
-                continue;
+                (Some(answer), None) if now <= index => {
+                    seen = Some(answer());
+                    // Changes that are half shown are in this answer, and not in the index that the asker knows.
+                    if !registry.is_still(publication) || self.index(registry) > index {
+                        return;
+                    }
+                }
+                (Some(answer), Some(known)) if now > index => {
+                    if *known != answer() {
+                        return;
+                    }
+                    index = now;
+                }
+                (_, None) if now > index => return,
+                _ => {}
             }
             if timeout_at(until, wake.changed()).await.is_err() {
                 return;
@@ -134,7 +141,11 @@ mod tests {
 
     const NO_ANSWER: Option<&(dyn Fn() -> u64 + Sync)> = None;
 
-    fn waiting(registry: &Arc<Registry>, subject: Subject, index: u64) -> tokio::task::JoinHandle<Duration> {
+    fn waiting(
+        registry: &Arc<Registry>,
+        subject: Subject,
+        index: u64,
+    ) -> tokio::task::JoinHandle<Duration> {
         let registry = registry.clone();
         tokio::spawn(async move {
             let began = Instant::now();

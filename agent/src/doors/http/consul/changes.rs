@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Request};
+use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ use super::super::limits::{BODY_WITHIN, Limit, MAX_BODY_BYTES};
 use super::super::parameters::{Parameters, truth};
 use super::super::routes::Routes;
 use super::agent::{check_id, own};
+use crate::access_keys::AccessRights;
 use crate::definitions::from_consul;
 use crate::doors::unix::handler::Handler;
 
@@ -39,7 +40,7 @@ impl<'a> Asker<'a> {
     /// The agent, if the asker may change something there, and the name of the key that says so.
     async fn admit(&self) -> Result<(&'a Arc<Handler>, String), Refused> {
         let handler = self.routes.handler()?;
-        let allowed = self.routes.allow_change(key_of(self.headers)).await?;
+        let allowed = self.routes.allow(self.headers, AccessRights::Write).await?;
         Ok((handler, allowed))
     }
 
@@ -53,16 +54,6 @@ impl<'a> Asker<'a> {
         tracing::info!(key, change, "a client over HTTP made a change");
         Ok(StatusCode::OK.into_response())
     }
-}
-
-/// The key that a request brings: in Consul's header, or as a bearer token.
-fn key_of(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    text("x-consul-token").filter(|token| !token.is_empty()).or(bearer)
 }
 
 /// The body of a request in JSON.
@@ -101,7 +92,11 @@ pub(super) async fn register(
     let (mut registration, warnings) =
         from_consul(body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
     for warning in warnings {
-        tracing::debug!(warning, "a registration over HTTP");
+        tracing::debug!(warning, "a part of a registration over HTTP has no effect");
+    }
+    if registration.checks.iter().any(|check| matches!(check.probe, Probe::Script { .. })) {
+        let message = "Permission denied: a check that runs a program is registered by a file, or at the unix socket";
+        return Err(Refused::new(StatusCode::FORBIDDEN, message));
     }
     if let Some(namespace) = namespace {
         registration.namespace = namespace;
@@ -207,11 +202,7 @@ async fn report(
 }
 
 /// The instance and the name of a check of this agent, by its id for clients of Consul.
-async fn find(
-    handler: &Handler,
-    namespace: &str,
-    id: &str,
-) -> Result<(String, String), Refused> {
+async fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, String), Refused> {
     let own = own(handler, namespace).await?;
     let mut checks = own.iter().flat_map(|one| one.checks.iter().map(move |check| (one, check)));
     let found = checks.find(|(one, check)| {
@@ -221,7 +212,10 @@ async fn find(
     let found = found.map(|(one, check)| (one.instance.id.clone(), check.name.clone()));
     found.ok_or_else(|| {
         let id = hobnob_api::names::printable(id);
-        Refused::new(StatusCode::NOT_FOUND, format!("Unknown check ID \"{id}\": `/v1/agent/checks` lists the checks of this agent"))
+        Refused::new(
+            StatusCode::NOT_FOUND,
+            format!("Unknown check ID \"{id}\": `/v1/agent/checks` lists the checks of this agent"),
+        )
     })
 }
 
@@ -244,21 +238,26 @@ fn read(request: Value) -> Result<Request, Refused> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
     use super::*;
 
-    #[test]
-    fn a_key_stands_in_either_header() {
-        let of = |pairs: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, value.parse().expect("a value"));
-            }
-            key_of(&headers).map(str::to_owned)
-        };
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("x-consul-token", "a")]), Some("a".to_owned()));
-        assert_eq!(of(&[("authorization", "bearer b")]), Some("b".to_owned()));
-        assert_eq!(of(&[("x-consul-token", ""), ("authorization", "Bearer b")]), Some("b".to_owned()));
-        assert_eq!(of(&[("authorization", "Basic b")]), None);
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_whole_in_time_and_within_its_limit() {
+        assert_eq!(body_of(Body::from("{\"a\": 1}")).await.expect("JSON"), json!({ "a": 1 }));
+        assert_eq!(body_of(Body::empty()).await.expect("none"), Value::Null);
+        let long = vec![b' '; MAX_BODY_BYTES + 1];
+        let trickling = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+        for (body, status) in [
+            (Body::from("{"), StatusCode::BAD_REQUEST),
+            (Body::from(long), StatusCode::PAYLOAD_TOO_LARGE),
+            (Body::from_stream(trickling.chain(stream::pending())), StatusCode::REQUEST_TIMEOUT),
+        ] {
+            assert_eq!(body_of(body).await.expect_err("refused").status, status);
+        }
     }
 }

@@ -73,7 +73,9 @@ fn reached<'a>(value: &'a Value, path: &[String]) -> Vec<&'a Value> {
     let Some((key, rest)) = path.split_first() else { return vec![value] };
     match value {
         Value::Array(items) => items.iter().flat_map(|item| reached(item, path)).collect(),
-        Value::Object(fields) => fields.get(key).map(|field| reached(field, rest)).unwrap_or_default(),
+        Value::Object(fields) => {
+            fields.get(key).map(|field| reached(field, rest)).unwrap_or_default()
+        }
         _ => Vec::new(),
     }
 }
@@ -99,7 +101,9 @@ enum Token {
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Word(text) | Self::Quoted(text) => f.write_str(&hobnob_api::names::printable(text)),
+            Self::Word(text) | Self::Quoted(text) => {
+                f.write_str(&hobnob_api::names::printable(text))
+            }
             Self::Sign(sign) => f.write_str(sign),
         }
     }
@@ -219,7 +223,8 @@ impl Parser {
     fn condition(&mut self) -> Result<Filter, BadFilter> {
         let first = self.next()?;
         let is_text = matches!(first, Token::Quoted(_));
-        let negates = self.is_word("not") && (self.is_word_at(1, "in") || self.is_word_at(1, "contains"));
+        let negates =
+            self.is_word("not") && (self.is_word_at(1, "in") || self.is_word_at(1, "contains"));
         self.at += usize::from(negates);
         let negated = |filter| if negates { Filter::Not(Box::new(filter)) } else { filter };
         if self.takes("in") {
@@ -245,7 +250,9 @@ impl Parser {
         let negates = self.takes("!=");
         if !negates {
             if self.takes("matches") {
-                return Err(BadFilter("`matches` is not served: use ==, contains, in or is empty".to_owned()));
+                return Err(BadFilter(
+                    "`matches` is not served: use ==, contains, in or is empty".to_owned(),
+                ));
             }
             self.expect("==")?;
         }
@@ -271,7 +278,9 @@ impl Parser {
     /// A selector with what follows in brackets: `Meta["key"]`.
     fn brackets(&mut self, token: Token) -> Result<String, BadFilter> {
         let Token::Word(mut selector) = token else {
-            return Err(BadFilter(format!("a selector such as `Service.Tags` is expected, and not `{token}`")));
+            return Err(BadFilter(format!(
+                "a selector such as `Service.Tags` is expected, and not `{token}`"
+            )));
         };
         while self.takes("[") {
             selector.push('.');
@@ -289,23 +298,36 @@ impl Parser {
                 None => (*known, false),
             };
             let (path, found) = match known.strip_suffix(".*") {
-                None if selector == known => (split(known), if is_list { Kind::Many } else { Kind::One }),
+                None if selector == known => {
+                    (split(known), if is_list { Kind::Many } else { Kind::One })
+                }
                 None => continue,
                 Some(map) if selector == map => (split(map), Kind::Many),
-                Some(map) => match selector.strip_prefix(map).and_then(|rest| rest.strip_prefix('.')) {
-                    // A key of a map may have points.
-                    Some(key) => (split(map).into_iter().chain([key.to_owned()]).collect(), Kind::One),
-                    None => continue,
-                },
+                Some(map) => {
+                    match selector.strip_prefix(map).and_then(|rest| rest.strip_prefix('.')) {
+                        // A key of a map may have points.
+                        Some(key) => {
+                            (split(map).into_iter().chain([key.to_owned()]).collect(), Kind::One)
+                        }
+                        None => continue,
+                    }
+                }
             };
             return match (kind, found) {
-                (Kind::One, Kind::Many) => Err(BadFilter(format!("`{selector}` is a list or a map: use contains, in or is empty"))),
-                (Kind::Many, Kind::One) => Err(BadFilter(format!("`{selector}` is no list and no map: use == or !="))),
+                (Kind::One, Kind::Many) => Err(BadFilter(format!(
+                    "`{selector}` is a list or a map: use contains, in or is empty"
+                ))),
+                (Kind::Many, Kind::One) => {
+                    Err(BadFilter(format!("`{selector}` is no list and no map: use == or !=")))
+                }
                 _ => Ok(path),
             };
         }
         let selector = hobnob_api::names::printable(&selector).into_owned();
-        Err(BadFilter(format!("`{selector}` is no selector here; there are {}", self.selectors.join(", "))))
+        Err(BadFilter(format!(
+            "`{selector}` is no selector here; there are {}",
+            self.selectors.join(", ")
+        )))
     }
 }
 
@@ -391,7 +413,8 @@ mod tests {
 
     #[test]
     fn no_damage_of_a_filter_is_more_than_a_refusal() {
-        let filter = r#"not (Service.Tags contains "é" or `x` in Service.Meta) and Node.Node is not empty"#;
+        let filter =
+            r#"not (Service.Tags contains "é" or `x` in Service.Meta) and Node.Node is not empty"#;
         for (at, c) in filter.char_indices() {
             let _ = Filter::parse(&filter[..at], SELECTORS);
             let without = format!("{}{}", &filter[..at], &filter[at + c.len_utf8()..]);

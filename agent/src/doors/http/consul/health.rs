@@ -14,7 +14,7 @@ use super::filter::Selectors;
 use super::options::{Options, finish};
 use super::respond::Question;
 use super::shapes::Check;
-use super::view::View;
+use super::view::{View, is_passing, offered};
 use crate::queries::asked::service_key;
 
 const ENTRY: Selectors = &[
@@ -54,16 +54,16 @@ pub(super) async fn service(
 ) -> Result<Response, Refused> {
     let mut parameters = Parameters::parse(query.as_deref())?;
     let options = Options::take(&mut parameters, ENTRY)?;
-    let (tags, is_passing) = (parameters.all("tag"), parameters.flag("passing")?);
+    let (tags, passing) = (parameters.all("tag"), parameters.flag("passing")?);
     finish(parameters, &["tag", "passing"])?;
     let key = service_key(options.namespace.clone(), name)?;
     let subject = Subject::Service(key.clone());
     let question = Question { routes: &routes, options: &options, subject };
     let instances = question.answer_instances(&key, |view, instances, index| {
-        let wanted = instances.iter().filter(|entry| {
-            has_tags(entry, &tags) && (!is_passing || view.is_passing(entry))
-        });
-        let shown = wanted.map(|entry| view.entry(entry, index));
+        let tagged = || instances.iter().filter(|entry| has_tags(entry, &tags));
+        let offered = offered(tagged());
+        let wanted = tagged().filter(|entry| !passing || is_passing(entry, offered));
+        let shown = wanted.map(|entry| view.entry(entry, offered, index));
         Ok(shown.filter(|shown| options.leaves(shown)).collect::<Vec<_>>())
     });
     instances.await
@@ -133,8 +133,7 @@ fn instance_checks(view: &View<'_>, namespace: &str, node: Option<u64>) -> Vec<C
     let mut checks = Vec::new();
     for (key, instances) in view.services(namespace) {
         let index = view.registry.index_of(&key);
-        let asked =
-            instances.iter().filter(|entry| node.is_none_or(|node| entry.origin.0 == node));
+        let asked = instances.iter().filter(|entry| node.is_none_or(|node| entry.origin.0 == node));
         checks.extend(asked.map(|entry| view.service_check(entry, index)));
     }
     checks

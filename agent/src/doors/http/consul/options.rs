@@ -9,7 +9,7 @@ use super::super::parameters::Parameters;
 use super::filter::{Filter, Selectors};
 use crate::definitions::duration;
 
-/// The wait for a change unless a question says otherwise.
+/// The wait for a change unless a question says otherwise. One of 0 stands for it, too.
 const DEFAULT_WAIT: Duration = Duration::from_secs(300);
 /// The longest wait. A longer one is cut to it, as Consul does.
 const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -19,7 +19,17 @@ const JITTER: u32 = 16;
 /// Parameters that every question may have, and that change nothing here.
 const IGNORED: [&str; 5] = ["stale", "cached", "token", "merge-central-config", "hash"];
 const KNOWN: [&str; 11] = [
-    "dc", "ns", "near", "filter", "index", "wait", "consistent", "pretty", "stale", "cached", "token",
+    "dc",
+    "ns",
+    "near",
+    "filter",
+    "index",
+    "wait",
+    "consistent",
+    "pretty",
+    "stale",
+    "cached",
+    "token",
 ];
 
 /// The parameters that questions have in common.
@@ -40,10 +50,7 @@ pub(super) struct Options {
 
 impl Options {
     /// Takes the common parameters. `selectors` are what a filter may name here.
-    pub(super) fn take(
-        parameters: &mut Parameters,
-        selectors: Selectors,
-    ) -> Result<Self, Refused> {
+    pub(super) fn take(parameters: &mut Parameters, selectors: Selectors) -> Result<Self, Refused> {
         for name in IGNORED {
             parameters.all(name);
         }
@@ -57,7 +64,8 @@ impl Options {
         };
         Ok(Self {
             datacenter: given(parameters.text("dc")?),
-            namespace: given(parameters.text("ns")?).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+            namespace: given(parameters.text("ns")?)
+                .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             near: given(parameters.text("near")?),
             filter,
             index: parameters.number("index")?.filter(|index| *index > 0),
@@ -99,12 +107,12 @@ pub(super) fn finish(parameters: Parameters, own: &[&str]) -> Result<(), Refused
     Ok(parameters.finish(&known)?)
 }
 
-/// A wait with its jitter.
+/// The wait that a text asks for.
 fn wait(text: &str) -> Result<Duration, Refused> {
     let Some(wait) = duration::parse(text) else {
         return Err(Refused::bad("`wait` takes a duration with a unit, such as 10s or 5m"));
     };
-    Ok(wait.min(MAX_WAIT))
+    Ok(if wait.is_zero() { DEFAULT_WAIT } else { wait.min(MAX_WAIT) })
 }
 
 /// The time for which a question waits, with its share of jitter.
@@ -130,6 +138,7 @@ mod tests {
         let long = read("index=7&wait=1h").expect("read");
         assert_eq!((long.index, long.wait), (Some(7), MAX_WAIT));
         assert_eq!(read("wait=1m30s").expect("read").wait, Duration::from_secs(90));
+        assert_eq!(read("wait=0s").expect("read").wait, DEFAULT_WAIT);
         let jittered = with_jitter(Duration::from_secs(16));
         assert!((Duration::from_secs(16)..=Duration::from_secs(17)).contains(&jittered));
     }

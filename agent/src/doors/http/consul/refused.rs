@@ -17,8 +17,14 @@ const ABSENT: &[(&str, &str)] = &[
     ("agent/monitor", "use the log of the agent"),
     ("agent/reload", "use `hobnob reload`"),
     ("agent/token", "there are no ACLs"),
-    ("catalog/deregister", "an instance is deregistered with its own agent: `/v1/agent/service/deregister/ID`"),
-    ("catalog/register", "an instance is registered with its own agent: `/v1/agent/service/register`"),
+    (
+        "catalog/deregister",
+        "an instance is deregistered with its own agent: `/v1/agent/service/deregister/ID`",
+    ),
+    (
+        "catalog/register",
+        "an instance is registered with its own agent: `/v1/agent/service/register`",
+    ),
     ("config", "there is no service mesh"),
     ("connect", "there is no service mesh"),
     ("coordinate", "there are no network coordinates: `near` follows datacenters and zones"),
@@ -28,7 +34,10 @@ const ABSENT: &[(&str, &str)] = &[
     ("health/connect", "there is no service mesh"),
     ("health/ingress", "there is no service mesh"),
     ("internal", "these are for Consul's own console"),
-    ("kv", "there is no key-value store: an agent knows services, and keeps no data of applications"),
+    (
+        "kv",
+        "there is no key-value store: an agent knows services, and keeps no data of applications",
+    ),
     ("operator", "there is no leader and no Raft: `hobnob voters` shows voters"),
     ("peering", "there is no cluster peering: datacenters join each other"),
     ("query", "there are no prepared queries"),

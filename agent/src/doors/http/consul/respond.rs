@@ -7,6 +7,7 @@ use axum::response::Response;
 use hobnob_api::{Consistency, Datacenters, Query};
 use serde::Serialize;
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::super::answer::{Refused, json, text_of};
 use super::super::connection::caller;
@@ -53,8 +54,9 @@ impl Question<'_> {
         if let Some(index) = self.options.index {
             let _place = self.routes.limits.take(Limit::Waiting)?;
             let until = Instant::now() + with_jitter(self.options.wait);
-            let seen = || text().ok();
-            let seen: &(dyn Fn() -> Option<Vec<u8>> + Sync) = &seen;
+            // A hash: a wait holds no answer.
+            let seen = || text().ok().map(|text| xxh3_128(&text));
+            let seen: &(dyn Fn() -> Option<u128> + Sync) = &seen;
             let compared = (!matches!(self.subject, Subject::Service(_))).then_some(seen);
             self.subject.wait(&handler.registry, index, until, compared).await;
         }
@@ -64,7 +66,8 @@ impl Question<'_> {
         self.finish(handler, text()?, index, Consistency::Eventual)
     }
 
-    /// Answers with what `build` makes of the instances of a service: those that the agent knows, or with `consistent` those that a majority of the voters reports.
+    /// Answers with what `build` makes of the instances of a service: those that the agent knows, or with `consistent` those that a
+    /// majority of the voters reports.
     pub(super) async fn answer_instances<T: Serialize>(
         &self,
         key: &ServiceKey,
@@ -85,7 +88,8 @@ impl Question<'_> {
             false => None,
         };
         let view = View::new(handler, datacenter);
-        let consistency = if strong.is_some() { Consistency::Strong } else { Consistency::Eventual };
+        let consistency =
+            if strong.is_some() { Consistency::Strong } else { Consistency::Eventual };
         let mut instances = strong.unwrap_or_else(|| view.instances(key));
         if let Some(near) = &self.options.near
             && !view.sort_near(near, &mut instances)

@@ -10,7 +10,8 @@ use super::super::routes::Routes;
 use super::options::Options;
 use super::view::{View, is_alive};
 
-/// The address of this agent: it answers what a leader would. It is empty while the agent hears nobody, as Consul's is without a leader.
+/// The address of this agent: it answers what a leader would. It is empty while the agent hears nobody, as Consul's is without a
+/// leader.
 pub(super) async fn leader(
     State(routes): State<Arc<Routes>>,
     RawQuery(query): RawQuery,

@@ -1,11 +1,10 @@
 //! The agent's view in Consul's objects.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hobnob_api::{Basis, Member, MemberStatus};
+use hobnob_api::{Basis, Grade, Member, MemberStatus};
 use hobnob_membership::NodeId;
 use hobnob_membership::record::{Health, Meta, Tags, Text};
 
@@ -23,15 +22,12 @@ pub(super) struct View<'a> {
     pub(super) own: &'a AgentInfo,
     pub(super) datacenter: &'a str,
     members: KnownMembers,
-    /// While the agent hears nobody, it takes the silence of others for no news about them.
-    is_isolated: bool,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(handler: &'a Handler, datacenter: &'a str) -> Self {
         let registry = &*handler.registry;
-        let (members, is_isolated) = (registry.members().0, registry.is_isolated());
-        Self { registry, own: &handler.info, datacenter, members, is_isolated }
+        Self { registry, own: &handler.info, datacenter, members: registry.members().0 }
     }
 
     /// The instances of a service in the datacenter.
@@ -69,7 +65,8 @@ impl<'a> View<'a> {
 
     /// The member of the datacenter with this name or id. Of several with one name, a living one.
     pub(super) fn member(&self, name: &str) -> Option<&Member> {
-        let is_meant = |member: &&&Member| member.name == name || node_uuid(member.node_id.0) == name;
+        let is_meant =
+            |member: &&&Member| member.name == name || node_uuid(member.node_id.0) == name;
         let here = self.members();
         let found = here.iter().filter(is_meant).min_by_key(|member| !is_alive(member.status));
         found.copied()
@@ -115,24 +112,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The checks of an instance: whether its node lives, and what its own checks say together.
-    pub(super) fn checks(&self, entry: &Entry, index: u64) -> Vec<Check> {
-        vec![self.node_check(entry, index), self.service_check(entry, index)]
-    }
-
-    /// Whether all of its checks pass.
-    pub(super) fn is_passing(&self, entry: &Entry) -> bool {
-        self.lives(entry) && service_status(entry).0 == "passing"
-    }
-
-    fn lives(&self, entry: &Entry) -> bool {
-        entry.down_since.is_none() || self.is_isolated
-    }
-
-    fn node_check(&self, entry: &Entry, index: u64) -> Check {
-        node_check(&entry.node.name, self.lives(entry), index)
-    }
-
     pub(super) fn service_check(&self, entry: &Entry, index: u64) -> Check {
         let (status, output) = service_status(entry);
         let record = &entry.service;
@@ -155,15 +134,17 @@ impl<'a> View<'a> {
 
     /// The check of a member.
     pub(super) fn check_of(&self, member: &Member, index: u64) -> Check {
-        let lives = is_alive(member.status) || self.is_isolated;
-        node_check(&member.name, lives, index)
+        node_check(&member.name, NodeVerdict::of(is_alive(member.status)), index)
     }
 
-    pub(super) fn entry(&self, entry: &Entry, index: u64) -> ServiceEntry {
+    /// An instance with its checks: whether its node lives, and what its own checks say together. `offered` is the
+    /// [grade](offered) of those that it stands among.
+    pub(super) fn entry(&self, entry: &Entry, offered: Option<Grade>, index: u64) -> ServiceEntry {
+        let of_node = node_check(&entry.node.name, verdict(entry, offered), index);
         ServiceEntry {
             node: self.node(entry, index),
             service: self.service(entry, index),
-            checks: self.checks(entry, index),
+            checks: vec![of_node, self.service_check(entry, index)],
         }
     }
 
@@ -177,8 +158,9 @@ impl<'a> View<'a> {
                 None => return false,
             },
         };
-        let rank = |entry: &Entry| (entry.origin != node, zone.is_empty() || *entry.node.zone != *zone);
-        instances.sort_by(|a, b| rank(a).cmp(&rank(b)).then(Ordering::Equal));
+        let rank =
+            |entry: &Entry| (entry.origin != node, zone.is_empty() || *entry.node.zone != *zone);
+        instances.sort_by_key(|entry| rank(entry));
         true
     }
 }
@@ -186,6 +168,43 @@ impl<'a> View<'a> {
 /// Whether a member takes part.
 pub(super) fn is_alive(status: MemberStatus) -> bool {
     matches!(status, MemberStatus::Alive | MemberStatus::Suspect)
+}
+
+/// The grade of the instances that are offered among these, as for every other question.
+pub(super) fn offered<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry>>) -> Option<Grade> {
+    Grade::offered(entries.into_iter().map(|entry| entry.grade()), false)
+}
+
+/// Whether all checks of an instance pass, among instances of which this grade is offered.
+pub(super) fn is_passing(entry: &Entry, offered: Option<Grade>) -> bool {
+    verdict(entry, offered).is_passing() && service_status(entry).0 == "passing"
+}
+
+/// Whether a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodeVerdict {
+    Alive,
+    Down,
+    /// It is down. Its instance passed when it was heard last, and is offered because nothing better is left.
+    LastKnown,
+}
+
+impl NodeVerdict {
+    fn of(is_alive: bool) -> Self {
+        if is_alive { Self::Alive } else { Self::Down }
+    }
+
+    fn is_passing(self) -> bool {
+        self != Self::Down
+    }
+}
+
+fn verdict(entry: &Entry, offered: Option<Grade>) -> NodeVerdict {
+    let is_last_known = entry.grade() == Some(Grade::LastKnown);
+    if is_last_known && entry.is_offered(offered) {
+        return NodeVerdict::LastKnown;
+    }
+    NodeVerdict::of(entry.down_since.is_none())
 }
 
 /// The status of an instance by its own checks, and why.
@@ -200,9 +219,13 @@ fn service_status(entry: &Entry) -> (&'static str, &'static str) {
     }
 }
 
-fn node_check(name: &str, lives: bool, index: u64) -> Check {
-    let (status, output) =
-        if lives { ("passing", "Agent alive and reachable") } else { ("critical", "Agent not live or unreachable") };
+fn node_check(name: &str, verdict: NodeVerdict, index: u64) -> Check {
+    let status = if verdict.is_passing() { "passing" } else { "critical" };
+    let output = match verdict {
+        NodeVerdict::Alive => "Agent alive and reachable",
+        NodeVerdict::Down => "Agent not live or unreachable",
+        NodeVerdict::LastKnown => "Agent unreachable; last known, and nothing better is left",
+    };
     Check {
         node: name.to_owned(),
         check_id: NODE_CHECK.to_owned(),
@@ -264,12 +287,45 @@ fn meta(meta: &Meta) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use hobnob_membership::Time;
+    use hobnob_membership::view::{Instance, InstanceStatus};
+
     use super::*;
+    use crate::services::testing::{OTHER, instance};
 
     #[test]
     fn a_node_id_looks_like_a_uuid() {
         let id = 0x0123_4567_89ab_cdef;
         assert_eq!(node_uuid(id), "00000000-0000-0000-0123-456789abcdef");
+    }
+
+    #[test]
+    fn a_node_that_is_down_passes_only_while_its_instance_stands_in() {
+        let entry = |health, is_down: bool| {
+            let change = instance(OTHER, "a", InstanceStatus::of(health, is_down));
+            let down_since = is_down.then_some(Time::ZERO);
+            Arc::new(Entry::new(
+                Arc::new(Instance { health, down_since, ..(*change.instance).clone() }),
+                false,
+            ))
+        };
+        let (alive, down) = (entry(Health::Passing, false), entry(Health::Passing, true));
+        let (warning, failing) = (entry(Health::Warning, false), entry(Health::Failing, true));
+        let passing = |entries: &[&Arc<Entry>]| {
+            let offered = offered(entries.iter().copied());
+            entries.iter().map(|entry| is_passing(entry, offered)).collect::<Vec<_>>()
+        };
+        assert_eq!(passing(&[&alive, &down, &failing]), [true, false, false]);
+        assert_eq!(passing(&[&down, &failing]), [true, false], "nothing better is left");
+        assert_eq!(
+            passing(&[&warning, &down]),
+            [false, false],
+            "a warning is offered, and Consul has it for no pass"
+        );
+        assert_eq!(
+            passing(&[&entry(Health::Unknown, false), &entry(Health::Unknown, true)]),
+            [false, false]
+        );
     }
 
     #[test]
