@@ -1,10 +1,10 @@
 // What changed: the page for three in the morning. The newest stands first.
 
-import { badge, clock, count, el, printable, say, wordsOf } from "./dom.js";
+import { badge, clock, count, el, heading, printable, say, wordsOf } from "./dom.js";
 import { instanceHref, memberHref, serviceHref } from "./judge.js";
 import { ofHistory, subjectOf } from "./store.js";
 import { ask } from "./stream.js";
-import { List, textColumn } from "./table.js";
+import { List, badgeColumn, textColumn } from "./table.js";
 
 const HOUR_MS = 3_600_000;
 const WINDOWS = [
@@ -20,7 +20,7 @@ const newest = (a, b) => b.at - a.at || (b.number ?? 0) - (a.number ?? 0);
 export class Changes {
   constructor(store, route) {
     Object.assign(this, { store, title: "Changes", older: [], failed: "" });
-    this.heading = el("h1", { tabindex: "-1" }, "What changed");
+    this.heading = heading("What changed");
     this.summary = el("p.fresh");
     const options = WINDOWS.map(([value, word]) => el("option", { value }, word));
     const choice = el("select", { "aria-label": "Time", onchange: () => this.choose(choice.value) }, options);
@@ -41,7 +41,12 @@ export class Changes {
           (one) => clock(one.at),
           (one) => one.at,
         ),
-        { id: "what", head: "What", fill: (cell, one) => cell.replaceChildren(badge(one.level, printable(one.what))) },
+        badgeColumn(
+          "what",
+          "What",
+          (one) => one.level,
+          (one) => printable(one.what),
+        ),
         textColumn("subject", "Of", subjectOf),
         textColumn("change", "From and to", (one) =>
           one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`,

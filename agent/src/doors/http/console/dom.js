@@ -17,6 +17,9 @@ export function el(kind, ...children) {
   return made;
 }
 
+/** The heading of a page. It takes the focus when the page is shown. */
+export const heading = (...children) => el("h1", { tabindex: "-1" }, ...children);
+
 const isShown = (child) => child != null && child !== false && child !== "";
 
 /** Sets a text only where it differs, so that nothing is laid out again for no reason. */
@@ -138,9 +141,6 @@ export function matcher(filter) {
 
 /** Texts as words for a filter. */
 export const wordsOf = (...texts) => texts.flat().join("\n").toLowerCase();
-
-/** A column entry that leads to a page. The keys of the table open it, so it is no stop of its own. */
-export const inner = (href, text) => el("a", { href, tabindex: "-1" }, printable(text));
 
 /** Where a member is: its datacenter and zone. */
 export const placeOf = ({ datacenter, zone }) => printable([datacenter, zone].filter(Boolean).join("/"));

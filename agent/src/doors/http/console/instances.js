@@ -8,7 +8,7 @@ import {
   count,
   el,
   facts,
-  inner,
+  heading,
   labelsOf,
   many,
   placeOf,
@@ -21,7 +21,7 @@ import {
 import { instanceHref, memberHref, serviceHref } from "./judge.js";
 import { instanceKey, ofHistory, ofSeen, partsOf, rankOf, standing, standingWords } from "./store.js";
 import { Asking, ask } from "./stream.js";
-import { List, textColumn } from "./table.js";
+import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
 /** The most lines of a timeline. */
 const TIMELINE = 100;
@@ -49,29 +49,14 @@ const worst = (a, b) => rankOf(a) - rankOf(b) || (a.service < b.service ? -1 : a
 const addressOf = (one) => `${printable(one.address)}:${one.port}`;
 
 const columns = (ofService) => [
-  {
-    id: "id",
-    head: "Instance",
-    order: (one) => one.id,
-    fill: (cell, one) => cell.replaceChildren(inner(instanceHref(one), one.id)),
-  },
-  {
-    id: "state",
-    head: "Status",
-    order: rankOf,
-    fill: (cell, one) => cell.replaceChildren(badge(standing(one), standingWords(one))),
-  },
+  nameColumn("id", "Instance", (one) => one.id, instanceHref),
+  badgeColumn("state", "Status", standing, standingWords, rankOf),
   ...(ofService ? [] : [textColumn("service", "Service", (one) => printable(one.service))]),
   textColumn("offered", "Offered", (one) => (one.offered ? "yes" : "no")),
   textColumn("address", "Address", addressOf),
   textColumn("node", "Member", (one) => printable(one.node)),
   textColumn("zone", "Zone", placeOf),
-  textColumn(
-    "weight",
-    "Weight",
-    (one) => String(one.weight),
-    (one) => one.weight,
-  ),
+  textColumn("weight", "Weight", (one) => one.weight),
   textColumn("tags", "Tags", (one) => printable(labelsOf(one).join(" "))),
 ];
 
@@ -86,7 +71,7 @@ export class Instances {
       key: isOne ? `${namespace}/${service}` : null,
       title: isOne ? printable(service) : "Instances",
     });
-    this.heading = el("h1", { tabindex: "-1" }, this.title);
+    this.heading = heading(this.title);
     this.summary = el("p.fresh");
     this.aside = el("div.aside");
     const empty = () => "No instance is known.";

@@ -1,10 +1,10 @@
 // The keys of a sealed cluster: the generation in use, and the members that lack something.
 
-import { badge, copyable, count, el, facts, inner, many, named, printable, span, wordsOf } from "./dom.js";
+import { badge, copyable, count, el, facts, heading, many, named, printable, span, wordsOf } from "./dom.js";
 import { memberHref } from "./judge.js";
 import { standingOf } from "./members.js";
 import { Asking } from "./stream.js";
-import { List, textColumn } from "./table.js";
+import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
 /** The agent asks other members for the answer, so the page asks seldom. */
 const AGAIN_MS = 30_000;
@@ -21,15 +21,14 @@ function lacks(one) {
     .join(", ");
 }
 
-const fillLacks = (cell, one) =>
-  cell.replaceChildren(badge(one.revoked ? "bad" : lacks(one) ? "warn" : "ok", lacks(one) || "nothing"));
+const shownWords = ({ shown_ago_ms: ago }) => (ago == null ? "" : `${span(ago)} ago`);
 
 const rankOf = (one) => (lacks(one) ? (isLiving(one) ? 0 : 1) : 2);
 
 export class Keys {
   constructor(store, route) {
     this.title = "Keys";
-    this.heading = el("h1", { tabindex: "-1" }, "Keys");
+    this.heading = heading("Keys");
     this.body = el("div", el("p.fresh", "Asking the members which keys they hold."));
     this.list = new List(route, {
       title: "Members",
@@ -40,21 +39,21 @@ export class Keys {
       href: (one) => memberHref(one.node_id),
       empty: () => "No member is known.",
       columns: [
-        {
-          id: "id",
-          head: "Member",
-          order: (one) => one.name,
-          fill: (cell, one) => cell.replaceChildren(inner(memberHref(one.node_id), one.name)),
-        },
-        { id: "state", head: "Status", fill: (cell, one) => cell.replaceChildren(badge(standingOf(one), one.status)) },
-        textColumn("generation", "Generation", (one) => one.generation),
-        { id: "lacks", head: "Lacks", order: lacks, fill: fillLacks },
-        textColumn(
-          "shown",
-          "Shown",
-          (one) => (one.shown_ago_ms == null ? "" : `${span(one.shown_ago_ms)} ago`),
-          (one) => one.shown_ago_ms ?? Infinity,
+        nameColumn(
+          "id",
+          "Member",
+          (one) => one.name,
+          (one) => memberHref(one.node_id),
         ),
+        badgeColumn("state", "Status", standingOf, (one) => one.status),
+        textColumn("generation", "Generation", (one) => one.generation),
+        badgeColumn(
+          "lacks",
+          "Lacks",
+          (one) => (one.revoked ? "bad" : lacks(one) ? "warn" : "ok"),
+          (one) => lacks(one) || "nothing",
+        ),
+        textColumn("shown", "Shown", shownWords, (one) => one.shown_ago_ms ?? Infinity),
         textColumn("token", "Token", (one) => printable(one.token)),
       ],
     });

@@ -13,7 +13,7 @@ import { Stream } from "./stream.js";
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
 const main = document.getElementById("main");
-const [agent, link, stale, said] = ["agent", "link", "stale", "said"].map((id) => document.getElementById(id));
+const [agent, link, stale, said, form] = ["agent", "link", "stale", "said", "key"].map((id) => document.getElementById(id));
 const store = new Store();
 
 let page;
@@ -91,18 +91,17 @@ function drawState() {
   link.dataset.state = state.live ? "live" : "stale";
   document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
   stale.hidden = state.live || !state.why;
+  form.hidden = !state.needsKey;
   if (stale.hidden) return;
-  const left = Math.max(0, state.againAt - Date.now());
+  const left = Math.ceil((state.againAt - Date.now()) / 1_000);
+  const next = state.needsKey ? "" : left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
   const since = state.since
     ? `Stale since ${clock(state.since)} (${span(Date.now() - state.since)} ago): `
     : "No answer from the agent: ";
-  say(
-    stale,
-    `${since}${printable(state.why)}. ${left > 500 ? `Connecting again in ${Math.ceil(left / 1_000)} s.` : "Connecting again."}`,
-  );
+  say(stale, `${since}${printable(state.why)}. ${next}`);
 }
 
-new Stream(
+const stream = new Stream(
   (name, data) => {
     const topic = store.take(name, data);
     if (topic) later(topic);
@@ -132,6 +131,17 @@ addEventListener("keydown", (event) => {
   } else if (isInField && event.key === "ArrowDown") grid.focus();
   else return;
   event.preventDefault();
+});
+// The key comes back as a cookie that no script reads.
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { key } = form.elements;
+  const answer = await fetch("/ui/session", { method: "POST", headers: { Authorization: `Bearer ${key.value.trim()}` } }).catch(
+    String,
+  );
+  key.value = "";
+  if (answer.ok) stream.wake();
+  else say(stale, answer.text ? await answer.text() : answer);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();

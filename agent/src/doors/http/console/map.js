@@ -111,7 +111,7 @@ export class MemberMap {
       ink.fillStyle = colour(STATUS_COLOURS[member.status] ?? "--muted");
       ink.beginPath();
       // The form tells what the colour tells: only the living are whole.
-      if (member.status === "alive") ink.rect(x, y, inner, inner);
+      if (member.status === "alive") ink.rect(x, y, inner);
       else if (member.status === "suspect") ink.ellipse(x + inner / 2, y + inner / 2, inner / 2, inner / 2, 0, 0, 7);
       else {
         const cut = inner / 3;

@@ -7,7 +7,7 @@ import {
   count,
   el,
   facts,
-  inner,
+  heading,
   many,
   named,
   placeOf,
@@ -20,7 +20,7 @@ import {
 import { memberHref } from "./judge.js";
 import { MemberMap, isLate } from "./map.js";
 import { Asking } from "./stream.js";
-import { List, textColumn } from "./table.js";
+import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
 const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
 const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
@@ -47,13 +47,13 @@ const LEGEND = {
 export class Members {
   constructor(store, route) {
     Object.assign(this, { store, title: "Members" });
-    this.heading = el("h1", { tabindex: "-1" }, "Members");
+    this.heading = heading("Members");
     [this.summary, this.pointed, this.links] = [el("p.fresh"), el("p.pointed"), el("p.note")];
     [this.datacenters, this.aside] = [el("section"), el("div.aside")];
     const point = (member) =>
       say(this.pointed, member ? `${printable(member.name)}: ${stateWords(member)} ${since(member)}` : "");
     this.map = new MemberMap(store, ({ node_id: id }) => route.go(memberHref(id)), point);
-    const ours = ({ node_id: id }) => id === store.agent?.info.node_id && el("span.faint", " this agent");
+    const ours = ({ node_id: id }) => (id === store.agent?.info.node_id ? "this agent" : "");
     this.list = new List(route, {
       title: "Members",
       name: "members",
@@ -64,18 +64,14 @@ export class Members {
       href: (one) => memberHref(one.node_id),
       empty: () => "No member is known.",
       columns: [
-        {
-          id: "id",
-          head: "Member",
-          order: (one) => one.name,
-          fill: (cell, one) => cell.replaceChildren(inner(memberHref(one.node_id), one.name), ours(one) || ""),
-        },
-        {
-          id: "state",
-          head: "Status",
-          order: rankOf,
-          fill: (cell, one) => cell.replaceChildren(badge(standingOf(one), stateWords(one))),
-        },
+        nameColumn(
+          "id",
+          "Member",
+          (one) => one.name,
+          (one) => memberHref(one.node_id),
+          ours,
+        ),
+        badgeColumn("state", "Status", standingOf, stateWords, rankOf),
         textColumn("since", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
         textColumn("address", "Gossip address", (one) => one.gossip_address),
         textColumn("zone", "Zone", placeOf),

@@ -1,9 +1,9 @@
 // The first page: is it well, what is wrong, the services with the worst first, and what changed last.
 
-import { badge, clock, copyable, count, el, facts, inner, many, printable, redraw, say, span, wordsOf } from "./dom.js";
+import { badge, clock, copyable, count, el, facts, heading, many, printable, redraw, say, span, wordsOf } from "./dom.js";
 import { freshness, problems, serviceHref, verdict } from "./judge.js";
 import { subjectOf, worseFirst } from "./store.js";
-import { List, textColumn } from "./table.js";
+import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
 /** Changes that are listed here. */
 const LATEST = 8;
@@ -28,14 +28,14 @@ function fillBar(cell, service) {
   cell.replaceChildren(el("span.bar", { "aria-hidden": "true" }, parts.map(piece)));
 }
 
-const fillName = (cell, one) =>
-  cell.replaceChildren(
-    inner(serviceHref(one), one.service),
-    one.namespace === "default" ? "" : el("span.faint", ` ${printable(one.namespace)}`),
-  );
-
 const COLUMNS = [
-  { id: "name", head: "Service", order: (one) => one.service, fill: fillName },
+  nameColumn(
+    "name",
+    "Service",
+    (one) => one.service,
+    serviceHref,
+    (one) => (one.namespace === "default" ? "" : one.namespace),
+  ),
   textColumn(
     "health",
     "Healthy",
@@ -43,19 +43,19 @@ const COLUMNS = [
     (one) => one.healthy / one.total,
   ),
   { id: "bar", head: "Instances", fill: fillBar },
-  { id: "state", head: "State", fill: (cell, one) => cell.replaceChildren(badge(one.level, WORDS[one.level])) },
-  textColumn(
-    "offered",
-    "Offered",
-    (one) => count(one.offered),
-    (one) => one.offered,
+  badgeColumn(
+    "state",
+    "State",
+    (one) => one.level,
+    (one) => WORDS[one.level],
   ),
+  textColumn("offered", "Offered", (one) => one.offered),
 ];
 
 export class Overview {
   constructor(store, route) {
     Object.assign(this, { store, title: "Overview" });
-    this.heading = el("h1", { tabindex: "-1" });
+    this.heading = heading();
     [this.fresh, this.wrong, this.latest, this.about] = [el("p.fresh"), el("section"), el("section"), el("section")];
     const words = (one) => wordsOf(one.namespace, one.service, WORDS[one.level]);
     const empty = () => (store.known.has("instances") ? "No service is registered." : "The catalog is on the way.");

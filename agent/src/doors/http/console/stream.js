@@ -25,6 +25,11 @@ export class Stream {
       } catch (error) {
         why = error.message || String(error);
       }
+      if (this.isRefused) {
+        this.onState({ live: false, why, needsKey: true });
+        await this.awaken();
+        continue;
+      }
       const pause = this.isPaused ? 0 : this.pause * (0.75 + Math.random() / 2);
       this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
       this.onState({ live: false, why: this.isPaused ? "the page was hidden" : why, againAt: Date.now() + pause });
@@ -65,6 +70,7 @@ export class Stream {
     try {
       const headers = this.last ? { "Last-Event-ID": this.last } : {};
       const answer = await fetch("/ui/events", { headers, signal: abort.signal, cache: "no-store" });
+      this.isRefused = answer.status === 403;
       if (!answer.ok) return `the agent refused: ${(await answer.text()).trim().slice(0, 300) || answer.status}`;
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = "";

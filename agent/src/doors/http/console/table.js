@@ -1,6 +1,6 @@
 // A table of any number of rows, of which only those in the window are in the document. It scrolls with the page.
 
-import { count, el, matcher, say } from "./dom.js";
+import { badge, count, el, matcher, printable, say } from "./dom.js";
 
 /** Rows beyond the edges of the window that are drawn, too. */
 const MARGIN = 6;
@@ -196,6 +196,26 @@ export const textColumn = (id, head, textOf, order = textOf) => ({
   head,
   order,
   fill: (cell, row) => say(cell, String(textOf(row) ?? "")),
+});
+
+/** A column that shows a coloured word. */
+export const badgeColumn = (id, head, standingOf, textOf, order = textOf) => ({
+  id,
+  head,
+  order,
+  fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), textOf(row))),
+});
+
+/** A column with the name of a row, which leads to its page. The keys of the table open it, so it is no stop of its own. */
+export const nameColumn = (id, head, nameOf, hrefOf, restOf = () => "") => ({
+  id,
+  head,
+  order: nameOf,
+  fill: (cell, row) => {
+    const rest = restOf(row);
+    const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(nameOf(row)));
+    cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
+  },
 });
 
 /**
