@@ -28,7 +28,9 @@ impl Driver {
         let mut check = Command::new("python3");
         check.args(["-c", CHECK]).stdout(Stdio::null()).stderr(Stdio::null());
         if !check.status().is_ok_and(|status| status.success()) {
-            println!("skipped: this host has no chromium, or no python3 with playwright (`pip install playwright`)");
+            println!(
+                "skipped: this host has no chromium, or no python3 with playwright (`pip install playwright`)"
+            );
             return None;
         }
         let mut command = Command::new("python3");
@@ -94,7 +96,8 @@ fn a_browser_shows_a_kill_filters_and_obeys_the_keyboard() {
     browser.answer("killed");
     browser.comes_to("stale");
     browser.comes_to("restart the agent");
-    let _agent = Agent::start_with(home.path(), "a1", ANY_PORT, &[format!("--http=127.0.0.1:{port}")]);
+    let _agent =
+        Agent::start_with(home.path(), "a1", ANY_PORT, &[format!("--http=127.0.0.1:{port}")]);
     browser.answer("restarted");
     browser.comes_to("live again");
 }

@@ -111,15 +111,32 @@ mod tests {
     #[test]
     fn no_data_is_read_as_html_and_no_script_or_style_is_inline() {
         for File { path, text, .. } in all() {
-            let unsafe_words = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"];
-            for word in unsafe_words.into_iter().chain(["<style", " style=\"", "javascript:", "http://", "https://"]) {
+            let unsafe_words = [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+            ];
+            for word in unsafe_words.into_iter().chain([
+                "<style",
+                " style=\"",
+                "javascript:",
+                "http://",
+                "https://",
+            ]) {
                 // The name of a namespace in a picture is no address that is loaded.
                 let text = text.replace("http://www.w3.org/2000/svg", "");
                 assert!(!text.contains(word), "{word} in {path}");
             }
         }
         let scripts: Vec<&str> = INDEX.text.split("<script").skip(1).collect();
-        assert!(scripts.iter().all(|script| script.starts_with(" type=\"module\" src=\"/ui/main.js\"></script>")));
+        assert!(
+            scripts
+                .iter()
+                .all(|script| script.starts_with(" type=\"module\" src=\"/ui/main.js\"></script>"))
+        );
     }
 
     #[test]
@@ -133,7 +150,10 @@ mod tests {
             }
         }
         for File { path, .. } in FILES {
-            assert!(INDEX.text.contains(&format!("\"{path}\"")), "{path} is not loaded with the page");
+            assert!(
+                INDEX.text.contains(&format!("\"{path}\"")),
+                "{path} is not loaded with the page"
+            );
         }
     }
 }

@@ -27,7 +27,8 @@ pub(super) async fn begin(State(routes): State<Arc<Routes>>, headers: HeaderMap)
 async fn trade(routes: &Routes, headers: &HeaderMap) -> Result<String, Refused> {
     routes.allow(headers, AccessRights::Read).await?;
     let key = key_of_request(headers).filter(|key| is_plain(key));
-    let key = key.ok_or_else(|| Refused::bad("the key has to come as `Authorization: Bearer KEY`"))?;
+    let key =
+        key.ok_or_else(|| Refused::bad("the key has to come as `Authorization: Bearer KEY`"))?;
     Ok(format!("{NAME}={key}; {ATTRIBUTES}"))
 }
 

@@ -195,7 +195,9 @@ impl Stream {
             let told = match self.due().await {
                 Due::Agent => self.tell_agent().await.map(Some),
                 Due::History => self.tell_history().await,
-                Due::Watched(told) => told.map_err(ApiError::from).and_then(|told| self.tell_watched(told)).map(Some),
+                Due::Watched(told) => {
+                    told.map_err(ApiError::from).and_then(|told| self.tell_watched(told)).map(Some)
+                }
             };
             let piece = match told {
                 Ok(None) => continue,
@@ -256,7 +258,8 @@ impl Stream {
         };
         self.history_seen = Some((recorded, now));
         let Handler { registry, history: kept, info, .. } = &*self.handler;
-        let query = HistoryQuery { subject: None, since_ms: Some(since_ms), limit: Some(MAX_EVENTS) };
+        let query =
+            HistoryQuery { subject: None, since_ms: Some(since_ms), limit: Some(MAX_EVENTS) };
         let found = history(registry, kept, &info.name, query).await?;
         let reply: Reply<Shown> = Reply::new(0, hobnob_api::Response::History(found));
         let text = text_of(&Reply { api: Some(API_VERSION), ..reply }, false).map_err(as_error)?;
@@ -289,13 +292,23 @@ mod tests {
     #[test]
     fn a_page_goes_on_where_it_left_off() {
         let place = Place::parse("12.7-00ab").expect("a place");
-        assert_eq!((place.instances, place.members, place.run.as_deref()), (Some(12), Some(7), Some("00ab")));
+        assert_eq!(
+            (place.instances, place.members, place.run.as_deref()),
+            (Some(12), Some(7), Some("00ab"))
+        );
         assert_eq!(place.id(), "12.7-00ab");
         let half = Place::parse("0.7-x").expect("a place");
-        assert_eq!((half.instances, half.members), (None, Some(7)), "a picture that was not whole is told again");
+        assert_eq!(
+            (half.instances, half.members),
+            (None, Some(7)),
+            "a picture that was not whole is told again"
+        );
         for other in ["", "12", "12-x", "12.7"] {
             assert_eq!(Place::parse(other), None, "{other}");
         }
-        assert_eq!(Place::parse("a.b-x"), Some(Place { run: Some("x".to_owned()), ..Place::default() }));
+        assert_eq!(
+            Place::parse("a.b-x"),
+            Some(Place { run: Some("x".to_owned()), ..Place::default() })
+        );
     }
 }
