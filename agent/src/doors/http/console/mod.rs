@@ -32,7 +32,7 @@ struct File {
     text: &'static str,
 }
 
-macro_rules! file {
+macro_rules! page_file {
     ($name:literal, $content_type:expr) => {
         File {
             path: concat!("/ui/", $name),
@@ -42,30 +42,30 @@ macro_rules! file {
     };
 }
 
-const INDEX: File = file!("index.html", "text/html; charset=utf-8");
+const INDEX: File = page_file!("index.html", "text/html; charset=utf-8");
 
 const FILES: &[File] = &[
-    file!("console.css", "text/css; charset=utf-8"),
-    file!("icon.svg", "image/svg+xml"),
-    file!("changes.js", SCRIPT),
-    file!("dom.js", SCRIPT),
-    file!("instances.js", SCRIPT),
-    file!("judge.js", SCRIPT),
-    file!("keys.js", SCRIPT),
-    file!("main.js", SCRIPT),
-    file!("map.js", SCRIPT),
-    file!("members.js", SCRIPT),
-    file!("overview.js", SCRIPT),
-    file!("store.js", SCRIPT),
-    file!("stream.js", SCRIPT),
-    file!("table.js", SCRIPT),
+    page_file!("console.css", "text/css; charset=utf-8"),
+    page_file!("icon.svg", "image/svg+xml"),
+    page_file!("changes.js", SCRIPT),
+    page_file!("dom.js", SCRIPT),
+    page_file!("instances.js", SCRIPT),
+    page_file!("judge.js", SCRIPT),
+    page_file!("keys.js", SCRIPT),
+    page_file!("main.js", SCRIPT),
+    page_file!("map.js", SCRIPT),
+    page_file!("members.js", SCRIPT),
+    page_file!("overview.js", SCRIPT),
+    page_file!("store.js", SCRIPT),
+    page_file!("stream.js", SCRIPT),
+    page_file!("table.js", SCRIPT),
 ];
 
 /// The page and its files, which tell nothing of this agent, and the trade of a key for a cookie.
 pub(super) fn page() -> Router<Arc<Routes>> {
     let page = || async { answer(INDEX) };
     let files = FILES.iter().fold(Router::new(), |router, file| {
-        router.route(file.path, get(move || async { answer(*file) }))
+        router.route(file.path, get(move || async move { answer(*file) }))
     });
     files
         .route("/ui", get(page))

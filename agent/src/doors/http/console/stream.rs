@@ -143,6 +143,22 @@ struct Agent {
     links: Links,
 }
 
+impl Agent {
+    async fn of(handler: &Handler) -> Result<Self, Stopping> {
+        let Handler { info: own, clock, registry, registrations, driver, .. } = handler;
+        let mut info = info(own, clock, registry, registrations, driver).await?;
+        // They are many, and the page shows none.
+        info.counters.clear();
+        info.protocol.clear();
+        Ok(Self {
+            time: timestamp(wall_clock_ms()),
+            info,
+            datacenters: datacenters(registry, driver).await?,
+            links: driver.inspect(Links::read).await?,
+        })
+    }
+}
+
 /// The stream of a page.
 struct Stream {
     handler: Arc<Handler>,
@@ -228,24 +244,10 @@ impl Stream {
         }
     }
 
-    async fn tell_agent(&self) -> Result<Bytes, ApiError> {
-        let agent = self.agent().await?;
+    async fn tell_agent(&mut self) -> Result<Bytes, ApiError> {
+        let agent = Agent::of(&self.handler).await?;
         let text = text_of(&agent, false).map_err(as_error)?;
         self.counted("agent", &text)
-    }
-
-    async fn agent(&self) -> Result<Agent, Stopping> {
-        let Handler { info: own, clock, registry, registrations, driver, .. } = &*self.handler;
-        let mut info = info(own, clock, registry, registrations, driver).await?;
-        // They are many, and the page shows none.
-        info.counters.clear();
-        info.protocol.clear();
-        Ok(Agent {
-            time: timestamp(wall_clock_ms()),
-            info,
-            datacenters: datacenters(registry, driver).await?,
-            links: driver.inspect(Links::read).await?,
-        })
     }
 
     /// The events that were recorded since the last look, if there are any.
