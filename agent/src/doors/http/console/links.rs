@@ -14,18 +14,18 @@ const MAX_VERDICTS: usize = 256;
 #[derive(Debug, Serialize)]
 pub(super) struct Links {
     /// The members that this agent watches.
-    watches: Vec<Link>,
+    watches: Vec<WatchedLink>,
     /// The members that watch this agent.
     watched_by: Vec<NodeId>,
     /// The members that are down by the word of others.
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<CalledDown>,
     /// Whether more of them are down than are told.
     more: bool,
 }
 
 /// The link to a member that this agent watches.
 #[derive(Debug, Serialize)]
-struct Link {
+struct WatchedLink {
     node_id: NodeId,
     /// The time since this agent got its connection to the member, in milliseconds; none while it holds none.
     held_ms: Option<u64>,
@@ -37,7 +37,7 @@ struct Link {
 
 /// The members that called another one down.
 #[derive(Debug, Serialize)]
-struct Verdict {
+struct CalledDown {
     member: NodeId,
     by: NodeId,
     agreed: Vec<NodeId>,
@@ -47,7 +47,7 @@ impl Links {
     /// Reads them.
     pub(super) fn read(node: &Node, now: Time) -> Self {
         let ago = |at: Time| millis(now.since(at));
-        let link = |id| Link {
+        let link = |id| WatchedLink {
             node_id: api_node_id(id),
             held_ms: node.held_since(id).map(ago),
             answered_ago_ms: node.last_answer(id).map(ago),
@@ -63,9 +63,9 @@ impl Links {
     }
 }
 
-fn verdict(node: &Node, id: membership::NodeId) -> Option<Verdict> {
+fn verdict(node: &Node, id: membership::NodeId) -> Option<CalledDown> {
     let told = &node.belief(id)?.verdict;
-    Some(Verdict {
+    Some(CalledDown {
         member: api_node_id(id),
         by: api_node_id(told.accuser),
         agreed: told.referees.iter().copied().map(api_node_id).collect(),

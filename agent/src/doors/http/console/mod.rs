@@ -26,7 +26,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// A file of the page.
 #[derive(Clone, Copy, Debug)]
-struct File {
+struct PageFile {
     path: &'static str,
     content_type: &'static str,
     text: &'static str,
@@ -34,7 +34,7 @@ struct File {
 
 macro_rules! page_file {
     ($name:literal, $content_type:expr) => {
-        File {
+        PageFile {
             path: concat!("/ui/", $name),
             content_type: $content_type,
             text: include_str!($name),
@@ -42,9 +42,9 @@ macro_rules! page_file {
     };
 }
 
-const INDEX: File = page_file!("index.html", "text/html; charset=utf-8");
+const INDEX: PageFile = page_file!("index.html", "text/html; charset=utf-8");
 
-const FILES: &[File] = &[
+const FILES: &[PageFile] = &[
     page_file!("console.css", "text/css; charset=utf-8"),
     page_file!("icon.svg", "image/svg+xml"),
     page_file!("changes.js", SCRIPT),
@@ -78,7 +78,7 @@ pub(super) fn questions() -> Router<Arc<Routes>> {
     Router::new().route("/ui/events", get(stream::events))
 }
 
-fn answer(File { content_type, text, .. }: File) -> impl IntoResponse {
+fn answer(PageFile { content_type, text, .. }: PageFile) -> impl IntoResponse {
     let headers: [(HeaderName, &str); 6] = [
         (CONTENT_TYPE, content_type),
         // Another version of the agent has other files.
@@ -98,7 +98,7 @@ mod tests {
     /// The most bytes of the page and all of its files.
     const MAX_BYTES: usize = 100_000;
 
-    fn all() -> impl Iterator<Item = &'static File> {
+    fn all() -> impl Iterator<Item = &'static PageFile> {
         [&INDEX].into_iter().chain(FILES)
     }
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn no_data_is_read_as_html_and_no_script_or_style_is_inline() {
-        for File { path, text, .. } in all() {
+        for PageFile { path, text, .. } in all() {
             let unsafe_words = [
                 "innerHTML",
                 "outerHTML",
@@ -149,7 +149,7 @@ mod tests {
                 assert!(FILES.iter().any(|file| file.path == path), "{path}, in {}", file.path);
             }
         }
-        for File { path, .. } in FILES {
+        for PageFile { path, .. } in FILES {
             assert!(
                 INDEX.text.contains(&format!("\"{path}\"")),
                 "{path} is not loaded with the page"

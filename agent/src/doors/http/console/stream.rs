@@ -67,10 +67,10 @@ async fn begin(
     let handler = routes.handler().map_err(as_error)?.clone();
     let taken = routes.limits.take(Limit::Streams).map_err(as_error)?;
     let allowance = connection.picks(routes.budget(&handler)).lock().await.allowance().clone();
-    let told = Stream::new(handler, allowance, place, taken)?;
+    let told = ConsoleStream::new(handler, allowance, place, taken)?;
     let headers =
         [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    let pieces = futures_util::stream::unfold(told, Stream::tell);
+    let pieces = futures_util::stream::unfold(told, ConsoleStream::tell);
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
@@ -87,6 +87,14 @@ impl Place {
     fn of(headers: &HeaderMap) -> Self {
         let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
         id.and_then(Self::parse).unwrap_or_default()
+    }
+
+    /// The place in a run of an agent; the begin, if it is of another run.
+    fn in_run(self, run: &str) -> Self {
+        match self.run.as_deref() == Some(run) {
+            true => self,
+            false => Self { run: Some(run.to_owned()), ..Self::default() },
+        }
     }
 
     /// Reads `INSTANCES.MEMBERS-RUN`. A revision of 0 stands for none.
@@ -136,14 +144,14 @@ enum Due {
 
 /// The agent itself.
 #[derive(Serialize)]
-struct Agent {
+struct AboutAgent {
     time: String,
     info: Info,
     datacenters: DatacenterList,
     links: Links,
 }
 
-impl Agent {
+impl AboutAgent {
     async fn of(handler: &Handler) -> Result<Self, Stopping> {
         let Handler { info: own, clock, registry, registrations, driver, .. } = handler;
         let mut info = info(own, clock, registry, registrations, driver).await?;
@@ -160,7 +168,7 @@ impl Agent {
 }
 
 /// The stream of a page.
-struct Stream {
+struct ConsoleStream {
     handler: Arc<Handler>,
     allowance: Arc<Budget>,
     instances: Paced,
@@ -174,7 +182,7 @@ struct Stream {
     _taken: Taken,
 }
 
-impl Stream {
+impl ConsoleStream {
     fn new(
         handler: Arc<Handler>,
         allowance: Arc<Budget>,
@@ -182,6 +190,7 @@ impl Stream {
         taken: Taken,
     ) -> Result<Self, ApiError> {
         let registry = &handler.registry;
+        let place = place.in_run(registry.run());
         let Place { instances: since, members, run } = place.clone();
         let query = WatchAllQuery { since, run: run.clone(), ..WatchAllQuery::default() };
         let instances = Watch::all(registry.clone(), query, allowance.clone())?;
@@ -191,7 +200,7 @@ impl Stream {
         Ok(Self {
             instances: Paced::new(Watching::Instances(Box::new(instances))),
             members: Paced::new(Watching::Members(Box::new(members))),
-            place: Place { run: Some(registry.run().to_owned()), ..place },
+            place,
             agent_at: now,
             history_at: now,
             history_seen: None,
@@ -245,7 +254,7 @@ impl Stream {
     }
 
     async fn tell_agent(&mut self) -> Result<Bytes, ApiError> {
-        let agent = Agent::of(&self.handler).await?;
+        let agent = AboutAgent::of(&self.handler).await?;
         let text = text_of(&agent, false).map_err(as_error)?;
         self.counted("agent", &text)
     }
@@ -305,6 +314,9 @@ mod tests {
             (None, Some(7)),
             "a picture that was not whole is told again"
         );
+        assert_eq!(place.clone().in_run("00ab"), place);
+        let fresh = Place { run: Some("00ac".to_owned()), ..Place::default() };
+        assert_eq!(place.in_run("00ac"), fresh, "revisions of another run mean nothing");
         for other in ["", "12", "12-x", "12.7"] {
             assert_eq!(Place::parse(other), None, "{other}");
         }
