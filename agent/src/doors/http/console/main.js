@@ -12,8 +12,10 @@ import { Stream } from "./stream.js";
 
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
-const main = document.getElementById("main");
-const [agent, link, stale, said, form] = ["agent", "link", "stale", "said", "key"].map((id) => document.getElementById(id));
+const byId = (id) => document.getElementById(id);
+const [main, agent, link, stale, why, next, said, form] = ["main", "agent", "link", "stale", "why", "next", "said", "key"].map(
+	byId,
+);
 const store = new Store();
 
 let page;
@@ -93,12 +95,12 @@ function drawState() {
 	stale.hidden = state.live || !state.why;
 	form.hidden = !state.needsKey;
 	if (stale.hidden) return;
+	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
+	say(why, `${since}: ${printable(state.why)}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
-	const next = state.needsKey ? "" : left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
-	const since = state.since
-		? `Stale since ${clock(state.since)} (${span(Date.now() - state.since)} ago): `
-		: "No answer from the agent: ";
-	say(stale, `${since}${printable(state.why)}. ${next}`);
+	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
+	// Not read out with each second.
+	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
 }
 
 const stream = new Stream(
@@ -141,7 +143,7 @@ form.addEventListener("submit", async (event) => {
 	);
 	key.value = "";
 	if (answer.ok) stream.wake();
-	else say(stale, answer.text ? await answer.text() : answer);
+	else say(why, answer.text ? await answer.text() : answer);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
 	event.preventDefault();

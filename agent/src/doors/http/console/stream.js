@@ -23,7 +23,8 @@ export class Stream {
 			try {
 				why = await this.read();
 			} catch (error) {
-				why = error.message || String(error);
+				// A browser tells scripts no more of a connection that failed.
+				why = error instanceof TypeError ? "the agent does not answer" : error.message || String(error);
 			}
 			if (this.isRefused) {
 				this.onState({ live: false, why, needsKey: true });

@@ -53,7 +53,7 @@ pub(super) async fn events(
     Extension(connection): Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Response {
-    match begin(&routes, &connection, Place::of(&headers)).await {
+    match begin(&routes, &connection, Position::of(&headers)).await {
         Ok(response) => response,
         Err(error) => refusal(&error),
     }
@@ -62,12 +62,12 @@ pub(super) async fn events(
 async fn begin(
     routes: &Routes,
     connection: &Connection,
-    place: Place,
+    position: Position,
 ) -> Result<Response, ApiError> {
     let handler = routes.handler().map_err(as_error)?.clone();
     let taken = routes.limits.take(Limit::Streams).map_err(as_error)?;
     let allowance = connection.picks(routes.budget(&handler)).lock().await.allowance().clone();
-    let told = ConsoleStream::new(handler, allowance, place, taken)?;
+    let told = ConsoleStream::new(handler, allowance, position, taken)?;
     let headers =
         [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     let pieces = futures_util::stream::unfold(told, ConsoleStream::tell);
@@ -76,20 +76,20 @@ async fn begin(
 
 /// Where a page left off: the revisions of instances and of members that it has, of a run of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place {
+struct Position {
     instances: Option<u64>,
     members: Option<u64>,
     run: Option<String>,
 }
 
-impl Place {
-    /// The place in the header `Last-Event-ID`. Without one that can be read everything is told from the begin.
+impl Position {
+    /// The position in the header `Last-Event-ID`. Without one that can be read everything is told from the begin.
     fn of(headers: &HeaderMap) -> Self {
         let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
         id.and_then(Self::parse).unwrap_or_default()
     }
 
-    /// The place in a run of an agent; the begin, if it is of another run.
+    /// The position in a run of an agent; the begin, if it is of another run.
     fn in_run(self, run: &str) -> Self {
         match self.run.as_deref() == Some(run) {
             true => self,
@@ -173,7 +173,7 @@ struct ConsoleStream {
     allowance: Arc<Budget>,
     instances: Paced,
     members: Paced,
-    place: Place,
+    position: Position,
     agent_at: Instant,
     history_at: Instant,
     /// The number of recorded events at the last look, and its time, in milliseconds since 1970.
@@ -186,12 +186,12 @@ impl ConsoleStream {
     fn new(
         handler: Arc<Handler>,
         allowance: Arc<Budget>,
-        place: Place,
+        position: Position,
         taken: Taken,
     ) -> Result<Self, ApiError> {
         let registry = &handler.registry;
-        let place = place.in_run(registry.run());
-        let Place { instances: since, members, run } = place.clone();
+        let position = position.in_run(registry.run());
+        let Position { instances: since, members, run } = position.clone();
         let query = WatchAllQuery { since, run: run.clone(), ..WatchAllQuery::default() };
         let instances = Watch::all(registry.clone(), query, allowance.clone())?;
         let query = WatchMembersQuery { since: members, run, ..WatchMembersQuery::default() };
@@ -200,7 +200,7 @@ impl ConsoleStream {
         Ok(Self {
             instances: Paced::new(Watching::Instances(Box::new(instances))),
             members: Paced::new(Watching::Members(Box::new(members))),
-            place,
+            position,
             agent_at: now,
             history_at: now,
             history_seen: None,
@@ -279,12 +279,12 @@ impl ConsoleStream {
 
     fn tell_watched(&mut self, told: Told) -> Result<Bytes, ApiError> {
         let held = told.held.clone();
-        let run = self.place.run.clone();
+        let run = self.position.run.clone();
         let (name, revision, reply) = reply(told, run);
         let revision = Some(revision);
         match name {
-            "instances" | "changes" => self.place.instances = revision,
-            _ => self.place.members = revision,
+            "instances" | "changes" => self.position.instances = revision,
+            _ => self.position.members = revision,
         }
         let text = text_of(&reply, false).map_err(as_error)?;
         drop(held);
@@ -292,7 +292,7 @@ impl ConsoleStream {
     }
 
     fn counted(&self, name: &str, json: &[u8]) -> Result<Bytes, ApiError> {
-        counted(piece(name, Some(&self.place.id()), json), &self.allowance)
+        counted(piece(name, Some(&self.position.id()), json), &self.allowance)
     }
 }
 
@@ -302,27 +302,27 @@ mod tests {
 
     #[test]
     fn a_page_goes_on_where_it_left_off() {
-        let place = Place::parse("12.7-00ab").expect("a place");
+        let position = Position::parse("12.7-00ab").expect("a position");
         assert_eq!(
-            (place.instances, place.members, place.run.as_deref()),
+            (position.instances, position.members, position.run.as_deref()),
             (Some(12), Some(7), Some("00ab"))
         );
-        assert_eq!(place.id(), "12.7-00ab");
-        let half = Place::parse("0.7-x").expect("a place");
+        assert_eq!(position.id(), "12.7-00ab");
+        let half = Position::parse("0.7-x").expect("a position");
         assert_eq!(
             (half.instances, half.members),
             (None, Some(7)),
             "a picture that was not whole is told again"
         );
-        assert_eq!(place.clone().in_run("00ab"), place);
-        let fresh = Place { run: Some("00ac".to_owned()), ..Place::default() };
-        assert_eq!(place.in_run("00ac"), fresh, "revisions of another run mean nothing");
+        assert_eq!(position.clone().in_run("00ab"), position);
+        let fresh = Position { run: Some("00ac".to_owned()), ..Position::default() };
+        assert_eq!(position.in_run("00ac"), fresh, "revisions of another run mean nothing");
         for other in ["", "12", "12-x", "12.7"] {
-            assert_eq!(Place::parse(other), None, "{other}");
+            assert_eq!(Position::parse(other), None, "{other}");
         }
         assert_eq!(
-            Place::parse("a.b-x"),
-            Some(Place { run: Some("x".to_owned()), ..Place::default() })
+            Position::parse("a.b-x"),
+            Some(Position { run: Some("x".to_owned()), ..Position::default() })
         );
     }
 }

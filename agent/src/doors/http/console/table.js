@@ -8,7 +8,7 @@ const MARGIN = 6;
 let tables = 0;
 
 /**
- * A grid whose rows open by Enter or by a click. `columns` have an `id`, a `head`, `fill(cell, row)`, and perhaps `order(row)`, by
+ * A grid whose rows open by Enter or by a click. `columns` have an `id`, a `head`, `fill(cell, row)` and perhaps `order(row)`, by
  * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
  */
 export class Table {
