@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -27,8 +27,6 @@ const MAX_KEYS: usize = 256;
 const MAX_FILE_BYTES: u64 = 64 << 10;
 /// The longest name of a key, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// The file is read again when it was read longer ago.
-const READ_EVERY: Duration = Duration::from_secs(1);
 /// The purpose of the hash.
 const CONTEXT: &str = "hobnob 2026-11-30 access keys";
 
@@ -145,7 +143,7 @@ pub fn list(data_dir: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
     read(&data_dir.join(FILE))
 }
 
-/// Revokes the key with this id. A running agent refuses it a second later.
+/// Revokes the key with this id. A running agent refuses it at once.
 ///
 /// # Errors
 /// See [`AccessKeyError`]. Nothing is changed then.
@@ -230,12 +228,15 @@ impl Locked {
     }
 }
 
-/// The keys as a running agent knows them: it reads the file again when somebody brings a key.
+/// The keys as a running agent knows them: it reads the file again when it was replaced.
 #[derive(Debug)]
 pub(crate) struct KnownKeys {
     path: PathBuf,
-    known: Mutex<Option<(Instant, Arc<Vec<AccessKey>>)>>,
+    known: Mutex<Option<(Version, Arc<Vec<AccessKey>>)>>,
 }
+
+/// What tells one version of the file from another: each change makes a new file. `None` while there is none.
+type Version = Option<(u64, SystemTime)>;
 
 impl KnownKeys {
     pub(crate) fn new(data_dir: &Path) -> Self {
@@ -259,14 +260,25 @@ impl KnownKeys {
 
     fn read(&self) -> Result<Arc<Vec<AccessKey>>, AccessKeyError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, keys)) = &*known
-            && at.elapsed() < READ_EVERY
+        // Before the file is read, so that a later version is read again.
+        let version = self.version()?;
+        if let Some((of, keys)) = &*known
+            && *of == version
         {
             return Ok(keys.clone());
         }
         let keys = Arc::new(read(&self.path)?);
-        *known = Some((Instant::now(), keys.clone()));
+        *known = Some((version, keys.clone()));
         Ok(keys)
+    }
+
+    fn version(&self) -> Result<Version, AccessKeyError> {
+        let found = fs::metadata(&self.path).and_then(|found| Ok((found.ino(), found.modified()?)));
+        match found {
+            Ok(version) => Ok(Some(version)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AccessKeyError::Io { path: self.path.clone(), source }),
+        }
     }
 }
 
@@ -277,11 +289,12 @@ mod tests {
     #[test]
     fn a_key_is_known_until_it_is_revoked_and_the_file_has_no_secret() {
         let home = tempfile::tempdir().expect("a directory");
+        let known = KnownKeys::new(home.path());
+        assert_eq!(known.find("hobnobkey_x").expect("there is no file"), None);
         let (key, text) = create(home.path(), "ci", AccessRights::Write, 7).expect("made");
-        let known = || KnownKeys::new(home.path());
-        assert_eq!(known().find(&text).expect("read"), Some(key.clone()));
+        assert_eq!(known.find(&text).expect("read"), Some(key.clone()));
         for other in ["", "hobnobkey_", &text[1..], &format!("{}x", *text), &"x".repeat(1 << 16)] {
-            assert_eq!(known().find(other).expect("read"), None, "{other}");
+            assert_eq!(known.find(other).expect("read"), None, "{other}");
         }
         let path = home.path().join(FILE);
         let kept = fs::read_to_string(&path).expect("read");
@@ -290,7 +303,7 @@ mod tests {
         let (second, _) = create(home.path(), "", AccessRights::Read, 8).expect("made");
         assert_eq!(list(home.path()).expect("read"), [key.clone(), second.clone()]);
         assert_eq!(revoke(home.path(), &key.id).expect("revoked"), key);
-        assert_eq!(known().find(&text).expect("read"), None);
+        assert_eq!(known.find(&text).expect("read"), None);
         let again = revoke(home.path(), &key.id).expect_err("it is gone");
         assert!(matches!(again, AccessKeyError::Unknown(_)));
         assert_eq!(list(home.path()).expect("read"), [second]);

@@ -86,6 +86,9 @@ fn config(token: Option<TokenSource>) -> ValidConfig {
         started_with: StartedWith::default(),
         script_checks: false,
         http: None,
+        insecure_http: false,
+        http_tls: None,
+        http_open_writes: false,
         dns: None,
         log_filter: None,
     }

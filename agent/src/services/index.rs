@@ -112,7 +112,7 @@ mod tests {
         fn an_index_never_falls(changes in prop::collection::vec((0..6_u8, any::<bool>()), 0..200)) {
             let name = |n: u8| Arc::new(key(&format!("s{n}")));
             let mut indexes = ServiceIndexes { limit: 3, ..ServiceIndexes::new(100) };
-            let mut before = vec![100; 8];
+            let mut before = [100; 8];
             for (revision, (changed, is_there)) in (101..).zip(changes) {
                 indexes.change(&name(changed), revision, is_there);
                 prop_assert!(indexes.ended.len() <= 3 && indexes.ended.len() == indexes.ends.len());

@@ -14,8 +14,8 @@ Examples:
   hobnob access-key revoke 1f2e3d4c
 
 A change over HTTP needs an access key of the agent that is asked. A question needs one when it
-comes from beyond the host of the agent. The data directory of the agent keeps a hash of each key. A running agent knows of a new key, and of one that
-was revoked, within a second.";
+comes from beyond the host of the agent. The data directory of the agent keeps a hash of each key.
+A running agent follows at once when a key is made or revoked.";
 
 /// `hobnob access-key`.
 #[derive(Debug, Args)]

@@ -31,9 +31,9 @@ struct Notes {
 ///
 /// # Errors
 /// All that is wrong with it.
-pub(crate) fn from_value(service: Value) -> Result<(Registration, Vec<String>), Vec<String>> {
+pub(crate) fn from_value(service: &Value) -> Result<(Registration, Vec<String>), Vec<String>> {
     let mut notes = Notes::default();
-    let Some(mut object) = Object::of("service", &service, &mut notes) else {
+    let Some(mut object) = Object::of("service", service, &mut notes) else {
         return Err(notes.problems);
     };
     let made = service::to_api(&mut object, &mut notes);

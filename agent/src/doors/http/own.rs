@@ -152,7 +152,7 @@ pub(super) fn fields_of(
             Text => parameters.text(name)?.map(Value::from),
             Flag => Some(parameters.flag(name)?).filter(|flag| *flag).map(Value::from),
             Number => parameters.number(name)?.map(Value::from),
-            List => list(parameters.all(name)),
+            List => list(&parameters.all(name)),
             Pairs => pairs(name, parameters.all(name))?,
         };
         let Some(value) = value else { continue };
@@ -167,7 +167,7 @@ pub(super) fn fields_of(
     Ok(read)
 }
 
-fn list(given: Vec<String>) -> Option<Value> {
+fn list(given: &[String]) -> Option<Value> {
     let items = given.iter().flat_map(|items| items.split(',')).filter(|item| !item.is_empty());
     let items: Vec<Value> = items.map(Value::from).collect();
     (!items.is_empty()).then_some(Value::Array(items))

@@ -96,7 +96,7 @@ mod tests {
         let mut stream = Impatient::new(stream);
         stream.write_all(&[0; 16]).await.expect("there is room");
         let slow = async {
-            tokio::time::sleep(WRITE_WITHIN * 9 / 10).await;
+            sleep(WRITE_WITHIN * 9 / 10).await;
             peer.read_exact(&mut [0; 8]).await.expect("read");
         };
         let (wrote, ()) = tokio::join!(stream.write_all(&[0; 8]), slow);

@@ -43,7 +43,7 @@ pub(super) async fn itself(
             "Server": false,
             "Version": env!("CARGO_PKG_VERSION"),
         },
-        "Member": member.map(|member| show_member(member)),
+        "Member": member.map(show_member),
         "Meta": {},
         "Stats": { "agent": { "hobnob": "true" } },
     });

@@ -165,11 +165,11 @@ mod tests {
         let quiet = waiting(&registry, of_web.clone(), index);
         let absent = waiting(&registry, Subject::Service(key("absent")), index);
         for id in ["b", "c"] {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(1)).await;
             writer.apply(of_service("api", id));
             writer.publish();
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         assert!(!quiet.is_finished() && !absent.is_finished());
         assert_eq!(of_web.index(&registry), index);
         writer.apply(instance(OWN, "a", InstanceStatus::Unhealthy));
@@ -204,10 +204,10 @@ mod tests {
                 Subject::Services.wait(&registry, index, until, Some(&names)).await;
             }
         });
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         writer.apply(instance(OWN, "a", InstanceStatus::Unhealthy));
         writer.publish();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         assert!(!asked.is_finished());
         let before = Instant::now();
         writer.apply(of_service("api", "b"));

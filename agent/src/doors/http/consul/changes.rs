@@ -90,7 +90,7 @@ pub(super) async fn register(
     parameters.flag("replace-existing-checks")?;
     parameters.finish(&["ns", "replace-existing-checks"])?;
     let (mut registration, warnings) =
-        from_consul(body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
+        from_consul(&body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
     for warning in warnings {
         tracing::debug!(warning, "a part of a registration over HTTP has no effect");
     }

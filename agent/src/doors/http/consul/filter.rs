@@ -238,13 +238,13 @@ impl Parser {
         let selector = first.clone();
         let selector = self.brackets(selector)?;
         if self.takes("contains") {
-            let path = self.check(selector, Kind::Many)?;
+            let path = self.check(&selector, Kind::Many)?;
             return Ok(negated(Filter::Contains(path, text_of(self.next()?)?)));
         }
         if self.takes("is") {
             let negates = self.takes("not");
             self.expect("empty")?;
-            let empty = Filter::Empty(self.check(selector, Kind::Any)?);
+            let empty = Filter::Empty(self.check(&selector, Kind::Any)?);
             return Ok(if negates { Filter::Not(Box::new(empty)) } else { empty });
         }
         let negates = self.takes("!=");
@@ -256,7 +256,7 @@ impl Parser {
             }
             self.expect("==")?;
         }
-        let path = self.check(selector, Kind::One)?;
+        let path = self.check(&selector, Kind::One)?;
         let equal = Filter::Equal(path, text_of(self.next()?)?);
         Ok(if negates { Filter::Not(Box::new(equal)) } else { equal })
     }
@@ -272,7 +272,7 @@ impl Parser {
 
     fn selector(&mut self, token: Token, kind: Kind) -> Result<Vec<String>, BadFilter> {
         let selector = self.brackets(token)?;
-        self.check(selector, kind)
+        self.check(&selector, kind)
     }
 
     /// A selector with what follows in brackets: `Meta["key"]`.
@@ -291,7 +291,7 @@ impl Parser {
     }
 
     /// The path of a selector that may stand here.
-    fn check(&self, selector: String, kind: Kind) -> Result<Vec<String>, BadFilter> {
+    fn check(&self, selector: &str, kind: Kind) -> Result<Vec<String>, BadFilter> {
         for known in self.selectors {
             let (known, is_list) = match known.strip_suffix("[]") {
                 Some(known) => (known, true),
@@ -323,7 +323,7 @@ impl Parser {
                 _ => Ok(path),
             };
         }
-        let selector = hobnob_api::names::printable(&selector).into_owned();
+        let selector = hobnob_api::names::printable(selector).into_owned();
         Err(BadFilter(format!(
             "`{selector}` is no selector here; there are {}",
             self.selectors.join(", ")
