@@ -90,6 +90,12 @@ impl History {
         ask(&self.questions, |reply| Question::Rest { reply }).await
     }
 
+    /// The number of events that were recorded so far, those of earlier lives that are kept included. It changes with each.
+    pub(crate) fn recorded(&self) -> u64 {
+        let Counters { events, repeated, forgotten, .. } = &*self.counters;
+        [events, repeated, forgotten].map(|counter| counter.load(Ordering::Relaxed)).iter().sum()
+    }
+
     /// What became of events, by names for `info`.
     pub(crate) fn report(&self) -> [(String, u64); 5] {
         let Counters { events, dropped, repeated, forgotten, unwritten } = &*self.counters;

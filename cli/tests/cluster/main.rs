@@ -8,6 +8,7 @@ mod calls;
 mod clients;
 mod clusters;
 mod configured;
+mod console;
 mod consul;
 mod copy;
 mod crash;

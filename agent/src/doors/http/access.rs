@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::answer::Refused;
+use super::console::session;
 use crate::access_keys::{AccessRights, KnownKeys};
 
 /// The reach of the door, which decides what needs an access key.
@@ -44,7 +45,9 @@ impl Access {
         if wanted == AccessRights::Write && self.has_open_writes {
             return Ok("none is needed".to_owned());
         }
-        let Some(key) = key_of(headers).map(str::to_owned) else {
+        // A browser sends its cookie by itself, so that one makes no changes.
+        let of_session = || if wanted == AccessRights::Read { session::key_of(headers) } else { None };
+        let Some(key) = key_of(headers).or_else(of_session).map(str::to_owned) else {
             let message = "Permission denied: this needs an access key, in the header X-Consul-Token or Authorization: \
                            `hobnob access-key create` makes one";
             return Err(Refused::new(StatusCode::FORBIDDEN, message));
@@ -75,7 +78,7 @@ impl Access {
 }
 
 /// The key that a request brings: in Consul's header, or as a bearer token.
-fn key_of(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn key_of(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;

@@ -44,13 +44,14 @@ const MEMBERS_FIELDS: &[(&str, Field)] =
     &[("since", Field::Number), ("run", Field::Text), ("datacenter", Field::List)];
 
 /// A watch that goes on.
-enum Watching {
+pub(super) enum Watching {
     Instances(Box<Watch>),
     Members(Box<MembersWatch>),
 }
 
 impl Watching {
-    async fn next(&mut self) -> Result<Told, Exhausted> {
+    /// The next event or part of one. Dropping the future before it is ready loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Told, Exhausted> {
         match self {
             Self::Instances(watch) => watch.next().await,
             Self::Members(watch) => watch.next().await,
@@ -184,55 +185,66 @@ impl Stream {
             Stage::Goes => match timeout(ALIVE_EVERY, self.watching.next()).await {
                 Err(_) => Bytes::from_static(b": alive\n\n"),
                 Ok(Ok(told)) => self.event(told),
-                Ok(Err(exhausted)) => self.failure(exhausted.into()),
+                Ok(Err(exhausted)) => self.failure(&exhausted.into()),
             },
         };
         Some((Ok(piece), self))
     }
 
     fn event(&mut self, told: Told) -> Bytes {
-        let Told { event, reset, more, held: _held } = told;
-        let (name, revision, response) = match event {
-            Event::Instances(told) => {
-                ("instances", told.revision, hobnob_api::Response::Instances(told))
-            }
-            Event::Changes(told) => ("changes", told.revision, hobnob_api::Response::Changes(told)),
-            Event::Members(told) => ("members", told.revision, hobnob_api::Response::Members(told)),
-            Event::MemberChanges(told) => {
-                ("member_changes", told.revision, hobnob_api::Response::MemberChanges(told))
-            }
+        let _held = told.held.clone();
+        let (name, revision, reply) = reply(told, Some(self.run.clone()));
+        let id = format!("{revision}-{}", self.run);
+        let text = match text_of(&reply, false) {
+            Ok(text) => text,
+            Err(refused) => return self.failure(&as_error(refused)),
         };
-        let time = Some(timestamp(wall_clock_ms()));
-        let (api, run) = (Some(API_VERSION), Some(self.run.clone()));
-        let reply = Reply { api, run, time, reset, more, ..Reply::new(0, response) };
-        match text_of(&reply, false) {
-            Ok(text) => match counted(self.piece(name, Some(revision), &text), &self.allowance) {
-                Ok(piece) => piece,
-                Err(exhausted) => self.failure(exhausted),
-            },
-            Err(refused) => self.failure(as_error(refused)),
-        }
+        let counted = counted(piece(name, Some(&id), &text), &self.allowance);
+        counted.unwrap_or_else(|exhausted| self.failure(&exhausted))
     }
 
     /// The last event, which tells why the watch ends.
-    fn failure(&mut self, error: ApiError) -> Bytes {
+    fn failure(&mut self, error: &ApiError) -> Bytes {
         self.stage = Stage::Ended;
-        let reply: Reply<Shown> = Reply::new(0, hobnob_api::Response::Error(error));
-        // Texts and numbers can always be written.
-        let text = serde_json::to_vec(&reply).unwrap_or_default();
-        self.piece("error", None, &text).into()
+        failure(error).into()
     }
+}
 
-    /// An event of one line of JSON.
-    fn piece(&self, name: &str, revision: Option<u64>, json: &[u8]) -> Vec<u8> {
-        let id = revision.map(|revision| format!("id: {revision}-{}\n", self.run));
-        let head = format!("event: {name}\n{}data: ", id.unwrap_or_default());
-        let mut piece = Vec::with_capacity(head.len() + json.len() + 2);
-        piece.extend_from_slice(head.as_bytes());
-        piece.extend_from_slice(json.trim_ascii_end());
-        piece.extend_from_slice(b"\n\n");
-        piece
-    }
+/// An event of a watch as a reply, with its name and its revision.
+pub(super) fn reply(told: Told, run: Option<String>) -> (&'static str, u64, Reply<Shown>) {
+    let Told { event, reset, more, held: _ } = told;
+    let (name, revision, response) = match event {
+        Event::Instances(told) => {
+            ("instances", told.revision, hobnob_api::Response::Instances(told))
+        }
+        Event::Changes(told) => ("changes", told.revision, hobnob_api::Response::Changes(told)),
+        Event::Members(told) => ("members", told.revision, hobnob_api::Response::Members(told)),
+        Event::MemberChanges(told) => {
+            ("member_changes", told.revision, hobnob_api::Response::MemberChanges(told))
+        }
+    };
+    let time = Some(timestamp(wall_clock_ms()));
+    let api = Some(API_VERSION);
+    (name, revision, Reply { api, run, time, reset, more, ..Reply::new(0, response) })
+}
+
+/// The event that ends a stream.
+pub(super) fn failure(error: &ApiError) -> Vec<u8> {
+    let reply: Reply<Shown> = Reply::new(0, hobnob_api::Response::Error(error.clone()));
+    // Texts and numbers can always be written.
+    let text = serde_json::to_vec(&reply).unwrap_or_default();
+    piece("error", None, &text)
+}
+
+/// An event of one line of JSON.
+pub(super) fn piece(name: &str, id: Option<&str>, json: &[u8]) -> Vec<u8> {
+    let id = id.map(|id| format!("id: {id}\n"));
+    let head = format!("event: {name}\n{}data: ", id.unwrap_or_default());
+    let mut piece = Vec::with_capacity(head.len() + json.len() + 2);
+    piece.extend_from_slice(head.as_bytes());
+    piece.extend_from_slice(json.trim_ascii_end());
+    piece.extend_from_slice(b"\n\n");
+    piece
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod connection;
+mod console;
 mod consul;
 mod counters;
 mod events;

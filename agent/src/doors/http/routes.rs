@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::host::{is_same_origin, is_this_host};
 use super::limits::{Limits, MAX_HTTP_BYTES};
-use super::{consul, events, own, prometheus};
+use super::{console, consul, events, own, prometheus};
 use crate::access_keys::AccessRights;
 use crate::budget::Budget;
 use crate::doors::unix::handler::Handler;
@@ -41,6 +41,8 @@ Hobnob agent
 /v1/hobnob/resolve?service=web   what `hobnob resolve` asks, and other questions
 /v1/hobnob/watch?service=web     the same and every change, as Server-Sent Events
 /v1/health/service/web           what clients of Consul ask
+
+/ui        the console, for browsers
 ";
 
 /// What the answers come from. Shared by all connections.
@@ -158,12 +160,14 @@ pub(super) fn router(routes: Arc<Routes>) -> Router {
         .route("/v1/hobnob/{question}", get(own::answer))
         .route("/v1/sd/prometheus", get(prometheus::targets))
         .merge(consul::router())
+        .merge(console::questions())
         .layer(from_fn_with_state(routes.clone(), admit_question));
     Router::new()
         .route("/", get(|| async { INDEX }))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .merge(console::page())
         .merge(questions)
         .layer(from_fn_with_state(routes.clone(), admit))
         .with_state(routes)

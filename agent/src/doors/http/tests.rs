@@ -331,3 +331,43 @@ async fn no_damaged_request_ends_the_door() {
     }
     assert!(is(&served.get("/healthz").await, 200), "it goes on");
 }
+
+#[tokio::test]
+async fn a_browser_trades_its_key_for_a_cookie_that_counts_for_questions_alone() {
+    let home = tempfile::tempdir().expect("a directory");
+    let key = access_keys::create(home.path(), "", AccessRights::Write, 0).expect("made").1;
+    let served =
+        Served::reaching(Reach::Encrypted { has_open_metrics: false }, None, home.path()).await;
+    let ask = async |what: &str, field: &str| {
+        let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+        served.send(&format!("{what} HTTP/1.1\r\nHost: far.example\r\n{field}{rest}")).await
+    };
+    let page = ask("GET /ui", "").await;
+    assert!(is(&page, 200), "{page}");
+    assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
+    let bearer = format!("Authorization: Bearer {}\r\n", *key);
+    let traded = ask("POST /ui/session", &bearer).await;
+    assert!(is(&traded, 204), "{traded}");
+    let (_, cookie) = traded.split_once("set-cookie: ").expect("a cookie");
+    let (cookie, attributes) = cookie.split_once(';').expect("attributes");
+    for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"] {
+        assert!(attributes.contains(attribute), "{attributes}");
+    }
+    let with = format!("Cookie: a=b; {cookie}\r\n");
+    let wrong = "Authorization: Bearer hobnobkey_wrong\r\n";
+    // The agent is starting, so that what is allowed is answered with 503.
+    for (what, field, status) in [
+        ("POST /ui/session", "", 403),
+        ("POST /ui/session", wrong, 403),
+        ("POST /ui/session", &with, 400),
+        ("GET /ui/events", "", 403),
+        ("GET /ui/events", &with, 503),
+        ("GET /v1/hobnob/info", &with, 503),
+        ("PUT /v1/agent/service/register", &with, 403),
+        ("PUT /v1/agent/service/register", &bearer, 503),
+        ("DELETE /ui/session", &with, 204),
+    ] {
+        let answer = ask(what, field).await;
+        assert!(is(&answer, status), "{what} {field}: {answer}");
+    }
+}

@@ -1,0 +1,100 @@
+// What changed: the page for three in the morning. The newest stands first.
+
+import { clock, count, el, heading, printable, say, wordsOf } from "./dom.js";
+import { instanceHref, memberHref, serviceHref } from "./judge.js";
+import { ofHistory, subjectOf } from "./store.js";
+import { ask } from "./stream.js";
+import { List, badgeColumn, textColumn } from "./table.js";
+
+const HOUR_MS = 3_600_000;
+const WINDOWS = [
+	["", "the last 15 minutes"],
+	[HOUR_MS, "the last hour"],
+	[6 * HOUR_MS, "the last 6 hours"],
+	[24 * HOUR_MS, "the last day"],
+	["all", "all that is kept"],
+];
+
+const newest = (a, b) => b.at - a.at || (b.number ?? 0) - (a.number ?? 0);
+
+export class Changes {
+	constructor(store, route) {
+		Object.assign(this, { store, title: "Changes", older: [], failed: "" });
+		this.heading = heading("What changed");
+		this.summary = el("p.fresh");
+		const options = WINDOWS.map(([value, word]) => el("option", { value }, word));
+		const choice = el("select", { "aria-label": "Time", onchange: () => this.choose(choice.value) }, options);
+		this.list = new List(route, {
+			title: "Changes",
+			name: "changes",
+			beside: choice,
+			words: (one) => wordsOf(one.what, subjectOf(one), one.service, one.member, one.check, one.from, one.to, one.by, one.why),
+			worst: newest,
+			keyOf: (one) => one.id,
+			stampOf: (one) => `${one.at}${one.count}${one.to}`,
+			href: (one) => this.hrefOf(one),
+			empty: () => "Nothing changed.",
+			columns: [
+				textColumn(
+					"time",
+					"When",
+					(one) => clock(one.at),
+					(one) => one.at,
+				),
+				badgeColumn(
+					"what",
+					"What",
+					(one) => one.level,
+					(one) => printable(one.what),
+				),
+				textColumn("subject", "Of", subjectOf),
+				textColumn("change", "From and to", (one) =>
+					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`,
+				),
+				textColumn("service", "Service", (one) => printable(one.service)),
+				textColumn("by", "By", (one) => printable(one.by)),
+				textColumn("why", "Why", (one) => printable(one.why)),
+			],
+		});
+		this.element = el("div", el("div.well", this.heading, this.summary), this.list.element);
+	}
+
+	close() {
+		this.list.close();
+		this.isClosed = true;
+	}
+
+	/** Asks for the history of a longer time. The last fifteen minutes come by themselves. */
+	async choose(value) {
+		Object.assign(this, { chosen: value, failed: "", older: [] });
+		try {
+			const { events } = value ? await ask("history", value === "all" ? {} : { since_ms: value }) : { events: [] };
+			if (this.chosen === value) this.older = events.map(ofHistory);
+		} catch (error) {
+			this.failed = ` The longer history did not come: ${printable(error.message)}`;
+		}
+		if (!this.isClosed) this.update();
+	}
+
+	update(topic) {
+		if (topic === "agent" || topic === "members") return;
+		const recent = this.store.changes();
+		const known = new Set(recent.map((one) => one.id));
+		const since = clock(this.store.openedAt);
+		const text = `The history of this agent, and what this page saw of instances of other agents since ${since}.`;
+		say(this.summary, text + this.failed);
+		this.list.set([...recent, ...this.older.filter((one) => !known.has(one.id))]);
+	}
+
+	/** The page of the subject of a change. */
+	hrefOf({ instance, nodeId, member, service, namespace }) {
+		const { instances, members, services } = this.store;
+		const find = (all, is) => [...all.values()].find(is);
+		const found = instance && find(instances, (one) => one.id === instance && (!nodeId || one.node_id === nodeId));
+		if (found) return instanceHref(found);
+		const named = member && find(members, (one) => one.name === member);
+		if (named) return memberHref(named.node_id);
+		const of = service && find(services, (one) => one.service === service && (!namespace || one.namespace === namespace));
+		return of ? serviceHref(of) : location.hash;
+	}
+}

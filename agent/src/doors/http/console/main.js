@@ -1,0 +1,152 @@
+// The document: the address says which page is shown, the stream keeps it up to date, and keys move through it.
+
+import { clock, printable, say, span } from "./dom.js";
+import { Changes } from "./changes.js";
+import { Instances } from "./instances.js";
+import { problems } from "./judge.js";
+import { Keys } from "./keys.js";
+import { Members } from "./members.js";
+import { Overview } from "./overview.js";
+import { Store } from "./store.js";
+import { Stream } from "./stream.js";
+
+const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
+
+const byId = (id) => document.getElementById(id);
+const [main, agent, link, stale, why, next, said, form] = ["main", "agent", "link", "stale", "why", "next", "said", "key"].map(
+	byId,
+);
+const store = new Store();
+
+let page;
+let state = { live: false, since: null };
+const dirty = new Set();
+
+/** The address as a page with its parts and its filter: `#/service/default/web?q=unhealthy`. */
+function route() {
+	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+	const [name, ...parts] = path.split("/").filter(Boolean).map(decoded);
+	return {
+		page: Object.hasOwn(PAGES, name ?? "") ? name : "overview",
+		parts,
+		query: new URLSearchParams(query),
+		go: (address) => (location.hash = address),
+		// The filter is kept in the address, so that it can be shared, and makes no entry in the history of the browser.
+		keep: (filter) =>
+			history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${filter ? `?q=${encodeURIComponent(filter)}` : ""}`),
+	};
+}
+
+function decoded(text) {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return text;
+	}
+}
+
+/** Shows the page of the address. */
+function show() {
+	if (location.hash === "#main") return;
+	const to = route();
+	const isFirst = !page;
+	if (page?.follow?.(to)) {
+		// A narrow window shows the detail above the list.
+		if (to.parts.length > 0 && matchMedia("(max-width: 60rem)").matches) page.element.querySelector(".aside")?.scrollIntoView();
+	} else {
+		page?.close();
+		page = new PAGES[to.page](store, to);
+		main.replaceChildren(page.element);
+		if (!isFirst) {
+			scrollTo(0, 0);
+			page.heading.focus({ preventScroll: true });
+		}
+		page.update();
+	}
+	document.title = `${page.title} - Hobnob`;
+	const marked = to.page === "service" ? "overview" : to.page;
+	for (const anchor of document.querySelectorAll("nav [data-page]")) {
+		if (anchor.dataset.page === marked) anchor.setAttribute("aria-current", "page");
+		else anchor.removeAttribute("aria-current");
+	}
+}
+
+function later(topic) {
+	if (dirty.size === 0) requestAnimationFrame(draw);
+	dirty.add(topic);
+}
+
+function draw() {
+	const topics = [...dirty];
+	dirty.clear();
+	topics.forEach((topic) => page.update(topic));
+	if (!store.agent) return;
+	const { info } = store.agent;
+	say(agent, `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
+	// Read out when another problem is the worst, and not with each number.
+	if (store.known.has("instances")) say(said, problems(store)[0]?.title ?? "All is well");
+}
+
+/** Says whether the page is live, and else since when it is not. */
+function drawState() {
+	say(link, state.live ? "live" : state.since ? "stale" : "connecting");
+	link.dataset.state = state.live ? "live" : "stale";
+	document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
+	stale.hidden = state.live || !state.why;
+	form.hidden = !state.needsKey;
+	if (stale.hidden) return;
+	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
+	say(why, `${since}: ${printable(state.why)}.`);
+	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
+	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
+	// Not read out with each second.
+	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
+}
+
+const stream = new Stream(
+	(name, data) => {
+		const topic = store.take(name, data);
+		if (topic) later(topic);
+	},
+	(now) => {
+		if (now.live) {
+			state = { live: true, heardAt: Date.now() };
+		} else {
+			store.disconnected();
+			state = { ...now, since: state.since ?? state.heardAt ?? null };
+		}
+		drawState();
+	},
+);
+
+setInterval(() => state.live || drawState(), 1_000);
+addEventListener("hashchange", show);
+addEventListener("keydown", (event) => {
+	const [field, grid] = ["input.filter", "[role=grid]"].map((what) => main.querySelector(what));
+	if (!field || event.ctrlKey || event.metaKey || event.altKey) return;
+	const isInField = event.target === field;
+	if (event.key === "/" && !event.target.matches("input, select")) field.select();
+	else if (isInField && event.key === "Escape") {
+		field.value = "";
+		field.dispatchEvent(new Event("input"));
+		grid.focus();
+	} else if (isInField && event.key === "ArrowDown") grid.focus();
+	else return;
+	event.preventDefault();
+});
+// The key comes back as a cookie that no script reads.
+form.addEventListener("submit", async (event) => {
+	event.preventDefault();
+	const { key } = form.elements;
+	const answer = await fetch("/ui/session", { method: "POST", headers: { Authorization: `Bearer ${key.value.trim()}` } }).catch(
+		String,
+	);
+	key.value = "";
+	if (answer.ok) stream.wake();
+	else say(why, answer.text ? await answer.text() : answer);
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+	event.preventDefault();
+	main.focus();
+});
+show();

@@ -1,0 +1,234 @@
+// The members: a map of who hears whom, the datacenters with their lag, and a list.
+
+import {
+	badge,
+	command,
+	copyable,
+	count,
+	el,
+	facts,
+	heading,
+	many,
+	named,
+	placeOf,
+	printable,
+	redraw,
+	say,
+	span,
+	wordsOf,
+} from "./dom.js";
+import { memberHref } from "./judge.js";
+import { MemberMap, isLate } from "./map.js";
+import { Asking } from "./stream.js";
+import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
+
+const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
+const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
+const rankOf = (member) => (member.silentAt == null ? (RANKS[member.status] ?? 3) : 1.5);
+
+/** The sign of a member's status. */
+export const standingOf = ({ status }) => STANDINGS[status] ?? "gone";
+
+/** The time for which a member has had its state, where that is known. */
+function since(member) {
+	const at = member.silentAt ?? member.downAt;
+	return at == null ? "" : span(Math.max(0, Date.now() - at));
+}
+
+const stateWords = ({ status, silentAt }) => (silentAt != null && status === "alive" ? "alive, link broken" : status);
+
+const LEGEND = {
+	own: "this agent watches it",
+	late: "no answer to this agent",
+	by: "watches this agent",
+	verdict: "called it down",
+};
+
+export class Members {
+	constructor(store, route) {
+		Object.assign(this, { store, title: "Members" });
+		this.heading = heading("Members");
+		[this.summary, this.pointed, this.links] = [el("p.fresh"), el("p.pointed"), el("p.note")];
+		[this.datacenters, this.aside] = [el("section"), el("div.aside")];
+		const point = (member) =>
+			say(this.pointed, member ? `${printable(member.name)}: ${stateWords(member)} ${since(member)}` : "");
+		this.map = new MemberMap(store, ({ node_id: id }) => route.go(memberHref(id)), point);
+		const ours = ({ node_id: id }) => (id === store.agent?.info.node_id ? "this agent" : "");
+		this.list = new List(route, {
+			title: "Members",
+			name: "members",
+			words: (one) => wordsOf(one.name, one.node_id, one.gossip_address, stateWords(one), placeOf(one)),
+			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
+			keyOf: (one) => one.node_id,
+			stampOf: (one) => `${one.status}${one.name}${one.gossip_address}${since(one)}`,
+			href: (one) => memberHref(one.node_id),
+			empty: () => "No member is known.",
+			columns: [
+				nameColumn(
+					"id",
+					"Member",
+					(one) => one.name,
+					(one) => memberHref(one.node_id),
+					ours,
+				),
+				badgeColumn("state", "Status", standingOf, stateWords, rankOf),
+				textColumn("since", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
+				textColumn("address", "Gossip address", (one) => one.gossip_address),
+				textColumn("zone", "Zone", placeOf),
+				textColumn("epoch", "Node id", (one) => one.node_id),
+			],
+		});
+		const statuses = Object.entries(STANDINGS).map(([word, at]) => el("li", badge(at, word)));
+		const lines = Object.entries(LEGEND).map(([kind, word]) => el(`li.line.${kind}`, word));
+		const mapped = el(
+			"section",
+			el("h2", "Who hears whom, as this agent knows"),
+			this.map.canvas,
+			this.pointed,
+			el("ul.legend", statuses, lines),
+			this.links,
+		);
+		this.element = el(
+			"div.split",
+			el("div.well", this.heading, this.summary),
+			this.aside,
+			el("div.stack", mapped, this.datacenters, this.list.element),
+		);
+		this.open(route.parts[0]);
+	}
+
+	/** Shows a member beside the list, or none. */
+	open(nodeId) {
+		this.asking?.close();
+		this.asking = null;
+		this.element.classList.toggle("alone", nodeId === undefined);
+		this.aside.replaceChildren();
+		if (nodeId === undefined) return;
+		const [head, body] = [el("h2"), el("div")];
+		this.aside.append(
+			el("section.detail", { "aria-label": "Member" }, el("div.list-head", head, el("a", { href: "#/members" }, "Close")), body),
+		);
+		const draw = ({ members }) => {
+			const found = members.find((one) => one.member.node_id === nodeId);
+			if (!found) return;
+			say(head, printable(found.member.name));
+			body.replaceChildren(...inFull(found));
+		};
+		this.asking = new Asking("explain", { subject: nodeId }, draw, (message) =>
+			body.replaceChildren(el("p.none", printable(message))),
+		);
+	}
+
+	follow({ page, parts }) {
+		if (page !== "members") return false;
+		this.open(parts[0]);
+		return true;
+	}
+
+	close() {
+		this.list.close();
+		this.map.close();
+		this.asking?.close();
+	}
+
+	update(topic) {
+		const { members, agent, known } = this.store;
+		if (topic === "history" || topic === "instances") return;
+		const all = [...members.values()];
+		const numbers = Object.keys(STANDINGS).map((status) => [all.filter((one) => one.status === status).length, status]);
+		const text = `${many(all.length, "member")}: ${numbers
+			.filter(([n]) => n)
+			.map(([n, status]) => `${count(n)} ${status}`)
+			.join(", ")}.`;
+		say(this.summary, known.has("members") ? text : "The members are on the way.");
+		this.map.canvas.setAttribute("aria-label", `Map of ${text} The list below has the same.`);
+		this.map.draw();
+		if (agent) {
+			say(this.links, linksText(agent.links, members));
+			const { datacenters } = agent.datacenters;
+			redraw(this.datacenters, JSON.stringify(datacenters), () => [
+				el("h2", `Datacenters (${count(datacenters.length)})`),
+				el("div.cards", datacenters.map(datacenterCard)),
+			]);
+		}
+		this.list.set(all);
+		if (topic === "members") this.asking?.now();
+	}
+}
+
+/** The links that this agent knows of, as sentences. */
+function linksText({ watches, watched_by: watchedBy, verdicts, more }, members) {
+	const names = (ids) => named(ids.map((id) => members.get(id)?.name ?? id));
+	const idsOf = (links) => links.map((link) => link.node_id);
+	const [late, heard] = [watches.filter(isLate), watches.filter((link) => !isLate(link))];
+	const parts = [
+		watches.length ? `This agent watches ${many(watches.length, "member")}.` : "This agent watches no member.",
+		heard.length && `Heard from: ${names(idsOf(heard))}.`,
+		late.length && `No answer from: ${names(idsOf(late))}.`,
+		watchedBy.length && `Watched by: ${names(watchedBy)}.`,
+		verdicts.length &&
+			`${many(verdicts.length, "member is", "members are")} down by a verdict${more ? ", and more that are not drawn" : ""}.`,
+	];
+	return parts.filter(Boolean).join(" ");
+}
+
+/** A member with the reasons for its state. */
+function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, records }) {
+	const { name, status, node_id: id } = member;
+	const cause = verdict && [
+		`${verdict.cause.replaceAll("_", " ")}, found by ${printable(verdict.by)}`,
+		verdict.agreed.length && `agreed by ${named(verdict.agreed)}`,
+		`told by ${printable(verdict.told_by)} ${span(verdict.ago_ms)} ago`,
+		verdict.exited && "its process exited",
+	];
+	const held = watched && (watched.held_ms == null ? "yes, without a connection" : `yes, connected for ${span(watched.held_ms)}`);
+	const news = records?.news;
+	return [
+		el("p", badge(standingOf(member), status), member.down_ago_ms == null ? "" : ` for ${span(member.down_ago_ms)}`),
+		el("p", printable(reason)),
+		facts({
+			Verdict: cause && cause.filter(Boolean).join(", "),
+			"Heard by this agent": !isSelf && (heard ? `${span(heard.ago_ms)} ago, by ${heard.by}` : "never"),
+			"Watched by this agent": !isSelf && (held ?? "no, others watch it"),
+			"Gossip address": member.gossip_address,
+			Zone: placeOf(member),
+			Instances: records && count(records.instances),
+			Records: records && `version ${records.version}${records.behind ? ", newer ones are on their way" : ""}`,
+			"Latest news": news && `${span(news.ago_ms)} ago from ${printable(news.from)}, by ${news.by}`,
+			"Node id": id,
+			Epoch: String(member.epoch),
+		}),
+		el("p", el("a", { href: `#/instances?q=${encodeURIComponent(name)}` }, "Its instances")),
+		el("p", copyable(command("explain", name))),
+		el("p", copyable(command("history", name))),
+		status === "down" ? el("p.note", "If its host is gone for good: ", copyable(command("force-leave", name))) : "",
+	];
+}
+
+function datacenterCard(one) {
+	const words = { own: "of this agent", reachable: "in reach", out_of_reach: "out of reach", isolated: "isolated by an order" };
+	const standings = { own: "ok", reachable: "ok", out_of_reach: "bad", isolated: "out" };
+	const {
+		status,
+		down,
+		round_trip_ms: trip,
+		heard_ago_ms: heard,
+		gateways = [],
+		held_back: held,
+		out_of_reach_ago_ms: lost,
+	} = one;
+	return el(
+		"div.card",
+		el("h3", printable(one.name)),
+		el("p", badge(standings[status] ?? "new", words[status] ?? status), lost == null ? "" : ` for ${span(lost)}`),
+		facts({
+			Alive: count(one.alive),
+			Down: down && count(down),
+			Instances: count(one.instances),
+			"Lag (round trip)": trip == null ? null : `${trip.toFixed(1)} ms`,
+			Heard: heard == null ? null : `${span(heard)} ago`,
+			Gateways: gateways.length && named(gateways, 3),
+			"Held back": held && `${many(held.changes, "change")}, last of ${printable(held.last)} ${span(held.last_ago_ms)} ago`,
+		}),
+	);
+}

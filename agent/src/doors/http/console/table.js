@@ -1,0 +1,258 @@
+// A table of any number of rows, of which only those in the window are in the document. It scrolls with the page.
+
+import { badge, count, el, matcher, printable, say } from "./dom.js";
+
+/** Rows beyond the edges of the window that are drawn, too. */
+const MARGIN = 6;
+
+let tables = 0;
+
+/**
+ * A grid whose rows open by Enter or by a click. `columns` have an `id`, a `head`, `fill(cell, row)` and perhaps `order(row)`, by
+ * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
+ */
+export class Table {
+	constructor({ name, label, columns, keyOf, stampOf = (row) => row, onOpen, empty }) {
+		Object.assign(this, { name, columns, keyOf, stampOf, onOpen, empty, rows: [], drawn: new Map(), spare: [] });
+		Object.assign(this, { active: -1, activeKey: null, sort: null, id: `t${(tables += 1)}` });
+		this.heads = columns.map((column) => this.head(column));
+		const head = el("div.head", { role: "rowgroup" }, el("div.row", { role: "row", "aria-rowindex": "1" }, this.heads));
+		this.body = el("div.body", { role: "rowgroup" });
+		this.grid = el(
+			"div",
+			{
+				class: `grid ${name}`,
+				role: "grid",
+				tabindex: "0",
+				"aria-label": label,
+				"aria-colcount": columns.length,
+				"aria-readonly": "true",
+			},
+			head,
+			this.body,
+		);
+		this.none = el("p.none", { hidden: true });
+		this.element = el("div", this.grid, this.none);
+		this.grid.addEventListener("keydown", (event) => this.key(event));
+		this.grid.addEventListener("focus", () => this.active < 0 && this.rows.length && this.activate(this.firstShown(), false));
+		this.body.addEventListener("click", (event) => this.click(event));
+		this.onScroll = () => this.later();
+		addEventListener("scroll", this.onScroll, { passive: true });
+		addEventListener("resize", this.onScroll);
+	}
+
+	/** Ends it. */
+	close() {
+		removeEventListener("scroll", this.onScroll);
+		removeEventListener("resize", this.onScroll);
+		cancelAnimationFrame(this.frame);
+	}
+
+	/** Shows these rows, in this order unless a head was clicked. */
+	set(rows) {
+		this.given = rows;
+		this.rows = this.sort ? [...rows].sort(this.sort.compare) : rows;
+		if (this.activeKey != null) this.active = this.rows.findIndex((row) => this.keyOf(row) === this.activeKey);
+		this.grid.setAttribute("aria-rowcount", this.rows.length + 1);
+		this.none.hidden = this.rows.length > 0;
+		say(this.none, this.empty());
+		this.draw();
+	}
+
+	head(column) {
+		if (!column.order) return el("span", { class: `cell c-${column.id}`, role: "columnheader" }, column.head);
+		const button = el("button", { type: "button" }, column.head);
+		const head = el("span", { class: `cell c-${column.id}`, role: "columnheader", "aria-sort": "none" }, button);
+		button.addEventListener("click", () => this.sortBy(column, head));
+		return head;
+	}
+
+	/** Sorts upwards at the first click, downwards at the second, and as given at the third. */
+	sortBy(column, head) {
+		const was = head.getAttribute("aria-sort");
+		const now = { none: "ascending", ascending: "descending", descending: "none" }[was];
+		this.heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
+		head.setAttribute("aria-sort", now);
+		const sign = now === "ascending" ? 1 : -1;
+		const compare = (a, b) => {
+			const [x, y] = [column.order(a), column.order(b)];
+			return x === y ? 0 : sign * (x < y ? -1 : 1);
+		};
+		this.sort = now === "none" ? null : { compare };
+		this.set(this.given);
+	}
+
+	later() {
+		this.frame ??= requestAnimationFrame(() => {
+			this.frame = undefined;
+			this.draw();
+		});
+	}
+
+	rowHeight() {
+		return (
+			parseFloat(getComputedStyle(this.grid).getPropertyValue("--row")) *
+			parseFloat(getComputedStyle(document.documentElement).fontSize)
+		);
+	}
+
+	draw() {
+		const height = (this.height = this.rowHeight());
+		this.body.style.height = `${this.rows.length * height}px`;
+		const top = this.body.getBoundingClientRect().top;
+		const first = Math.max(0, Math.floor(-top / height) - MARGIN);
+		const last = Math.min(this.rows.length, Math.ceil((innerHeight - top) / height) + MARGIN);
+		for (const [index, row] of this.drawn) {
+			if (index < first || index >= last) {
+				this.drawn.delete(index);
+				row.remove();
+				this.spare.push(row);
+			}
+		}
+		for (let index = first; index < last; index += 1) this.drawRow(index, height);
+		this.mark();
+	}
+
+	drawRow(index, height) {
+		const data = this.rows[index];
+		let row = this.drawn.get(index);
+		if (!row) {
+			row = this.spare.pop() ?? this.newRow();
+			this.drawn.set(index, row);
+			row.id = `${this.id}-${index}`;
+			row.setAttribute("aria-rowindex", index + 2);
+			this.body.append(row);
+		}
+		if (row.top !== index * height) {
+			row.top = index * height;
+			row.style.transform = `translateY(${row.top}px)`;
+		}
+		const [key, stamp] = [this.keyOf(data), this.stampOf(data)];
+		if (row.key === key && row.stamp === stamp) return;
+		Object.assign(row, { key, stamp });
+		this.columns.forEach((column, n) => column.fill(row.children[n], data));
+	}
+
+	newRow() {
+		const cells = this.columns.map((column) => el("span", { class: `cell c-${column.id}`, role: "gridcell" }));
+		return el("div.row", { role: "row" }, cells);
+	}
+
+	mark() {
+		for (const [index, row] of this.drawn) {
+			if (index === this.active) row.setAttribute("aria-selected", "true");
+			else row.removeAttribute("aria-selected");
+		}
+		const active = this.drawn.get(this.active);
+		if (active) this.grid.setAttribute("aria-activedescendant", active.id);
+		else this.grid.removeAttribute("aria-activedescendant");
+	}
+
+	firstShown() {
+		return Math.min(this.rows.length - 1, Math.max(0, Math.ceil(-this.body.getBoundingClientRect().top / this.height)));
+	}
+
+	/** Makes a row the active one, and scrolls to it. */
+	activate(index, scrolls = true) {
+		this.active = Math.max(0, Math.min(index, this.rows.length - 1));
+		this.activeKey = this.rows.length ? this.keyOf(this.rows[this.active]) : null;
+		if (scrolls) {
+			const top = this.body.getBoundingClientRect().top + this.active * this.height;
+			const above = top - 2.5 * this.height;
+			const below = top + 2 * this.height - innerHeight;
+			if (above < 0) scrollBy(0, above);
+			else if (below > 0) scrollBy(0, below);
+		}
+		this.draw();
+	}
+
+	key(event) {
+		if (event.target !== this.grid || event.ctrlKey || event.altKey || event.metaKey) return;
+		const page = Math.max(1, Math.floor(innerHeight / this.height) - 4);
+		const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+		if (event.key in steps && this.rows.length) {
+			event.preventDefault();
+			const from = this.active < 0 ? -1 : this.active;
+			this.activate(steps[event.key] === Infinity ? this.rows.length - 1 : Math.max(0, from + steps[event.key]));
+		} else if (event.key === "Enter" && this.rows[this.active]) {
+			event.preventDefault();
+			this.onOpen?.(this.rows[this.active]);
+		}
+	}
+
+	click(event) {
+		const row = event.target.closest(".row");
+		if (!row || getSelection().type === "Range") return;
+		const index = [...this.drawn].find(([, drawn]) => drawn === row)?.[0];
+		if (index === undefined) return;
+		this.activate(index, false);
+		this.onOpen?.(this.rows[index]);
+	}
+}
+
+/** A column that shows a text. */
+export const textColumn = (id, head, textOf, order = textOf) => ({
+	id,
+	head,
+	order,
+	fill: (cell, row) => say(cell, String(textOf(row) ?? "")),
+});
+
+/** A column that shows a coloured word. */
+export const badgeColumn = (id, head, standingOf, textOf, order = textOf) => ({
+	id,
+	head,
+	order,
+	fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), textOf(row))),
+});
+
+/** A column with the name of a row, which leads to its page. The keys of the table open it, so it is no stop of its own. */
+export const nameColumn = (id, head, nameOf, hrefOf, restOf = () => "") => ({
+	id,
+	head,
+	order: nameOf,
+	fill: (cell, row) => {
+		const rest = restOf(row);
+		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(nameOf(row)));
+		cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
+	},
+});
+
+/**
+ * A table with a heading that counts its rows, and a field that leaves those with some words. `words(row)` are those of a row,
+ * `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
+ */
+export class List {
+	constructor(route, { title, words, worst, beside, ...table }) {
+		Object.assign(this, { title, words, worst, filter: route.query.get("q") ?? "", all: [] });
+		const empty = () => (this.filter && this.all.length ? "Nothing has these words." : table.empty());
+		this.table = new Table({ label: title, onOpen: (row) => route.go(table.href(row)), ...table, empty });
+		this.heading = el("h2");
+		const field = el("input.filter", {
+			type: "search",
+			placeholder: "Filter",
+			"aria-label": `Filter: ${title}`,
+			autocomplete: "off",
+		});
+		field.setAttribute("aria-keyshortcuts", "/");
+		field.value = this.filter;
+		field.addEventListener("input", () => {
+			this.filter = field.value;
+			route.keep(this.filter);
+			this.set(this.all);
+		});
+		this.element = el("section.list", el("div.list-head", this.heading, beside, field), this.table.element);
+	}
+
+	set(all) {
+		this.all = all;
+		const matches = matcher(this.filter);
+		const shown = all.filter((row) => !this.filter || matches(this.words(row)));
+		say(this.heading, `${this.title} (${shown.length === all.length ? "" : `${count(shown.length)} of `}${count(all.length)})`);
+		this.table.set(shown.sort(this.worst));
+	}
+
+	close() {
+		this.table.close();
+	}
+}
