@@ -272,7 +272,7 @@ impl ConsoleStream {
         let query =
             HistoryQuery { subject: None, since_ms: Some(since_ms), limit: Some(MAX_EVENTS) };
         let found = history(registry, kept, &info.name, query).await?;
-        let reply: Reply<Shown> = Reply::new(0, hobnob_api::Response::History(found));
+        let reply: Reply<Shown> = Reply::new(0, hobnob_api::Response::History(Box::new(found)));
         let text = text_of(&Reply { api: Some(API_VERSION), ..reply }, false).map_err(as_error)?;
         self.counted("history", &text).map(Some)
     }
