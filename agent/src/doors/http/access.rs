@@ -46,7 +46,8 @@ impl Access {
             return Ok("none is needed".to_owned());
         }
         // A browser sends its cookie by itself, so that one makes no changes.
-        let of_session = || if wanted == AccessRights::Read { session::key_of(headers) } else { None };
+        let of_session =
+            || if wanted == AccessRights::Read { session::key_of(headers) } else { None };
         let Some(key) = key_of(headers).or_else(of_session).map(str::to_owned) else {
             let message = "Permission denied: this needs an access key, in the header X-Consul-Token or Authorization: \
                            `hobnob access-key create` makes one";
