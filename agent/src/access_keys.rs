@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::queries::timestamp::timestamp;
+use crate::regular_file;
 
 /// The file in the data directory.
 pub const FILE: &str = "access-keys.json";
@@ -162,17 +163,15 @@ fn hash(key: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<AccessKey>, AccessKeyError> {
-    let failed = |source| AccessKeyError::Io { path: path.to_owned(), source };
     let damaged = |reason: String| AccessKeyError::Damaged { path: path.to_owned(), reason };
-    match fs::metadata(path) {
-        Ok(found) if found.len() > MAX_FILE_BYTES => {
-            return Err(damaged(format!("it has more than {MAX_FILE_BYTES} bytes")));
-        }
-        Ok(_) => {}
+    let text = match regular_file::read(path, MAX_FILE_BYTES) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    }
-    let text = fs::read(path).map_err(failed)?;
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(damaged(error.to_string()));
+        }
+        Err(source) => return Err(AccessKeyError::Io { path: path.to_owned(), source }),
+    };
     let read: Result<Keys, _> = serde_json::from_slice(&text);
     read.map(|read| read.keys).map_err(|error| damaged(error.to_string()))
 }

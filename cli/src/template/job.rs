@@ -305,7 +305,13 @@ fn retry_after(failures: u32) -> Duration {
 
 /// Reads a template and checks its syntax.
 fn read(template: &Path) -> Result<String, String> {
-    let source = fs::read_to_string(template)
+    // A pipe may have no end.
+    let is_file = fs::metadata(template).map(|found| found.is_file());
+    let source = is_file.and_then(|is_file| match is_file {
+        true => fs::read_to_string(template),
+        false => Err(io::Error::other("it is not a regular file")),
+    });
+    let source = source
         .map_err(|error| format!("cannot read the template {}: {error}", template.display()))?;
     render::check(template, &source)?;
     Ok(source)

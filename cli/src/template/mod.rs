@@ -68,8 +68,11 @@ pub(crate) async fn run(
     keep(jobs).await
 }
 
-/// The path, with the folder as it is without links, if there is one.
+/// The path without links, as far as there is one.
 fn one_name(path: &Path) -> PathBuf {
+    if let Ok(file) = path.canonicalize() {
+        return file;
+    }
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new(".")).canonicalize();
     match (folder, path.file_name()) {

@@ -68,6 +68,9 @@ impl Rendering {
     }
 }
 
+/// The steps of one rendering: a loop over 100,000 instances with a dozen fields of each takes 5 million.
+const MAX_STEPS: u64 = 50_000_000;
+
 /// Renders a template with what is known. Of what is not known it shows nothing and goes on, so that one rendering finds as much
 /// as possible of what the template asks for.
 pub(super) fn render(template: &Path, source: &str, view: View) -> Rendered {
@@ -124,6 +127,7 @@ fn environment<'source>() -> Environment<'source> {
     }
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(MAX_STEPS));
     // With it, an error says which name is undefined.
     environment.set_debug(true);
     environment
@@ -139,6 +143,9 @@ fn told(error: &Error) -> String {
     match (error.kind(), error.detail()) {
         // The text of `fail`, or of a function here.
         (ErrorKind::InvalidOperation, Some(detail)) => format!("{place}{detail}"),
+        (ErrorKind::OutOfFuel, _) => {
+            format!("{place}it takes more than {MAX_STEPS} steps: a loop in it is too long")
+        }
         (kind, Some(detail)) => format!("{place}{kind}: {detail}"),
         (kind, None) => format!("{place}{kind}"),
     }

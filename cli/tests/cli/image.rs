@@ -1,5 +1,5 @@
-//! The container file, and the examples that run its image. No container tool is needed: each path, user, package and name in them
-//! is looked up in the repository and in the binary.
+//! The container file, and the examples that run its image. No container tool is needed: each path, user, package and name in
+//! them is looked up in the repository and in the binary.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,13 +3,20 @@
 
 use std::net::IpAddr;
 
+use axum::http::uri::Authority;
+
 /// Whether this header `Host` names this host: an IP address or `localhost`, with or without a port.
 pub(super) fn is_this_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    // Nothing may stand before the name, as that of a user, nor after it, but a port.
+    let is_whole = match host.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        None => false,
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    is_whole && (name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok())
 }
 
 /// Whether this header `Origin` is that of a page which came from the host of this header `Host`.
@@ -29,11 +36,20 @@ mod tests {
         {
             assert!(is_this_host(own), "{own}");
         }
-        for other in ["evil.example", "evil.example:9746", "127.0.0.1.evil.example", "", "[evil]:1"]
-        {
+        for other in [
+            "evil.example",
+            "evil.example:9746",
+            "127.0.0.1.evil.example",
+            "",
+            "[evil]:1",
+            "[::1].evil.example",
+            "localhost:evil",
+            "evil@localhost",
+        ] {
             assert!(!is_this_host(other), "{other}");
         }
     }
+
     #[test]
     fn only_the_page_of_the_same_host_and_port_is_of_the_same_origin() {
         assert!(is_same_origin("http://localhost:9746", "localhost:9746"));

@@ -111,6 +111,10 @@ impl Routes {
             count(&self.counters.hosts_refused);
             return Err(Refused::bad("a request names one host"));
         }
+        if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
+            count(&self.counters.origins_refused);
+            return Err(Refused::bad("a request names one origin"));
+        }
         // HTTP/1.0 and scripts may name none; browsers always do.
         if self.reach == Reach::Host && host.is_some_and(|host| !is_this_host(host)) {
             count(&self.counters.hosts_refused);
@@ -167,7 +171,7 @@ pub(super) fn router(routes: Arc<Routes>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .merge(console::page())
+        .merge(console::page().layer(from_fn_with_state(routes.clone(), admit_page)))
         .merge(questions)
         .layer(from_fn_with_state(routes.clone(), admit))
         .with_state(routes)
@@ -202,16 +206,26 @@ async fn admit_question(
         Reach::Encrypted { .. } => {
             routes.allow(request.headers(), AccessRights::Read).await.map(drop)
         }
-        Reach::Clear => {
-            let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: give it a \
-                       certificate with --http-cert and --http-key, or have it listen on 127.0.0.1";
-            Err(Refused::new(StatusCode::FORBIDDEN, why))
-        }
+        Reach::Clear => Err(refuse_in_clear()),
     };
     match allowed {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     }
+}
+
+/// Admits those who want the console, unless their keys would come in clear.
+async fn admit_page(State(routes): State<Arc<Routes>>, request: Request, next: Next) -> Response {
+    match routes.reach {
+        Reach::Host | Reach::Encrypted { .. } => next.run(request).await,
+        Reach::Clear => refuse_in_clear().into_response(),
+    }
+}
+
+fn refuse_in_clear() -> Refused {
+    let why = "beyond this host this door answers /metrics, /healthz and /readyz only, since it has no TLS: give it a \
+               certificate with --http-cert and --http-key, or have it listen on 127.0.0.1";
+    Refused::new(StatusCode::FORBIDDEN, why)
 }
 
 async fn metrics(State(routes): State<Arc<Routes>>, headers: HeaderMap) -> Response {

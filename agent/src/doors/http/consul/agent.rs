@@ -108,7 +108,8 @@ pub(super) async fn checks(
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;
-    let checks = own.iter().flat_map(|one| show_checks(one, &own));
+    let names = CheckNames::of(&own);
+    let checks = own.iter().flat_map(|one| show_checks(one, &names));
     let checks = checks.filter(|check| options.leaves(check));
     let shown: BTreeMap<_, _> = checks.map(|check| (check.check_id.clone(), check)).collect();
     respond(&routes, handler, &options, &shown)
@@ -145,12 +146,13 @@ async fn health(
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;
+    let names = CheckNames::of(&own);
     let asked = own.iter().filter(|one| is_asked(&one.instance));
     let mut shown: Vec<_> = asked
         .map(|one| AggregatedHealth {
             aggregated_status: status_of(one),
             service: show_instance(&one.instance),
-            checks: show_checks(one, &own),
+            checks: show_checks(one, &names),
         })
         .collect();
     let worst = shown.iter().map(|one| one.aggregated_status).max_by_key(|status| rank(status));
@@ -275,7 +277,7 @@ fn rank(status: &str) -> u8 {
 }
 
 /// The checks of an instance, and its maintenance, which is a check to Consul.
-fn show_checks(one: &LocalRegistration, all: &[LocalRegistration]) -> Vec<Check> {
+fn show_checks(one: &LocalRegistration, names: &CheckNames<'_>) -> Vec<Check> {
     let instance = &one.instance;
     let of = |check_id, name, status, kind: &str, notes, output: &str| Check {
         node: instance.node.clone(),
@@ -299,29 +301,62 @@ fn show_checks(one: &LocalRegistration, all: &[LocalRegistration]) -> Vec<Check>
     });
     let checks = one.checks.iter().map(|check| {
         let output = check.latest_output.as_ref().or(check.output.as_ref());
-        let (id, status) = (check_id(one, check, all), status_word(&check.status));
+        let (id, status) = (names.id(one, check), status_word(&check.status));
         let output = output.map_or("", String::as_str);
         of(id, check.name.clone(), status, &check.kind, String::new(), output)
     });
     maintained.chain(checks).collect()
 }
 
-/// The id of a check for clients of Consul: its name, if it was given one that no other check of this agent has; else one made of
-/// the id of its instance, as Consul makes it.
-pub(super) fn check_id(
-    one: &LocalRegistration,
-    check: &CheckExplained,
-    all: &[LocalRegistration],
-) -> String {
-    let is_made = check.name == "check" || check.name.starts_with("check-");
-    let same = all.iter().flat_map(|other| &other.checks).filter(|other| other.name == check.name);
-    if !is_made && same.count() == 1 {
-        return check.name.clone();
+/// How many checks of this agent have each name.
+pub(super) struct CheckNames<'a>(BTreeMap<&'a str, usize>);
+
+impl<'a> CheckNames<'a> {
+    pub(super) fn of(all: &'a [LocalRegistration]) -> Self {
+        let mut names = BTreeMap::new();
+        for check in all.iter().flat_map(|one| &one.checks) {
+            *names.entry(check.name.as_str()).or_default() += 1;
+        }
+        Self(names)
     }
-    let id = &one.instance.id;
-    if one.checks.len() == 1 {
-        format!("service:{id}")
-    } else {
-        format!("service:{id}:{}", check.name)
+
+    /// Whether this is the name of one check alone.
+    pub(super) fn is_of_one(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&1)
+    }
+
+    /// The id of a check for clients of Consul: its name, if it was given one that no other check of this agent has; else one made
+    /// of the id of its instance, as Consul makes it.
+    pub(super) fn id(&self, one: &LocalRegistration, check: &CheckExplained) -> String {
+        if !is_made(&check.name) && self.is_of_one(&check.name) {
+            return check.name.clone();
+        }
+        let id = &one.instance.id;
+        if one.checks.len() == 1 {
+            format!("service:{id}")
+        } else {
+            format!("service:{id}:{}", check.name)
+        }
+    }
+}
+
+/// Whether a check without a name gets this one.
+fn is_made(name: &str) -> bool {
+    let number = name.strip_prefix("check").map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_as_the_agent_makes_them_are_no_names() {
+        for made in ["check", "check-1", "check-12"] {
+            assert!(is_made(made), "{made}");
+        }
+        for given in ["check-db", "checks", "db", "up-2", "check-1a"] {
+            assert!(!is_made(given), "{given}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::super::connection::{Connection, caller};
 use super::super::limits::{BODY_WITHIN, Limit, MAX_BODY_BYTES};
 use super::super::parameters::{Parameters, truth};
 use super::super::routes::Routes;
-use super::agent::{check_id, own};
+use super::agent::{CheckNames, own};
 use crate::access_keys::AccessRights;
 use crate::definitions::from_consul;
 use crate::doors::unix::handler::Handler;
@@ -204,10 +204,12 @@ async fn report(
 /// The instance and the name of a check of this agent, by its id for clients of Consul.
 async fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, String), Refused> {
     let own = own(handler, namespace).await?;
+    let names = CheckNames::of(&own);
     let mut checks = own.iter().flat_map(|one| one.checks.iter().map(move |check| (one, check)));
     let found = checks.find(|(one, check)| {
         let is_only = one.checks.len() == 1 && id == format!("service:{}", one.instance.id);
-        is_only || check_id(one, check, &own) == id
+        let is_named = check.name == id && names.is_of_one(id);
+        is_only || is_named || names.id(one, check) == id
     });
     let found = found.map(|(one, check)| (one.instance.id.clone(), check.name.clone()));
     found.ok_or_else(|| {
