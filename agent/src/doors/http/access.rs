@@ -46,7 +46,8 @@ impl Access {
             return Ok("none is needed".to_owned());
         }
         // A browser sends its cookie by itself, so that one makes no changes.
-        let of_session = || if wanted == AccessRights::Read { session::key_of(headers) } else { None };
+        let of_session =
+            || if wanted == AccessRights::Read { session::key_of(headers) } else { None };
         let Some(key) = key_of(headers).or_else(of_session).map(str::to_owned) else {
             let message = "Permission denied: this needs an access key, in the header X-Consul-Token or Authorization: \
                            `hobnob access-key create` makes one";
@@ -140,5 +141,16 @@ mod tests {
             open.allow(&HeaderMap::new(), Read).await.is_err(),
             "open for changes of this host alone"
         );
+    }
+
+    #[tokio::test]
+    async fn the_cookie_of_a_browser_counts_for_questions_alone() {
+        let home = tempfile::tempdir().expect("a directory");
+        let access = Access::new(home.path(), false);
+        let made = access_keys::create(home.path(), "", AccessRights::Write, 0).expect("made");
+        let cookie = format!("a=b; __Host-hobnob={}", *made.1);
+        let headers = headers(&[("cookie", &cookie)]);
+        assert!(access.allow(&headers, AccessRights::Read).await.is_ok());
+        assert!(access.allow(&headers, AccessRights::Write).await.is_err());
     }
 }
