@@ -92,7 +92,7 @@ fn each_test_that_the_model_names_exists() {
 fn each_statement_of_the_model_is_shown_by_something_that_exists() {
     let tests = all_tests();
     let rows = shown_by();
-    assert!(rows.len() > 20, "the table was read");
+    assert!(rows.len() >= 20, "the table was read: {}", rows.len());
     for (statement, cell) in rows {
         let is_real = |name: &str| tests.contains(name) || is_benchmark(name);
         assert!(names(cell).any(is_real), "nothing shows: {statement}");

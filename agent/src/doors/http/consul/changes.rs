@@ -39,8 +39,8 @@ impl<'a> Asker<'a> {
 
     /// The agent, if the asker may change something there, and the name of the key that says so.
     async fn admit(&self) -> Result<(&'a Arc<Handler>, String), Refused> {
-        let handler = self.routes.handler()?;
         let allowed = self.routes.allow(self.headers, AccessRights::Write).await?;
+        let handler = self.routes.handler()?;
         Ok((handler, allowed))
     }
 
