@@ -142,4 +142,15 @@ mod tests {
             "open for changes of this host alone"
         );
     }
+
+    #[tokio::test]
+    async fn the_cookie_of_a_browser_counts_for_questions_alone() {
+        let home = tempfile::tempdir().expect("a directory");
+        let access = Access::new(home.path(), false);
+        let made = access_keys::create(home.path(), "", AccessRights::Write, 0).expect("made");
+        let cookie = format!("a=b; __Host-hobnob={}", *made.1);
+        let headers = headers(&[("cookie", &cookie)]);
+        assert!(access.allow(&headers, AccessRights::Read).await.is_ok());
+        assert!(access.allow(&headers, AccessRights::Write).await.is_err());
+    }
 }

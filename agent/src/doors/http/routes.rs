@@ -37,12 +37,11 @@ Hobnob agent
 /metrics   metrics for Prometheus
 /healthz   whether each part of the agent makes progress
 /readyz    whether it answers from a cluster that it hears
+/ui        the console, for browsers
 
 /v1/hobnob/resolve?service=web   what `hobnob resolve` asks, and other questions
 /v1/hobnob/watch?service=web     the same and every change, as Server-Sent Events
 /v1/health/service/web           what clients of Consul ask
-
-/ui        the console, for browsers
 ";
 
 /// What the answers come from. Shared by all connections.
