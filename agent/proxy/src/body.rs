@@ -1,17 +1,17 @@
-//! Bodies of answers, which end the record of their call.
+//! Bodies of answers, which end the record of their call, and bodies of requests.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use bytes::Bytes;
-use hobnob_api::Instance;
-use hobnob_api::calls::{AnswerBody, CallError};
+use bytes::{Buf, Bytes};
+use hobnob_api::calls::{AnswerBody, CallError, CallProgress};
 use http::{HeaderValue, Method, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::access_log::Line;
 use crate::counters::Entered;
@@ -29,6 +29,46 @@ enum Kind {
     Text(Option<Bytes>),
 }
 
+/// A piece of an answer.
+pub(crate) struct Piece {
+    bytes: Bytes,
+    /// Over HTTP/2 a piece may wait for the client's window long after its call. Until it is sent, its connection is busy.
+    waiting: Option<Part>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(Part(client)) = &self.waiting {
+            client.activity.moved();
+        }
+    }
+}
+
+/// A part of a call that may outlast it. Its connection is busy until it is dropped.
+struct Part(Arc<Client>);
+
+impl Part {
+    fn new(client: Arc<Client>) -> Self {
+        client.activity.part_begins();
+        Self(client)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.activity.part_ends();
+    }
+}
+
 impl ProxyBody {
     /// The body of an instance's answer.
     pub(crate) fn answer(body: AnswerBody, record: Record) -> Self {
@@ -42,13 +82,13 @@ impl ProxyBody {
 }
 
 impl Body for ProxyBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = CallError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, CallError>>> {
         let this = &mut *self;
         let polled = match &mut this.kind {
             Kind::Answer(body) => Pin::new(body).poll_frame(cx),
@@ -62,7 +102,7 @@ impl Body for ProxyBody {
             Poll::Ready(None) => this.record.ended = Ended::Whole,
             Poll::Pending => {}
         }
-        polled
+        polled.map_ok(|frame| frame.map_data(|bytes| this.record.piece(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -108,6 +148,7 @@ pub(crate) enum Ended {
 /// The counts and the line of the access log for one call, made when it ends.
 pub(crate) struct Record {
     client: Arc<Client>,
+    is_http2: bool,
     begun: Instant,
     sent: u64,
     ended: Ended,
@@ -125,18 +166,18 @@ struct Told {
     target: Uri,
     host: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
-    instance: Option<Arc<Instance>>,
-    tries: u32,
+    progress: CallProgress,
     received: Arc<AtomicU64>,
 }
 
 impl Record {
     /// A call begins.
-    pub(crate) fn new(client: Arc<Client>) -> Self {
+    pub(crate) fn new(client: Arc<Client>, version: Version) -> Self {
         client.activity.call_begins();
         let in_flight = client.route.counters.calls.enter();
         Self {
             client,
+            is_http2: version == Version::HTTP_2,
             begun: Instant::now(),
             sent: 0,
             ended: Ended::Cancelled,
@@ -159,8 +200,7 @@ impl Record {
             target: head.uri.clone(),
             host,
             request_id: None,
-            instance: None,
-            tries: 0,
+            progress: CallProgress::default(),
             received: received.clone(),
         }));
         Some(received)
@@ -173,32 +213,33 @@ impl Record {
         }
     }
 
+    /// Where the call tells which instance it tries, if there is a log.
+    pub(crate) fn progress(&self) -> Option<CallProgress> {
+        self.told.as_ref().map(|told| told.progress.clone())
+    }
+
     /// An instance answers.
-    pub(crate) fn answered(
-        &mut self,
-        status: http::StatusCode,
-        instance: &Arc<Instance>,
-        tries: u32,
-    ) {
+    pub(crate) fn answered(&mut self, status: http::StatusCode) {
         self.status = Some(status.as_u16());
+        self.client.activity.moved();
         self.client.route.counters.answered(status);
-        if let Some(told) = &mut self.told {
-            (told.instance, told.tries) = (Some(instance.clone()), tries);
-        }
     }
 
     /// The proxy answers itself.
-    pub(crate) fn refused(&mut self, status: http::StatusCode, code: Code, tries: u32) {
+    pub(crate) fn refused(&mut self, status: http::StatusCode, code: Code) {
         (self.status, self.error) = (Some(status.as_u16()), Some(code));
         self.client.route.counters.refused(code);
-        if let Some(told) = &mut self.told {
-            told.tries = tries;
-        }
     }
 
     /// The connection becomes a tunnel, which has a record of its own.
     pub(crate) fn becomes_tunnel(&mut self) {
         self.ended = Ended::Whole;
+    }
+
+    /// A piece of the answer, as it is handed over to be sent.
+    fn piece(&self, bytes: Bytes) -> Piece {
+        let waiting = self.is_http2.then(|| Part::new(self.client.clone()));
+        Piece { bytes, waiting }
     }
 
     fn write(&self, told: &Told, duration_ms: f64) {
@@ -208,6 +249,7 @@ impl Record {
             Some(String::from_utf8_lossy(value.as_ref()?.as_bytes()).into_owned())
         };
         let (host, id) = (text(&told.host), text(&told.request_id));
+        let instance = told.progress.instance();
         let (target, authority) = (told.target.path_and_query(), told.target.authority());
         log.write(&Line {
             time: humantime::format_rfc3339_millis(told.time).to_string(),
@@ -220,8 +262,8 @@ impl Record {
             request_id: id.as_deref(),
             status: self.status,
             error: self.error.map(Code::name),
-            instance: told.instance.as_ref().map(|instance| &*instance.id),
-            tries: told.tries,
+            instance: instance.as_ref().map(|instance| &*instance.id),
+            tries: told.progress.tries(),
             bytes_received: Some(told.received.load(Relaxed)),
             bytes_sent: self.sent,
             duration_ms,
@@ -263,7 +305,8 @@ impl Drop for Record {
 /// The body of a request. Its connection is busy until it ends or is dropped.
 pub(crate) struct Upload {
     incoming: Incoming,
-    client: Arc<Client>,
+    part: Part,
+    is_http2: bool,
     /// The count of its bytes for the access log.
     received: Option<Arc<AtomicU64>>,
 }
@@ -272,16 +315,11 @@ impl Upload {
     pub(crate) fn new(
         incoming: Incoming,
         client: Arc<Client>,
+        version: Version,
         received: Option<Arc<AtomicU64>>,
     ) -> Self {
-        client.activity.body_begins();
-        Self { incoming, client, received }
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.client.activity.body_ends();
+        let is_http2 = version == Version::HTTP_2;
+        Self { incoming, part: Part::new(client), is_http2, received }
     }
 }
 
@@ -294,9 +332,14 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some(received)) = (&polled, &self.received) {
-            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            received.fetch_add(length, Relaxed);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            if self.is_http2 {
+                self.part.0.activity.moved();
+            }
+            if let Some(received) = &self.received {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                received.fetch_add(length, Relaxed);
+            }
         }
         polled
     }

@@ -13,13 +13,13 @@ use bytes::{Bytes, BytesMut};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::forward::forward;
 use crate::idle::{Clock, Over};
 use crate::phase::{Phase, PhaseChange};
-use crate::refusal::Code;
+use crate::refusal::{Code, Refusal};
 use crate::route::Client;
 use crate::stream::{Stream, Watched};
 
@@ -39,6 +39,8 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 const MAX_PENDING_RESETS: usize = 20;
 /// Streams that were reset for an error of the client, before its connection is closed.
 const MAX_ERROR_RESETS: usize = 256;
+/// The time that the system has to take the answer to a head that came too slowly.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The time in which a connection of HTTP/2 that was told to end does.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -59,10 +61,11 @@ pub(crate) async fn serve(client: Arc<Client>, mut stream: Stream) {
             Ok(None) => return,
             Err(error) => return told(&client, &error),
         };
-        let io = TokioIo::new(Watched { stream, read, activity: client.activity.clone() });
-        let parked = match version {
-            Some(Version::Http2) => Box::pin(serve_http2(&client, io)).await.map(|()| None),
-            _ => Box::pin(serve_http1(&client, io)).await,
+        let is_plain = version != Some(Version::Http2);
+        let io = TokioIo::new(Watched { stream, read, is_plain, client: client.clone() });
+        let parked = match is_plain {
+            true => Box::pin(serve_http1(&client, io)).await,
+            false => Box::pin(serve_http2(&client, io)).await.map(|()| None),
         };
         (stream, read) = match parked {
             Ok(Some(parked)) => parked,
@@ -101,7 +104,7 @@ async fn wait(
     let idle = client.activity.idle_since() + common.limits.idle_timeout;
     let has_begun = AtomicBool::new(false);
     let reading = async {
-        let mut deadline = Instant::from_std(idle);
+        let mut deadline = idle;
         let mut read = BytesMut::new();
         loop {
             let more = timeout_at(deadline, first_bytes(stream)).await?;
@@ -174,15 +177,34 @@ async fn serve_http1(
         .max_buf_size(limits.max_head_bytes.max(MIN_BUFFER_BYTES))
         .serve_connection(io, service)
         .with_upgrades();
-    let clock = Clock::new(limits, true);
+    let clock = Clock::http1(limits, client.activity.begun());
     let let_go = http1::UpgradeableConnection::graceful_shutdown;
-    let is_parked = drive(client, Pin::new(&mut connection), clock, let_go).await?;
-    let parts = connection.into_parts().filter(|_| is_parked);
-    Ok(parts.map(|parts| {
-        // Also an empty rest holds the buffer that it was read into.
-        let read = Some(parts.read_buf).filter(|read| !read.is_empty());
-        (parts.io.into_inner().stream, read.unwrap_or_default())
-    }))
+    let over = drive(client, Pin::new(&mut connection), clock, let_go).await?;
+    let Some(parts) = connection.into_parts() else { return Ok(None) };
+    let stream = parts.io.into_inner().stream;
+    if over == Some(Over::Head) {
+        refuse_late_head(client, stream).await;
+        return Ok(None);
+    }
+    // Also an empty rest holds the buffer that it was read into.
+    let read = Some(parts.read_buf).filter(|read| !read.is_empty()).unwrap_or_default();
+    Ok((over == Some(Over::Parked)).then_some((stream, read)))
+}
+
+/// Tells a client whose head took too long.
+async fn refuse_late_head(client: &Client, mut stream: Stream) {
+    let refusal = Refusal::new(Code::HeadTimeout, "the head of the request did not come in time");
+    client.route.counters.refused(refusal.code);
+    let answer = refusal.last_answer();
+    let answered = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
+    };
+    // A client that takes no answer gets none.
+    match timeout(LAST_ANSWER_WITHIN, answered).await {
+        Ok(Err(error)) => told(client, &error),
+        Ok(Ok(())) | Err(_) => {}
+    }
 }
 
 async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Result<()> {
@@ -201,18 +223,18 @@ async fn serve_http2(client: &Arc<Client>, io: TokioIo<Watched>) -> hyper::Resul
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .serve_connection(io, service);
-    let clock = Clock::new(limits, false);
+    let clock = Clock::http2(limits);
     drive(client, pin!(connection), clock, http2::Connection::graceful_shutdown).await.map(drop)
 }
 
-/// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls. Returns whether
-/// it is only parked.
+/// Drives a connection until it ends, its time is over, or the proxy ends. While the proxy drains, it ends with its calls. Returns which
+/// time is over, if one is.
 async fn drive<C>(
     client: &Client,
     mut connection: Pin<&mut C>,
     mut clock: Clock,
     let_go: impl Fn(Pin<&mut C>),
-) -> hyper::Result<bool>
+) -> hyper::Result<Option<Over>>
 where
     C: Future<Output = hyper::Result<()>>,
 {
@@ -244,22 +266,21 @@ where
         }
     })
     .await?;
-    let Some(over) = over else { return Ok(false) };
     let counters = &client.route.counters;
     match over {
-        Over::Parked => return Ok(true),
-        Over::Idle => counters.idle_closed.add(1),
-        Over::Head => counters.head_closed.add(1),
-        Over::Stalled => counters.stall_closed.add(1),
+        None | Some(Over::Parked) => {}
+        Some(Over::Idle) => counters.idle_closed.add(1),
+        Some(Over::Head) => counters.head_closed.add(1),
+        Some(Over::Stalled) => counters.stall_closed.add(1),
     }
-    if over == Over::Idle {
+    if over == Some(Over::Idle) {
         // A client of HTTP/2 is told that it may go on elsewhere.
         let_go(connection.as_mut());
-        let ended = tokio::select! {
-            ended = timeout(GOODBYE_WITHIN, connection) => ended,
-            () = common.phases.reached(Phase::Ends) => return Ok(false),
-        };
-        return ended.unwrap_or(Ok(())).map(|()| false);
+        let goodbye = timeout(GOODBYE_WITHIN, connection);
+        tokio::select! {
+            ended = goodbye => ended.unwrap_or(Ok(()))?,
+            () = common.phases.reached(Phase::Ends) => {}
+        }
     }
-    Ok(false)
+    Ok(over)
 }

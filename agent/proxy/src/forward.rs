@@ -27,7 +27,7 @@ pub(crate) async fn forward(
     client: Arc<Client>,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody>, Infallible> {
-    let mut record = Record::new(client.clone());
+    let mut record = Record::new(client.clone(), request.version());
     let options = match &client.route.mode {
         Mode::Http(options) => *options,
         Mode::Tcp(_) => HttpOptions::default(),
@@ -56,11 +56,12 @@ pub(crate) async fn forward(
             (true, None) => Some(Protocol::Http2),
             (false, None) => None,
         },
+        progress: record.progress(),
         ..CallOptions::default()
     };
     let body = match received {
         _ if incoming.is_end_stream() => Body::empty(),
-        received => Body::stream(Upload::new(incoming, client.clone(), received)),
+        received => Body::stream(Upload::new(incoming, client.clone(), head.version, received)),
     };
     let called = client.route.discovery.call_with(outgoing(head, body), call).await;
     let answer = match called {
@@ -70,14 +71,13 @@ pub(crate) async fn forward(
             return Ok(refuse(&refusal, prepared.request_id, is_grpc, record));
         }
     };
-    record.answered(answer.status(), &answer.instance, answer.tries);
+    record.answered(answer.status());
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(switch(client, answer, on_upgrade, prepared, record, &options));
     }
-    let Answer { response, instance, tries } = answer;
+    let Answer { response, instance, .. } = answer;
     let (mut head, body) = response.into_parts();
     if let Err(refusal) = strip_answer(&mut head.headers) {
-        let refusal = Refusal { tries, ..refusal };
         return Ok(refuse(&refusal, prepared.request_id, is_grpc, record));
     }
     show(&mut head.headers, prepared.request_id, &instance.id, &options);
@@ -145,7 +145,7 @@ fn refuse(
     mut record: Record,
 ) -> Response<ProxyBody> {
     let (status, mut headers, body) = refusal.answer(is_grpc);
-    record.refused(status, refusal.code, refusal.tries);
+    record.refused(status, refusal.code);
     if let Some(id) = request_id {
         headers.insert(REQUEST_ID, id);
     }
@@ -167,13 +167,11 @@ fn switch(
     let (Some(_), Some(on_upgrade)) = (&prepared.upgrade, on_upgrade) else {
         let refusal =
             Refusal::new(Code::UpgradeUnasked, "the instance changed the protocol unasked");
-        let refusal = Refusal { tries: answer.tries, ..refusal };
         return refuse(&refusal, prepared.request_id, false, record);
     };
     let mut headers = std::mem::take(answer.response.headers_mut());
     let protocol = headers.get(UPGRADE).cloned().or(prepared.upgrade);
     if let Err(refusal) = strip_answer(&mut headers) {
-        let refusal = Refusal { tries: answer.tries, ..refusal };
         return refuse(&refusal, prepared.request_id, false, record);
     }
     if let Some(protocol) = protocol {

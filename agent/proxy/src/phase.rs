@@ -65,13 +65,12 @@ impl Phases {
 pub(crate) struct PhaseChange {
     phases: Phases,
     seen: Option<Phase>,
-    waiting: Pin<Box<OwnedNotified>>,
+    waiting: Option<Pin<Box<OwnedNotified>>>,
 }
 
 impl PhaseChange {
     pub(crate) fn new(phases: &Phases) -> Self {
-        let waiting = Box::pin(phases.0.changed.clone().notified_owned());
-        Self { phases: phases.clone(), seen: None, waiting }
+        Self { phases: phases.clone(), seen: None, waiting: None }
     }
 
     /// The phase now. The task is woken when it changes; it must be the same task each time.
@@ -82,8 +81,8 @@ impl PhaseChange {
         }
         // A change between the look and the wait is seen by the look after it.
         loop {
-            self.waiting = Box::pin(self.phases.0.changed.clone().notified_owned());
-            let is_waiting = self.waiting.as_mut().poll(cx).is_pending();
+            let waiting = Box::pin(self.phases.0.changed.clone().notified_owned());
+            let is_waiting = self.waiting.insert(waiting).as_mut().poll(cx).is_pending();
             let now = self.phases.now();
             if is_waiting {
                 self.seen = Some(now);

@@ -48,6 +48,8 @@ pub enum Code {
     AnswerInvalid,
     /// The head of the request has too many fields.
     TooManyFields,
+    /// The head of the request did not come in time.
+    HeadTimeout,
     /// The HTTP library could not read the head of the request.
     Malformed,
 }
@@ -57,7 +59,7 @@ impl Code {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// All codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AgentAway,
         Self::NoInstance,
         Self::NothingOffered,
@@ -75,6 +77,7 @@ impl Code {
         Self::UpgradeUnasked,
         Self::AnswerInvalid,
         Self::TooManyFields,
+        Self::HeadTimeout,
         Self::Malformed,
     ];
 
@@ -99,6 +102,7 @@ impl Code {
             Self::UpgradeUnasked => "upgrade_unasked",
             Self::AnswerInvalid => "answer_invalid",
             Self::TooManyFields => "too_many_fields",
+            Self::HeadTimeout => "head_timeout",
             Self::Malformed => "malformed",
         }
     }
@@ -116,7 +120,7 @@ impl Code {
             Self::ConnectFailed | Self::Broken | Self::UpgradeUnasked | Self::AnswerInvalid => 502,
             Self::ConnectTimeout | Self::Timeout => 504,
             Self::RequestInvalid | Self::BodyBroken | Self::Malformed => 400,
-            Self::BodyTimeout => 408,
+            Self::BodyTimeout | Self::HeadTimeout => 408,
             Self::ConnectMethod => 405,
             Self::TooManyFields => 431,
         }
@@ -141,14 +145,11 @@ impl Code {
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     pub(crate) reason: String,
-    /// The instance that was tried last.
-    pub(crate) instance: Option<String>,
-    pub(crate) tries: u32,
 }
 
 impl Refusal {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), instance: None, tries: 0 }
+        Self { code, reason: reason.into() }
     }
 
     /// The head of the answer, and its body.
@@ -177,6 +178,20 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The whole answer over HTTP/1.1, after which the connection closes.
+    pub(crate) fn last_answer(&self) -> Vec<u8> {
+        let (status, headers, body) = self.answer(false);
+        let mut bytes = format!("HTTP/1.1 {status}\r\n").into_bytes();
+        for (name, value) in &headers {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        let length = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        bytes.extend([length.as_bytes(), &body].concat());
+        bytes
+    }
+}
+
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
         let code = match &error {
@@ -197,8 +212,7 @@ impl From<CallError> for Refusal {
             },
             _ => Code::Broken,
         };
-        let instance = error.instance().map(|instance| instance.id.clone());
-        Self { code, reason: error.to_string(), instance, tries: error.tries() }
+        Self::new(code, error.to_string())
     }
 }
 

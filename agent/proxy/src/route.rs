@@ -35,7 +35,7 @@ pub(crate) struct Common {
 pub(crate) struct Client {
     pub(crate) route: Arc<Route>,
     pub(crate) ends: Option<Ends>,
-    pub(crate) activity: Arc<Activity>,
+    pub(crate) activity: Activity,
     _place: OwnedSemaphorePermit,
     _open: Entered,
 }
@@ -44,6 +44,6 @@ impl Client {
     pub(crate) fn new(route: Arc<Route>, ends: Option<Ends>, place: OwnedSemaphorePermit) -> Self {
         let open = route.counters.connections.enter();
         route.counters.accepted.add(1);
-        Self { route, ends, activity: Arc::new(Activity::new()), _place: place, _open: open }
+        Self { route, ends, activity: Activity::new(), _place: place, _open: open }
     }
 }

@@ -7,11 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
+
+use crate::route::Client;
 
 /// The stream of a client.
 #[derive(Debug)]
@@ -89,16 +92,16 @@ impl AsyncWrite for Stream {
 #[derive(Debug)]
 pub(crate) struct Activity {
     begun: Instant,
-    /// Reads and writes that moved something.
+    /// Steps that a call, or what is left of one, has made.
     moves: AtomicU32,
     /// Whether bytes came since the last request began or ended.
     has_read: AtomicBool,
     calls: AtomicU32,
-    /// Bodies of requests that are not read to their end.
-    bodies: AtomicU32,
+    /// Parts that may outlast their call: bodies of requests that are not read to their end, and pieces of answers that are not sent.
+    parts: AtomicU32,
     /// Whether the last thing that was tried is a flush: nothing waits to be written.
     is_flushed: AtomicBool,
-    /// When the last call ended, or something moved without a call, in microseconds since the beginning.
+    /// When the last call ended, or something of it moved, in microseconds since the beginning.
     idle_since_us: AtomicU64,
 }
 
@@ -109,19 +112,25 @@ impl Activity {
             moves: AtomicU32::new(0),
             has_read: AtomicBool::new(false),
             calls: AtomicU32::new(0),
-            bodies: AtomicU32::new(0),
+            parts: AtomicU32::new(0),
             is_flushed: AtomicBool::new(true),
             idle_since_us: AtomicU64::new(0),
         }
     }
 
+    /// When the connection began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// A request has arrived.
     pub(crate) fn call_begins(&self) {
         self.has_read.store(false, Relaxed);
+        self.moves.fetch_add(1, Relaxed);
         self.calls.fetch_add(1, Relaxed);
     }
 
-    /// Its answer has been sent, or nobody waits for it.
+    /// Its answer has been handed over, or nobody waits for it.
     pub(crate) fn call_ends(&self, at: Instant) {
         self.idles_from(at);
         // What was read since the head is the body.
@@ -129,20 +138,21 @@ impl Activity {
         self.calls.fetch_sub(1, Relaxed);
     }
 
-    /// The body of a request is there, or begins.
-    pub(crate) fn body_begins(&self) {
-        self.bodies.fetch_add(1, Relaxed);
+    /// A part of a call begins that may outlast it.
+    pub(crate) fn part_begins(&self) {
+        self.parts.fetch_add(1, Relaxed);
     }
 
-    /// The body of a request has ended, or nobody reads on.
-    pub(crate) fn body_ends(&self) {
-        self.bodies.fetch_sub(1, Relaxed);
+    /// The part has ended, or nobody waits for the rest of it.
+    pub(crate) fn part_ends(&self) {
+        self.moved();
+        self.parts.fetch_sub(1, Relaxed);
     }
 
     /// Whether there is a call, or a part of one that is still received or sent.
     pub(crate) fn is_busy(&self) -> bool {
-        let (calls, bodies) = (self.calls.load(Relaxed), self.bodies.load(Relaxed));
-        calls > 0 || bodies > 0 || !self.is_flushed.load(Relaxed)
+        let (calls, parts) = (self.calls.load(Relaxed), self.parts.load(Relaxed));
+        calls > 0 || parts > 0 || !self.is_flushed.load(Relaxed)
     }
 
     /// Whether the beginning of a request is there, and nothing else.
@@ -150,26 +160,25 @@ impl Activity {
         self.has_read.load(Relaxed) && !self.is_busy()
     }
 
-    /// When the last call ended, something moved after it, or the connection began.
+    /// When the last call ended, something of it moved after that, or the connection began.
     pub(crate) fn idle_since(&self) -> Instant {
-        self.begun + std::time::Duration::from_micros(self.idle_since_us.load(Relaxed))
+        self.begun + Duration::from_micros(self.idle_since_us.load(Relaxed))
     }
 
-    /// The connection has had no call, and moved nothing, since then.
+    /// The connection has had no call, and moved nothing of one, since then.
     pub(crate) fn idles_from(&self, at: Instant) {
         let since = at.saturating_duration_since(self.begun).as_micros();
         self.idle_since_us.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// A number that differs once something has moved.
+    /// A number that differs once something of a call has moved.
     pub(crate) fn moves(&self) -> u32 {
         self.moves.load(Relaxed)
     }
 
-    /// Something was read or written.
-    fn moved(&self) {
-        // One task reads and writes a connection at a time, so that no step is lost.
-        self.moves.store(self.moves().wrapping_add(1), Relaxed);
+    /// Something of a call was read or written.
+    pub(crate) fn moved(&self) {
+        self.moves.fetch_add(1, Relaxed);
         if self.calls.load(Relaxed) == 0 {
             // The end of an answer may be on its way long after its call.
             self.idles_from(Instant::now());
@@ -181,7 +190,17 @@ impl Activity {
 pub(crate) struct Watched {
     pub(crate) stream: Stream,
     pub(crate) read: Bytes,
-    pub(crate) activity: Arc<Activity>,
+    /// Whether each byte is one of a call, as over HTTP/1.1. Over HTTP/2 pings move bytes, and calls tell what moves by themselves.
+    pub(crate) is_plain: bool,
+    pub(crate) client: Arc<Client>,
+}
+
+impl Watched {
+    fn moved(&self) {
+        if self.is_plain {
+            self.client.activity.moved();
+        }
+    }
 }
 
 impl AsFd for Watched {
@@ -206,8 +225,8 @@ impl AsyncRead for Watched {
                 return Poll::Ready(Ok(()));
             }
         }
-        self.activity.has_read.store(true, Relaxed);
-        self.activity.moved();
+        self.client.activity.has_read.store(true, Relaxed);
+        self.moved();
         Poll::Ready(Ok(()))
     }
 }
@@ -218,9 +237,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.activity.is_flushed.store(false, Relaxed);
+        self.client.activity.is_flushed.store(false, Relaxed);
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.activity.moved();
+        self.moved();
         Poll::Ready(Ok(written))
     }
 
@@ -229,9 +248,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.activity.is_flushed.store(false, Relaxed);
+        self.client.activity.is_flushed.store(false, Relaxed);
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
-        self.activity.moved();
+        self.moved();
         Poll::Ready(Ok(written))
     }
 
@@ -240,7 +259,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.activity.is_flushed.store(true, Relaxed);
+        self.client.activity.is_flushed.store(true, Relaxed);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -270,6 +270,16 @@ pub(super) const OWN: &[Row] = rows! {
     Counter hobnob_scopes_evicted_total []
         "Balancers that were dropped for others."
         alert "A steady rate: clients use too many selectors";
+    Counter hobnob_outcomes_told_total []
+        "Outcomes of calls that programs made by themselves and told this agent.";
+    Counter hobnob_outcomes_failed_total []
+        "Those that are failures."
+        alert "A high share of `hobnob_outcomes_told_total`: programs of this host do not get through";
+    Counter hobnob_outcomes_doubted_total []
+        "Failures among them that did not count, because no other instance had answered the program of late."
+        alert "A steady rate: a program of this host fails at every instance";
+    Counter hobnob_outcomes_unknown_total []
+        "Outcomes among them of instances that are not offered here.";
     Counter hobnob_watch_resets_total []
         "Watches that told everything again, because their clients read too slowly or came back too late."
         alert "A steady rate: clients read too slowly, or lose their connections";

@@ -12,7 +12,7 @@ use hobnob_balancer::Observed;
 use hobnob_membership::Time;
 
 use super::asked::{check, service_key};
-use crate::services::{Registry, ServiceKey};
+use crate::services::{Registry, ServiceKey, Taken};
 
 /// Instances in one call, over all services.
 const MAX_INSTANCES: usize = 256;
@@ -78,7 +78,10 @@ impl Observations {
     }
 
     fn feed(&mut self, registry: &Registry, key: ServiceKey, instances: &[InstanceCalls]) -> usize {
-        let Some(service) = registry.service(&key) else { return 0 };
+        let Some(service) = registry.service(&key) else {
+            instances.iter().for_each(|one| registry.told().count(one, Taken::Nothing));
+            return 0;
+        };
         if self.services.len() >= MAX_SERVICES && !self.services.contains_key(&key) {
             self.services.clear();
         }
@@ -90,13 +93,15 @@ impl Observations {
         }
         let known = instances.iter().filter(|one| {
             let id = target(one);
-            let failures = match answered.by_another_than(&id, now) {
-                true => one.failures,
-                false => 0,
+            let (failures, taken) = match answered.by_another_than(&id, now) {
+                true => (one.failures, Taken::Whole),
+                false => (0, Taken::Successes),
             };
             let latency = (one.latency_us > 0).then(|| Duration::from_micros(one.latency_us));
             let observed = Observed { successes: one.successes, failures, latency };
-            registry.observe(&service, &id, &observed)
+            let is_known = registry.observe(&service, &id, &observed);
+            registry.told().count(one, if is_known { taken } else { Taken::Nothing });
+            is_known
         });
         known.count()
     }
@@ -185,9 +190,15 @@ mod tests {
 
     #[tokio::test]
     async fn too_much_is_refused_and_what_is_unknown_is_told() {
-        let (registry, _writer) = registry();
+        let (registry, mut writer) = registry();
         let mut client = Observations::default();
         assert_eq!(client.take(&registry, calls(&[("a", 1, 1)])), Ok(0));
+        add(&mut writer, "b");
+        assert_eq!(client.take(&registry, calls(&[("a", 1, 0), ("b", 0, 1)])), Ok(1));
+        // Only `a` has answered, so that `b` is another one. Then `b` alone fails.
+        let mut other = Observations::default();
+        assert_eq!(other.take(&registry, calls(&[("b", 2, 4)])), Ok(1));
+        assert_eq!(registry.told().read(), [10, 6, 4, 3], "all, failed, doubted, unknown");
         let many: Vec<_> = vec![("a", 1, 0); MAX_INSTANCES + 1];
         let refused = client.take(&registry, calls(&many)).expect_err("too many");
         assert_eq!(refused.code, ErrorCode::OutOfRange);

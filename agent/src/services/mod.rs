@@ -16,6 +16,7 @@ mod shown;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod told;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub(crate) use scope::{Scope, Scoped, ScopedPicker, Standing, matches};
 pub(crate) use service::{Instances, Service, ServiceKey};
 use service::{ScopeCounters, ScopeError};
 pub(crate) use shown::Shown;
+pub(crate) use told::{Taken, ToldCounters};
 pub(crate) use writer::Writer;
 
 /// Time between two moves of the clock of the balancers that need one.
@@ -74,6 +76,7 @@ pub(crate) struct Registry {
     run: String,
     /// Watches that started over, because their client read too slowly or named changes that are no longer kept.
     watch_resets: AtomicU64,
+    told: ToldCounters,
     scopes: ScopeCounters,
     /// The budget of the balancers of scopes and of the tables of strategies.
     balancers: Arc<Budget>,
@@ -108,6 +111,7 @@ impl Registry {
             members: MemberLog::new(first_revision),
             run: format!("{:016x}", rand::random::<u64>()),
             watch_resets: AtomicU64::new(0),
+            told: ToldCounters::default(),
             scopes: ScopeCounters::default(),
             balancers: Budget::new(MAX_BALANCER_BYTES),
         });
@@ -295,13 +299,18 @@ impl Registry {
     }
 
     /// Counters, by name.
-    pub(crate) fn counters(&self) -> [(&'static str, u64); 5] {
+    pub(crate) fn counters(&self) -> [(&'static str, u64); 9] {
+        let [told, failed, doubted, unknown] = self.told.read();
         [
             ("balancer_bytes", self.balancers.held() as u64),
             ("balancer_bytes_refused", self.balancers.refused()),
             ("scopes_built", self.scopes.built.load(Ordering::Relaxed)),
             ("scopes_evicted", self.scopes.evicted.load(Ordering::Relaxed)),
             ("watch_resets", self.watch_resets.load(Ordering::Relaxed)),
+            ("outcomes_told", told),
+            ("outcomes_failed", failed),
+            ("outcomes_doubted", doubted),
+            ("outcomes_unknown", unknown),
         ]
     }
 
@@ -320,6 +329,11 @@ impl Registry {
     pub(crate) fn observe(&self, service: &Arc<Service>, id: &str, observed: &Observed) -> bool {
         self.need_clock(service);
         service.observe(id, observed)
+    }
+
+    /// Counts outcomes that clients told of calls for which they picked themselves.
+    pub(crate) fn told(&self) -> &ToldCounters {
+        &self.told
     }
 
     /// A service without instances yet.

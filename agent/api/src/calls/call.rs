@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use hobnob_balancer::{Failure, GaveUp, Outcome};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header, uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -17,6 +17,7 @@ use super::body::{Body, Replay};
 use super::caller::{CallPick, Caller};
 use super::config::{CallConfig, CallOptions, Protocol};
 use super::error::{CallError, Reason};
+use super::progress::CallProgress;
 use super::retrying::Retrying;
 use super::upstream::{Failed, Upstream, Used};
 use crate::types::Instance;
@@ -32,6 +33,7 @@ struct Call<'a> {
     is_idempotent: bool,
     protocol: Protocol,
     key: Option<Bytes>,
+    progress: Option<CallProgress>,
     timeout: Duration,
     /// How long it waits for an agent.
     patience: Duration,
@@ -100,6 +102,7 @@ impl Caller {
             config,
             is_idempotent,
             key,
+            progress: options.progress,
             timeout,
             patience: self.patience(options.timeout),
             deadline: begun + timeout,
@@ -142,6 +145,10 @@ impl Call<'_> {
                     self.uri = path.into();
                 }
                 self.headers.entry(header::HOST).or_insert(host);
+                if self.headers.contains_key(header::TE) {
+                    // It is a header of this connection, which has to say so (RFC 9110, section 10.1.4).
+                    self.headers.append(header::CONNECTION, HeaderValue::from_static("te"));
+                }
             }
             Protocol::Http2 => {
                 let whole = Uri::builder().scheme("http").authority(host.as_bytes());
@@ -165,6 +172,7 @@ impl Call<'_> {
         // A clock that is read less often is cheaper, and picking takes no time.
         let mut try_begun = begun;
         loop {
+            self.tell(pick.item(), retrying.tries());
             let last = match caller.hedge_after() {
                 Some(after)
                     if retrying.tries() == 1 && self.is_idempotent && self.body.is_shared() =>
@@ -199,6 +207,13 @@ impl Call<'_> {
                 }
                 Err(gave_up) => return self.give_up(last, tries, gave_up),
             }
+        }
+    }
+
+    /// Tells those who look on.
+    fn tell(&self, instance: &Arc<Instance>, tries: u32) {
+        if let Some(progress) = &self.progress {
+            progress.set(instance, tries);
         }
     }
 
@@ -302,6 +317,7 @@ impl Call<'_> {
             return Tried { pick, ended: first.await };
         };
         caller.counters.hedges.add();
+        self.tell(second_pick.item(), 2);
         let second_begun = Instant::now();
         let second = pin!(self.attempt(&second_upstream, second_begun));
         let (done, other, begun, rest) = match select(first, second).await {
@@ -353,6 +369,7 @@ impl Call<'_> {
         connection: Option<Used>,
         tries: u32,
     ) -> Answer {
+        self.tell(instance, tries);
         let service = self.caller.service.clone();
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let body = |incoming| match is_upgrade {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hobnob_balancer::RetryConfig;
 use http::{HeaderName, Method, StatusCode};
 
+use super::progress::CallProgress;
 use crate::types::Balancing;
 pub use crate::types::Protocol;
 use crate::types::balancing::millis;
@@ -97,6 +98,8 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// The protocol, instead of [`CallConfig::protocol`].
     pub protocol: Option<Protocol>,
+    /// Where the call tells which instance it tries, for a caller that may drop it.
+    pub progress: Option<CallProgress>,
 }
 
 impl CallOptions {

@@ -60,6 +60,9 @@ impl Caller {
         let mut retrying = Retrying::new(self, key, &config.retries, deadline);
         loop {
             let (instance, tries) = (pick.item().clone(), retrying.tries());
+            if let Some(progress) = &options.progress {
+                progress.set(&instance, tries);
+            }
             let began = Instant::now();
             let left = deadline.saturating_duration_since(began);
             let within = left.min(config.connect_timeout);

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::support::{Behaviour, Server, Web, get, instance, refused, text, web};
+use super::support::{Behaviour, Server, Web, get, instance, refused, text, until, web};
 
 /// More calls than open a circuit.
 const CALLS: usize = 6;
@@ -71,16 +71,6 @@ fn assert_not_blamed(web: &Web) {
             "{standing:?}"
         );
     }
-}
-
-/// Waits until something has come to pass.
-async fn until(has_happened: impl Fn() -> bool) {
-    let happens = async {
-        while !has_happened() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(60), happens).await.unwrap();
 }
 
 /// A server that does this with each of its connections.

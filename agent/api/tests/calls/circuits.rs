@@ -8,8 +8,9 @@ use hobnob_api::calls::http::Request;
 use hobnob_api::calls::{CallError, CallOptions, CircuitState};
 use hobnob_balancer::{BreakerConfig, Config, OutlierConfig};
 use tokio::sync::Barrier;
+use tokio::time::timeout;
 
-use super::support::{Behaviour, Server, get, instance, web};
+use super::support::{Behaviour, Server, get, instance, until, web};
 
 #[tokio::test]
 async fn a_circuit_opens_is_shown_and_closes_after_a_trial() {
@@ -32,13 +33,16 @@ async fn a_circuit_opens_is_shown_and_closes_after_a_trial() {
     assert_eq!((server.requests(), web.call_stats().failed), (3, 4));
 
     server.becomes(Behaviour::Answer(200));
-    let answer = loop {
-        match web.call(get("/")).await {
-            Ok(answer) => break answer,
-            Err(CallError::CircuitsOpen { .. }) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
+    let trial = async {
+        loop {
+            match web.call(get("/")).await {
+                Ok(answer) => break answer,
+                Err(CallError::CircuitsOpen { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
         }
     };
+    let answer = timeout(Duration::from_secs(60), trial).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(web.standings()[0].circuit, CircuitState::Closed);
     assert!(web.picker().pick(None).is_some(), "pickers share what calls learn");
@@ -74,9 +78,7 @@ async fn a_call_that_is_dropped_is_no_longer_in_flight_and_no_failure() {
     let web = web(vec![instance("web-1", server.address)], |_| {}).await;
     let discovery = Arc::clone(&web);
     let call = tokio::spawn(async move { discovery.call(get("/")).await.map(|_| ()) });
-    while server.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.requests() == 1).await;
     assert_eq!(web.standings()[0].in_flight, 1);
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::support::{Behaviour, Server, get, instance, refused, text, web};
+use super::support::{Behaviour, Server, get, instance, refused, text, until, web};
 
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_call() {
@@ -164,13 +164,7 @@ async fn a_kept_connection_is_closed_after_its_time_without_a_further_call() {
     assert_eq!(text(web.call(get("/")).await.unwrap()).await, "ok");
     assert_eq!(web.call_stats().connections, 1);
     timeout(Duration::from_secs(30), server).await.unwrap().unwrap();
-    timeout(Duration::from_secs(30), async {
-        while web.call_stats().connections > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .unwrap();
+    until(|| web.call_stats().connections == 0).await;
 }
 
 #[tokio::test]

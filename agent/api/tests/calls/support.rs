@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::codec::Framed;
 
 /// What a server does with a request.
@@ -149,6 +149,16 @@ async fn answer(
             Ok(response)
         }
     }
+}
+
+/// Waits until something has come to pass.
+pub(crate) async fn until(has_happened: impl Fn() -> bool) {
+    let happens = async {
+        while !has_happened() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), happens).await.unwrap();
 }
 
 /// An address where nobody listens.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::codec::Framed;
 
-use super::support::{Behaviour, Server, get, instance};
+use super::support::{Behaviour, Server, get, instance, until};
 
 /// Longer than any of these tests may take.
 const LONG: Duration = Duration::from_secs(60);
@@ -200,9 +200,7 @@ async fn the_agent_is_told_how_calls_ended() {
     let unknown = ApiError::new(ErrorCode::RequestMalformed, "unknown field `calls`");
     connection.framed.send(&Reply::new(number, Response::Error(unknown))).await.unwrap();
     connection.change(None, vec![instance("third", good.address)]).await;
-    while web.instances().len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| web.instances().len() == 3).await;
     call(2).await;
     assert!(!web.report(LONG).await);
     assert!(web.call_stats().untold >= 2);

@@ -6,15 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hobnob_api::Protocol;
-use hobnob_proxy::{Code, METRICS};
+use hobnob_proxy::{Code, METRICS, Mode, TcpOptions};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use super::support::{
-    Kept, Server, client1, full, get, instance, refused, send, soon, until, web_with, whole,
+    Kept, Server, client1, full, get, instance, raw, read_head, refused, rest, send, soon, until,
+    web_with, whole,
 };
 
 async fn ask(address: std::net::SocketAddr, path: &str) -> (u16, String) {
@@ -226,4 +228,49 @@ async fn each_call_is_a_line_of_the_access_log() {
         (&other["status"], &other["error"], &other["tries"]),
         (&503.into(), &"no_instance".into(), &0.into())
     );
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_is_a_line_with_the_instance_that_had_it() {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::channel(1);
+    let hangs = raw(move |mut stream| {
+        let arrived = arrived.clone();
+        async move {
+            read_head(&mut stream).await;
+            arrived.send(()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let kept = Kept::default();
+    let web = web_with(vec![instance("web-1", hangs)], |setting| {
+        setting.access_log = Some(Box::new(kept.clone()));
+    })
+    .await;
+    let mut client = client1(web.address).await;
+    let call = tokio::spawn(async move { client.send_request(get("/")).await });
+    soon(arrivals.recv()).await.unwrap();
+    assert_eq!(soon(web.proxy.drain(Duration::ZERO)).await, 1);
+    assert!(soon(call).await.unwrap().is_err());
+    let line: Value = serde_json::from_str(&kept.text()).unwrap();
+    assert_eq!((&line["instance"], &line["tries"]), (&"web-1".into(), &1.into()), "{line}");
+    assert_eq!((&line["ended"], line.get("status")), (&"cancelled".into(), None), "{line}");
+}
+
+#[tokio::test]
+async fn a_connection_over_tcp_that_ends_before_one_to_an_instance_is_a_line() {
+    let kept = Kept::default();
+    let away = web_with(vec![], |setting| {
+        setting.mode = Mode::Tcp(TcpOptions::default());
+        setting.discovery.socket = "/nonexistent/a.sock".into();
+        setting.access_log = Some(Box::new(kept.clone()));
+    })
+    .await;
+    let mut stream = TcpStream::connect(away.address).await.unwrap();
+    until(|| away.proxy.connections() == 1).await;
+    assert_eq!(soon(away.proxy.drain(Duration::ZERO)).await, 1);
+    assert_eq!(rest(&mut stream).await, "");
+    let line: Value = serde_json::from_str(&kept.text()).unwrap();
+    assert_eq!((&line["ended"], &line["tries"]), (&"cancelled".into(), &0.into()), "{line}");
+    assert_eq!((line.get("instance"), line.get("error")), (None, None), "{line}");
 }

@@ -56,10 +56,10 @@ async fn a_drain_lets_calls_end_and_closes_what_is_idle() {
         refused = async {
             // The listener is gone, and a client of HTTP/2 was told to go elsewhere.
             while TcpStream::connect(web.address).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
             while other.ready().await.is_ok() && other.send_request(get2("/fast")).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
         } => refused,
     }

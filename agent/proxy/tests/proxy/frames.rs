@@ -1,9 +1,15 @@
 //! Frames of HTTP/2 as no library would send them (RFC 9113).
 
+use std::time::Duration;
+
+use hobnob_proxy::Limits;
+use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{Server, Web, client1, get, soon, until, web, whole};
+use super::support::{
+    Server, Web, client1, full, get, instance, rest, soon, until, web, web_with, whole,
+};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -126,6 +132,17 @@ impl Client {
         let frame = self.find(ends).await.expect("an error");
         let from = if frame.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(frame.payload[from..from + 4].try_into().unwrap())
+    }
+
+    /// Sends one ping after the other until the connection ends. Returns the error of GOAWAY, if there is one.
+    async fn pings_until_goaway(&mut self) -> Option<u32> {
+        loop {
+            self.send(&frame(PING, 0, 0, *b"12345678")).await;
+            let next = self.find(|frame| [PING, GOAWAY].contains(&frame.kind)).await?;
+            if next.kind == GOAWAY {
+                return Some(u32::from_be_bytes(next.payload[4..8].try_into().unwrap()));
+            }
+        }
     }
 
     /// Whether a request on this stream is answered by 200 (index 8 of the static table).
@@ -257,12 +274,9 @@ async fn streams_have_their_order_and_their_number() {
     let error = client.goaway().await;
     assert!([PROTOCOL_ERROR, 5].contains(&error), "{error}");
 
-    let limited = super::support::web_with(
-        vec![super::support::instance("web-1", hanging().await)],
-        |setting| {
-            setting.limits.max_streams = 3;
-        },
-    )
+    let limited = web_with(vec![instance("web-1", hanging().await)], |setting| {
+        setting.limits.max_streams = 3;
+    })
     .await;
     let mut client = Client::connect(&limited).await;
     for stream in [1, 3, 5, 7] {
@@ -284,6 +298,49 @@ async fn hanging() -> std::net::SocketAddr {
     .await
 }
 
+/// A proxy with these times, whose instance answers with this text.
+async fn timed(answer: &'static str, change: impl FnOnce(&mut Limits)) -> (Server, Web) {
+    let server = Server::start(move |_| async move { Response::new(full(answer)) }).await;
+    let web = web_with(vec![server.instance("web-1")], |setting| change(&mut setting.limits)).await;
+    (server, web)
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn an_answer_that_waits_for_its_client_keeps_the_connection() {
+    let (_server, web) = timed("hello", |limits| limits.idle_timeout = SHORT).await;
+    let mut client = Client::connect(&web).await;
+    // The window of each stream has room for one byte at first.
+    client.send(&frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 1])).await;
+    assert!(client.is_answered(1).await);
+    assert_eq!(client.next().await.unwrap().payload, b"h");
+    // One that has no call is closed after the time of idle connections, which began later.
+    let mut idle = TcpStream::connect(web.address).await.unwrap();
+    assert_eq!(rest(&mut idle).await, "");
+    client.send(&frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 4])).await;
+    let next = client.find(|frame| [DATA, GOAWAY].contains(&frame.kind)).await.unwrap();
+    assert_eq!((next.kind, &next.payload[..]), (DATA, &b"ello"[..]));
+    // Now it is idle, too.
+    assert_eq!(client.goaway().await, 0);
+}
+
+#[tokio::test]
+async fn pings_keep_no_connection_without_a_call_and_none_whose_call_stands_still() {
+    let (_server, web) = timed("hello", |limits| limits.idle_timeout = SHORT).await;
+    let mut client = Client::connect(&web).await;
+    assert!(client.is_answered(1).await);
+    assert_eq!(client.pings_until_goaway().await, Some(0), "it is told to go elsewhere");
+
+    let web = web_with(vec![instance("web-1", hanging().await)], |setting| {
+        (setting.limits.idle_timeout, setting.limits.stream_idle_timeout) = (SHORT, SHORT);
+    })
+    .await;
+    let mut client = Client::connect(&web).await;
+    client.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, fields(&GET))).await;
+    assert_eq!(client.pings_until_goaway().await, None, "it is cut off");
+}
+
 #[tokio::test]
 async fn floods_end_their_connection_and_nothing_else() {
     let (server, web) = serving().await;
@@ -301,8 +358,7 @@ async fn floods_end_their_connection_and_nothing_else() {
     };
     soon(flood).await;
     // Streams that are reset at once.
-    let hanging =
-        super::support::web(vec![super::support::instance("web-1", hanging().await)]).await;
+    let hanging = super::support::web(vec![instance("web-1", hanging().await)]).await;
     let mut client = Client::connect(&hanging).await;
     let reset = async {
         for burst in 0_u32..1_000 {

@@ -10,7 +10,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 
-use super::support::{Answer, Server, client2, full, instance, raw, soon, until, web, web_with};
+use super::support::{
+    Answer, Server, client2, full, instance, pass, raw, soon, until, web, web_with,
+};
 
 type Frames = mpsc::UnboundedReceiver<Frame<Bytes>>;
 
@@ -112,7 +114,7 @@ async fn a_stream_whose_first_message_takes_long_outlasts_the_time_of_calls() {
         tokio::spawn(async move { client.send_request(call(full("late"))).await.unwrap() })
     };
     until(|| server.seen.requests() == 1).await;
-    tokio::time::sleep(4 * short).await;
+    pass(4 * short).await;
     go.send(true).unwrap();
     assert_eq!(soon(waiting).await.unwrap().status(), 200);
 

@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{
-    Answer, Server, client1, full, get, length, raw, read_head, rest, send, soon, web, web_with,
-    whole,
+    Answer, Server, at_rest, client1, full, get, length, raw, read_head, rest, send, soon, web,
+    web_with, whole,
 };
 
 #[tokio::test]
@@ -73,7 +73,9 @@ async fn bodies_come_in_chunks_in_both_directions_and_bring_trailers() {
     let answer = send(web.address, request).await;
     assert!(answer.contains("transfer-encoding: chunked"), "{answer}");
     assert!(answer.ends_with("\r\n5\r\nhello\r\n0\r\nx-back: 7\r\n\r\n"), "{answer}");
-    assert_eq!(server.seen.last().headers["te"], "trailers");
+    let head = server.seen.last();
+    assert_eq!(head.headers["te"], "trailers");
+    assert_eq!(head.headers["connection"], "te", "it is a header of the connection");
 }
 
 #[tokio::test]
@@ -177,6 +179,7 @@ async fn targets_keep_their_form() {
     let web = web(vec![server.instance("web-1")]).await;
     for (line, host, target) in [
         ("OPTIONS * HTTP/1.1", "web", "*"),
+        ("OPTIONS http://shop.example/ HTTP/1.1", "shop.example", "/"),
         ("GET http://shop.example:81/cart?a=b HTTP/1.1", "shop.example:81", "/cart?a=b"),
         ("GET /a%2Fb//c;d=e?f=%20 HTTP/1.1", "web", "/a%2Fb//c;d=e?f=%20"),
     ] {
@@ -272,7 +275,7 @@ async fn a_body_that_nobody_reads_is_held_back_at_its_source() {
     let web = web(vec![server.instance("web-1")]).await;
     let mut client = client1(web.address).await;
     let response = client.send_request(get("/")).await.unwrap();
-    stands_still(&asked).await;
+    at_rest().await;
     assert!((1..HELD).contains(&asked.load(SeqCst)), "{asked:?}");
     assert_eq!(length(response.into_body()).await, MANY * PIECE.len() as u64);
     assert_eq!(asked.load(SeqCst), MANY);
@@ -293,22 +296,11 @@ async fn a_body_that_nobody_reads_is_held_back_at_its_source() {
     let mut client = client1(web.address).await;
     let answered = tokio::spawn(async move { client.send_request(put).await.unwrap() });
     super::support::until(|| asked.load(SeqCst) > 0).await;
-    stands_still(&asked).await;
+    at_rest().await;
     assert!(asked.load(SeqCst) < HELD, "{asked:?}");
     go.send(true).unwrap();
     let (status, length) = whole(soon(answered).await.unwrap()).await;
     assert_eq!((status, length), (200, (MANY * PIECE.len() as u64).to_string()));
-}
-
-/// Waits until no piece has been asked for during a while.
-async fn stands_still(asked: &AtomicU64) {
-    soon(async {
-        let mut seen = u64::MAX;
-        while std::mem::replace(&mut seen, asked.load(SeqCst)) != asked.load(SeqCst) || seen == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-    })
-    .await;
 }
 
 #[tokio::test]

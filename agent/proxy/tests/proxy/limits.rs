@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{
-    Server, client1, client2, get, rest, send, soon, until, web, web_with, whole,
+    Server, at_rest, client1, client2, get, pass, rest, send, soon, until, web, web_with, whole,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -64,23 +64,26 @@ async fn a_head_that_comes_slowly_is_cut_off_and_calls_before_it_are_not() {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: web\r\n\r\n").await.unwrap();
     let head = soon(super::support::read_head(&mut stream)).await;
     assert!(head.starts_with("HTTP/1.1 200 "));
-    let mut sent = 0;
+    let (mut sent, mut first) = (0, [0]);
     // Each byte is in time by itself.
     let slow = async {
         loop {
-            if stream.write_all(b"G").await.is_err() {
-                break;
-            }
+            // The proxy may have closed by now.
+            let _ = stream.write_all(b"G").await;
             sent += 1;
-            let mut end = [0];
-            match tokio::time::timeout(SHORT / 10, stream.read(&mut end)).await {
-                Ok(read) => break assert!(read.is_err() || read.is_ok_and(|read| read == 0)),
-                Err(_) => continue,
+            if let Ok(read) = tokio::time::timeout(SHORT / 10, stream.read(&mut first)).await {
+                break assert_eq!(read.unwrap(), 1);
             }
         }
     };
     soon(slow).await;
     assert!(sent > 1, "{sent}");
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("TTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    let end = "content-length: 59\r\nconnection: close\r\n\r\n\
+               head_timeout: the head of the request did not come in time\n";
+    assert!(answer.contains("\r\nx-hobnob-error: head_timeout\r\n"), "{answer}");
+    assert!(answer.ends_with(end), "{answer}");
 }
 
 #[tokio::test]
@@ -92,11 +95,15 @@ async fn a_first_head_that_stays_away_is_cut_off() {
         setting.admin = Some("127.0.0.1:0".parse().unwrap());
     })
     .await;
-    let begun = ["G", "PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\nhost: "];
-    for begun in begun {
+    // The beginning of HTTP/2 alone is no request that could be answered.
+    for (begun, is_answered) in
+        [("G", true), ("PRI * HTTP/2.0\r\n\r\n", false), ("GET / HTTP/1.1\r\nhost: ", true)]
+    {
         let mut stream = TcpStream::connect(web.address).await.unwrap();
         stream.write_all(begun.as_bytes()).await.unwrap();
-        assert_eq!(rest(&mut stream).await, "", "{begun}");
+        let answer = rest(&mut stream).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 408 "), is_answered, "{begun}: {answer}");
+        assert_eq!(answer.is_empty(), !is_answered, "{begun}: {answer}");
     }
     let metrics = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
     let metrics = send(web.proxy.admin().unwrap(), metrics).await;
@@ -106,6 +113,8 @@ async fn a_first_head_that_stays_away_is_cut_off() {
         lines.find_map(|line| Some(line.split_once(&label)?.1.to_owned())).unwrap()
     };
     assert_eq!((closed("head"), closed("idle")), ("3".to_owned(), "0".to_owned()));
+    let mut refused = metrics.lines().filter(|line| line.contains("reason=\"head_timeout\""));
+    assert!(refused.next().unwrap().ends_with("} 2"), "{metrics}");
     until(|| web.proxy.connections() == 0).await;
 }
 
@@ -124,7 +133,7 @@ async fn a_connection_without_a_call_is_closed_after_its_time() {
     assert_eq!(whole(client.send_request(get2("/")).await.unwrap()).await.0, 200);
     soon(async {
         while client.ready().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await;
@@ -173,7 +182,7 @@ async fn connections_beyond_the_most_wait_for_one_to_end() {
     let mut waiting = std::pin::pin!(third.send_request(get("/")));
     tokio::select! {
         _ = waiting.as_mut() => panic!("there are two connections"),
-        () = tokio::time::sleep(SHORT) => {}
+        () = at_rest() => {}
     }
     assert_eq!(web.proxy.connections(), 2);
     drop(first);
@@ -254,6 +263,6 @@ async fn a_connection_that_waits_is_no_slow_head() {
         two.ready().await.unwrap();
         assert_eq!(whole(one.send_request(post("/")).await.unwrap()).await.0, 200);
         assert_eq!(whole(two.send_request(post("http://web/")).await.unwrap()).await.0, 200);
-        tokio::time::sleep(3 * SHORT).await;
+        pass(3 * SHORT).await;
     }
 }

@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{
-    Answer, Server, client1, full, get, instance, raw, read_head, refused, send, soon, until, web,
-    web_with, whole,
+    Answer, Server, client1, full, get, instance, pass, raw, read_head, refused, send, soon, until,
+    web, web_with, whole,
 };
 
 /// The status, the code in the header, and the body.
@@ -171,7 +171,7 @@ async fn an_upload_that_moves_has_no_limit_of_time_and_one_that_stands_still_has
     stream.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..8 {
         // In all it takes twice the time of a call.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pass(Duration::from_millis(100)).await;
         stream.write_all(b"x").await.unwrap();
     }
     assert!(super::support::rest(&mut stream).await.ends_with("\r\n\r\nxxxxxxxx"));
@@ -179,6 +179,7 @@ async fn an_upload_that_moves_has_no_limit_of_time_and_one_that_stands_still_has
     let mut stream = tokio::net::TcpStream::connect(web.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(b"x").await.unwrap();
+    pass(Duration::from_millis(800)).await;
     let answer = super::support::rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }

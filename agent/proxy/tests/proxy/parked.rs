@@ -8,7 +8,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::limits::get2;
 use super::support::{
-    Server, client1, client2, full, get, instance, raw, read_head, rest, soon, web, whole,
+    Server, at_rest, client1, client2, full, get, instance, pass, raw, read_head, rest, soon, web,
+    whole,
 };
 
 /// Longer than a connection without a call keeps its buffers.
@@ -27,13 +28,13 @@ async fn a_connection_that_waited_takes_the_next_request() {
         assert_eq!(whole(two.send_request(get2("/")).await.unwrap()).await.0, 200);
         // A head in two pieces, the first of one byte.
         slow.write_all(b"P").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        at_rest().await;
         slow.write_all(b"UT / HTTP/1.1\r\nhost: web\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
         let head = soon(read_head(&mut slow)).await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         let mut body = [0; 2];
         soon(slow.read_exact(&mut body)).await.unwrap();
-        tokio::time::sleep(WHILE).await;
+        pass(WHILE).await;
     }
     assert_eq!(web.proxy.connections(), 3);
     // The version is chosen once.
@@ -62,7 +63,7 @@ async fn the_rest_of_a_body_never_becomes_a_request() {
         .unwrap();
     let head = soon(read_head(&mut stream)).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    tokio::time::sleep(WHILE).await;
+    pass(WHILE).await;
     // It is a part of the body, or nothing.
     let _ = stream.write_all(b"GET /second HTTP/1.1\r\nhost: web\r\n\r\n").await;
     let _ = stream.shutdown().await;
@@ -84,7 +85,7 @@ async fn an_answer_that_is_read_slowly_is_sent_to_its_end() {
     for turn in 0..8 {
         // The last pieces have left the instance long before.
         if turn > 4 {
-            tokio::time::sleep(WHILE).await;
+            pass(WHILE).await;
         }
         soon(stream.read_exact(&mut piece)).await.unwrap();
     }

@@ -48,12 +48,24 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 
 /// Waits until a condition holds.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    soon(async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG, "it happens");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets a time pass without waiting for it. The clock moves while no task of this runtime has anything to do, so that it overtakes
+/// nothing that is under way.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::sleep(time).await;
+    tokio::time::resume();
+}
+
+/// Waits until no task of this runtime has anything to do.
+pub(crate) async fn at_rest() {
+    pass(Duration::from_millis(1)).await;
 }
 
 /// A healthy instance at this address.

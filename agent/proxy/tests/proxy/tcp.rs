@@ -1,5 +1,7 @@
 //! Routes over TCP.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -7,7 +9,7 @@ use hobnob_proxy::{Mode, Proxy, TcpOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::support::{Web, instance, raw, refused, rest, soon, until, web_with};
+use super::support::{Web, at_rest, instance, raw, refused, rest, soon, until, web_with};
 
 async fn tcp(instances: Vec<hobnob_api::Instance>, proxy_protocol: bool) -> Web {
     web_with(instances, |setting| setting.mode = Mode::Tcp(TcpOptions { proxy_protocol })).await
@@ -145,34 +147,43 @@ async fn a_socket_that_another_process_bound_is_not_removed() {
 }
 
 #[tokio::test]
-async fn many_bytes_pass_and_are_not_kept() {
+async fn bytes_that_nobody_reads_are_held_back_at_their_source() {
     const ALL: usize = 256 << 20;
-    let counts = raw(|mut stream| async move {
-        let (mut buffer, mut all) = (vec![0; 1 << 20], 0_u64);
-        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-            all += read as u64;
+    /// What the sockets between two ends may hold.
+    const HELD: usize = 64 << 20;
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let counts = raw(move |mut stream| {
+        let mut gone = gone.clone();
+        async move {
+            gone.wait_for(|go| *go).await.unwrap();
+            let (mut buffer, mut all) = (vec![0; 1 << 20], 0_u64);
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                all += read as u64;
+            }
+            stream.write_all(all.to_string().as_bytes()).await.unwrap();
         }
-        stream.write_all(all.to_string().as_bytes()).await.unwrap();
     })
     .await;
     let web = tcp(vec![instance("db-1", counts)], false).await;
-    let mut stream = TcpStream::connect(web.address).await.unwrap();
-    let before = resident_kib();
-    let piece = vec![b'x'; 1 << 20];
-    for _ in 0..ALL / piece.len() {
-        stream.write_all(&piece).await.unwrap();
-    }
-    stream.shutdown().await.unwrap();
-    assert_eq!(rest(&mut stream).await, ALL.to_string());
-    let grown = resident_kib().saturating_sub(before);
-    assert!(grown < 64 << 10, "{grown} KiB");
-}
-
-/// The memory of this process.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    let (mut reading, mut writing) = TcpStream::connect(web.address).await.unwrap().into_split();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let client = tokio::spawn(async move {
+        let piece = vec![b'x'; 1 << 20];
+        while count.load(SeqCst) < ALL {
+            writing.write_all(&piece).await.unwrap();
+            count.fetch_add(piece.len(), SeqCst);
+        }
+        writing.shutdown().await.unwrap();
+    });
+    at_rest().await;
+    let held = sent.load(SeqCst);
+    assert!(held < HELD, "{held} bytes");
+    go.send(true).unwrap();
+    let mut all = String::new();
+    soon(reading.read_to_string(&mut all)).await.unwrap();
+    assert_eq!(all, ALL.to_string());
+    soon(client).await.unwrap();
 }
 
 #[tokio::test]

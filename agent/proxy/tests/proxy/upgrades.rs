@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{
-    LONG, Server, full, instance, raw, read_head, rest, soon, until, web, web_with,
+    LONG, Server, full, instance, pass, raw, read_head, rest, soon, until, web, web_with,
 };
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
@@ -121,12 +121,12 @@ async fn a_tunnel_outlives_idle_connections_and_ends_by_its_own_time_or_with_the
     })
     .await;
     let mut stream = open(&web).await;
-    tokio::time::sleep(3 * short).await;
+    pass(3 * short).await;
     stream.write_all(b"still here").await.unwrap();
     let mut answer = [0; 10];
     soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"STILL HERE");
-    assert_eq!(soon(web.proxy.drain(short)).await, 1, "it is cut off");
+    assert_eq!(soon(web.proxy.drain(Duration::ZERO)).await, 1, "it is cut off");
     assert_eq!(rest(&mut stream).await, "");
 
     let web = web_with(vec![server.instance("web-1")], |setting| {
