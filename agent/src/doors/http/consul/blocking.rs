@@ -9,6 +9,8 @@ use crate::services::{Registry, ServiceKey, Subscription};
 
 /// A question about many services or members looks at most this often whether its answer has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// It takes one part in so many of a core at most, however long its answer is.
+const LOOK_SHARE: u32 = 20;
 
 /// The subject of a question.
 #[derive(Clone, Debug)]
@@ -42,7 +44,11 @@ impl Subject {
         answer: Option<&(dyn Fn() -> T + Sync)>,
     ) {
         let mut wake = self.subscribe(registry);
-        let (mut index, mut seen) = (index, None);
+        let (mut index, mut seen, mut pause) = (index, None, LOOK_EVERY);
+        let look = |answer: &(dyn Fn() -> T + Sync)| {
+            let (began, looked) = (Instant::now(), answer());
+            (looked, LOOK_EVERY.max(began.elapsed() * LOOK_SHARE))
+        };
         loop {
             wake.mark_seen();
             let publication = registry.publication();
@@ -53,17 +59,19 @@ impl Subject {
             match (answer, &seen) {
                 // The subject is as the asker knows it.
                 (Some(answer), None) if now <= index => {
-                    seen = Some(answer());
+                    let (looked, after) = look(answer);
+                    (seen, pause) = (Some(looked), after);
                     // Changes that are half shown are in this answer, and not in the index that the asker knows.
                     if !registry.is_still(publication) || self.index(registry) > index {
                         return;
                     }
                 }
                 (Some(answer), Some(known)) if now > index => {
-                    if *known != answer() {
+                    let (looked, after) = look(answer);
+                    if *known != looked {
                         return;
                     }
-                    index = now;
+                    (index, pause) = (now, after);
                 }
                 (_, None) if now > index => return,
                 _ => {}
@@ -72,7 +80,7 @@ impl Subject {
                 return;
             }
             if answer.is_some() {
-                sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now()))).await;
+                sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
             }
         }
     }
