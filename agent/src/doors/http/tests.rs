@@ -164,7 +164,7 @@ async fn a_connection_has_many_requests() {
         assert!(is(&String::from_utf8_lossy(&head), 200));
         // The rest of it.
         let mut rest = Vec::new();
-        while !rest.ends_with(b"for browsers\n") {
+        while !rest.ends_with(b"of Consul ask\n") {
             rest.push(stream.read_u8().await.expect("more"));
         }
     }
