@@ -201,9 +201,8 @@ async fn refuse_late_head(client: &Client, mut stream: Stream) {
         stream.shutdown().await
     };
     // A client that takes no answer gets none.
-    match timeout(LAST_ANSWER_WITHIN, answered).await {
-        Ok(Err(error)) => told(client, &error),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = timeout(LAST_ANSWER_WITHIN, answered).await {
+        told(client, &error);
     }
 }
 

@@ -71,7 +71,7 @@ impl DnsDoor {
         let forwarder = (!config.forward.is_empty())
             .then(|| Forwarder::new(config.forward.clone(), counters.clone(), shares.dns_forwards));
         let is_open = !addr.ip().is_loopback();
-        let zone = Zone::new(registry, config, server, info.datacenter);
+        let zone = Zone::new(registry, config, server, &info.datacenter);
         let taking = Arc::new(Taking::new(zone, counters, forwarder, is_open));
         let most = shares.dns_connections;
         tokio::join!(udp::serve(taking.clone(), udp), tcp::serve(taking, tcp, most));

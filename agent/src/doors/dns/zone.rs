@@ -51,7 +51,7 @@ impl Zone {
         registry: Arc<Registry>,
         config: DnsConfig,
         own_address: IpAddr,
-        own_datacenter: String,
+        own_datacenter: &str,
     ) -> Self {
         let own_datacenter = own_datacenter.to_ascii_lowercase();
         let directory = Directory::default();

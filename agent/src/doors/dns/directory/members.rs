@@ -28,9 +28,9 @@ impl Members {
     }
 
     /// Takes in what changed.
-    pub(super) fn follow(&mut self, members: KnownMembers, revision: u64) {
+    pub(super) fn follow(&mut self, members: &KnownMembers, revision: u64) {
         let before = std::mem::replace(&mut self.followed, members.clone());
-        for change in before.diff(&members) {
+        for change in before.diff(members) {
             match change {
                 DiffItem::Add(node, known) => self.add(*node, known),
                 DiffItem::Remove(node, known) => self.remove(*node, known),
@@ -122,7 +122,7 @@ mod tests {
         };
         members.insert(NodeId(1), known("N1.example.com", 1, Alive, "dc1"));
         members.insert(NodeId(2), known("n1.example.com", 2, Down, "EU"));
-        index.follow(members.clone(), 1);
+        index.follow(&members, 1);
         assert!(index.is_of(1) && !index.is_of(2));
         assert_eq!(ids(&index, "n1.example.com", None), [1], "the living one");
         assert_eq!(ids(&index, "n1.example.com", Some("eu")), [2], "the only one there");
@@ -130,7 +130,7 @@ mod tests {
         assert!(!index.has_below("n1.example.com", None) && !index.has_below("co", None));
         members.insert(NodeId(1), known("other", 1, Alive, "dc1"));
         members.remove(&NodeId(2));
-        index.follow(members.clone(), 2);
+        index.follow(&members, 2);
         assert_eq!(ids(&index, "n1.example.com", None), [0; 0]);
         assert_eq!(ids(&index, "other", None), [1]);
         assert!(index.has_datacenter("dc1") && !index.has_datacenter("eu"));

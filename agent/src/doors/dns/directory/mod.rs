@@ -49,8 +49,8 @@ impl Directory {
         let mut index = self.index.load_full();
         if !is_of_now(&index) {
             let mut next = Index::clone(&index);
-            next.members.follow(members, revision);
-            next.services.follow(services);
+            next.members.follow(&members, revision);
+            next.services.follow(&services);
             index = Arc::new(next);
             self.index.store(index.clone());
         }

@@ -26,9 +26,9 @@ impl ServiceNames {
     }
 
     /// Takes in what changed.
-    pub(super) fn follow(&mut self, services: Arc<Services>) {
+    pub(super) fn follow(&mut self, services: &Arc<Services>) {
         let before = std::mem::replace(&mut self.followed, services.clone());
-        for change in before.diff(&services) {
+        for change in before.diff(services) {
             match change {
                 DiffItem::Add(key, _) => self.unusual.extend(unusual(key)),
                 DiffItem::Remove(key, _) => {
@@ -104,7 +104,7 @@ mod tests {
             writer.apply(of_service(name, name));
         }
         writer.publish();
-        names.follow(registry.services());
+        names.follow(&registry.services());
         for name in ["db.main", "web", "cache"] {
             assert!(found(&names, name), "{name}");
         }
@@ -118,7 +118,7 @@ mod tests {
             writer.apply(Change { instance: Arc::new(gone) });
         }
         writer.publish();
-        names.follow(registry.services());
+        names.follow(&registry.services());
         assert!(!found(&names, "db.main") && !names.has_below("default", "main"));
         assert!(found(&names, "web"), "the other one whose name differs in case only");
     }

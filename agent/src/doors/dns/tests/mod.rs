@@ -71,7 +71,7 @@ impl Door {
         let forwarder = (!config.forward.is_empty())
             .then(|| Forwarder::new(config.forward.clone(), counters.clone(), MAX_FORWARDS));
         let own = "127.0.0.1".parse().expect("an address");
-        let zone = Zone::new(registry, config, own, "dc1".to_owned());
+        let zone = Zone::new(registry, config, own, "dc1");
         let taking = Arc::new(Taking::new(zone, counters, forwarder, is_open));
         Self { taking, writer }
     }

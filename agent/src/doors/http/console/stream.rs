@@ -139,7 +139,7 @@ impl Paced {
 enum Due {
     Agent,
     History,
-    Watched(Result<Told, Exhausted>),
+    Watched(Box<Result<Told, Exhausted>>),
 }
 
 /// The agent itself.
@@ -248,8 +248,8 @@ impl ConsoleStream {
                 self.history_at = Instant::now() + COALESCE;
                 Due::History
             }
-            told = self.members.next() => Due::Watched(told),
-            told = self.instances.next() => Due::Watched(told),
+            told = self.members.next() => Due::Watched(Box::new(told)),
+            told = self.instances.next() => Due::Watched(Box::new(told)),
         }
     }
 
