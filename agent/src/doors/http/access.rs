@@ -1,4 +1,4 @@
-//! Who may ask and who may make changes over HTTP.
+//! The rule of access over HTTP: some may ask, and some may make changes.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! `bench`.
 
 mod datacenters;
-mod dns;
-mod http;
+mod doors;
 mod proxy;
 mod registry;
 mod rolling;
@@ -86,9 +85,9 @@ enum BenchPart {
     /// Measure picks over the unix socket of a real agent, beside a bare echo (Linux).
     Socket(socket::SocketArguments),
     /// Measure DNS queries to a real agent over UDP (Linux).
-    Dns(dns::DnsArguments),
+    Dns(doors::DoorArguments),
     /// Measure questions over HTTP to a real agent, beside its unix socket, and questions that wait (Linux).
-    Http(http::HttpArguments),
+    Http(doors::DoorArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
     /// Measure strong reads and writes of real agents, beside plain ones (Linux).
@@ -131,8 +130,8 @@ const CRASHES: usize = 40;
 pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult> {
     match &arguments.part {
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
-        Some(BenchPart::Dns(arguments)) => return dns::bench(arguments),
-        Some(BenchPart::Http(arguments)) => return http::bench(arguments),
+        Some(BenchPart::Dns(arguments)) => return doors::bench_dns(arguments),
+        Some(BenchPart::Http(arguments)) => return doors::bench_http(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),

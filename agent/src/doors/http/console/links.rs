@@ -1,4 +1,4 @@
-//! Who hears whom, as far as this agent knows: the members that it watches, those that watch it, and who called others down.
+//! The links between members that this agent knows: to those that it watches, from those that watch it, and to those that were called down.
 
 use hobnob_api::NodeId;
 use hobnob_membership::{self as membership, Node, Time};

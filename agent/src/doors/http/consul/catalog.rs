@@ -16,7 +16,6 @@ use super::filter::Selectors;
 use super::options::{Options, finish};
 use super::respond::Question;
 use super::shapes::{CatalogService, NodeServices};
-use crate::queries::asked::service_key;
 use crate::queries::datacenters;
 use crate::services::Entry;
 
@@ -129,9 +128,7 @@ pub(super) async fn service(
     let options = Options::take(&mut parameters, SERVICE)?;
     let tags = parameters.all("tag");
     finish(parameters, &["tag"])?;
-    let key = service_key(options.namespace.clone(), name)?;
-    let subject = Subject::Service(key.clone());
-    let question = Question { routes: &routes, options: &options, subject };
+    let (question, key) = Question::of_service(&routes, &options, name)?;
     let instances = question.answer_instances(&key, |view, instances, index| {
         let tagged = instances.iter().filter(|entry| has_tags(entry, &tags));
         let shown = tagged

@@ -15,7 +15,6 @@ use super::options::{Options, finish};
 use super::respond::Question;
 use super::shapes::Check;
 use super::view::{View, is_passing, offered};
-use crate::queries::asked::service_key;
 
 const ENTRY: Selectors = &[
     "Node.ID",
@@ -56,9 +55,7 @@ pub(super) async fn service(
     let options = Options::take(&mut parameters, ENTRY)?;
     let (tags, passing) = (parameters.all("tag"), parameters.flag("passing")?);
     finish(parameters, &["tag", "passing"])?;
-    let key = service_key(options.namespace.clone(), name)?;
-    let subject = Subject::Service(key.clone());
-    let question = Question { routes: &routes, options: &options, subject };
+    let (question, key) = Question::of_service(&routes, &options, name)?;
     let instances = question.answer_instances(&key, |view, instances, index| {
         let tagged = || instances.iter().filter(|entry| has_tags(entry, &tags));
         let offered = offered(tagged());
@@ -77,9 +74,7 @@ pub(super) async fn checks(
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), CHECK)?;
     options.refuse_consistent()?;
-    let key = service_key(options.namespace.clone(), name)?;
-    let subject = Subject::Service(key.clone());
-    let question = Question { routes: &routes, options: &options, subject };
+    let (question, key) = Question::of_service(&routes, &options, name)?;
     let checks = question.answer_instances(&key, |view, instances, index| {
         let checks = instances.iter().map(|entry| view.service_check(entry, index));
         Ok(checks.filter(|check| options.leaves(check)).collect::<Vec<_>>())

@@ -18,6 +18,7 @@ use super::options::{Options, with_jitter};
 use super::view::View;
 use crate::clock::millis;
 use crate::doors::unix::handler::Handler;
+use crate::queries::asked::service_key;
 use crate::services::{Entry, Registry, ServiceKey};
 
 /// A question that is answered from the view.
@@ -27,7 +28,21 @@ pub(super) struct Question<'a> {
     pub(super) subject: Subject,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// A question about the service of this name, and the service.
+    ///
+    /// # Errors
+    /// No service can have the name.
+    pub(super) fn of_service(
+        routes: &'a Routes,
+        options: &'a Options,
+        name: String,
+    ) -> Result<(Self, ServiceKey), Refused> {
+        let key = service_key(options.namespace.clone(), name)?;
+        let subject = Subject::Service(key.clone());
+        Ok((Self { routes, options, subject }, key))
+    }
+
     /// The datacenter that it is about.
     ///
     /// # Errors

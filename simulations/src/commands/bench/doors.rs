@@ -1,11 +1,13 @@
-//! `bench http`.
+//! `bench dns` and `bench http`: the doors of an agent that others ask.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use hobnob_simulations::bench::http::measure;
+use hobnob_simulations::bench::Row;
+use hobnob_simulations::bench::{dns, http};
 use humantime::parse_duration;
 
 use crate::commands::CommandResult;
@@ -13,9 +15,9 @@ use crate::commands::output::{print, rows_table};
 use crate::commands::processes::agent_binary;
 use crate::commands::progress::Progress;
 
-/// The arguments of `bench http`.
+/// The arguments of either.
 #[derive(Args)]
-pub(crate) struct HttpArguments {
+pub(crate) struct DoorArguments {
     /// The binary of the agent [default: `hobnob` beside this one]
     #[arg(long, value_name = "PATH")]
     hobnob: Option<PathBuf>,
@@ -27,19 +29,31 @@ pub(crate) struct HttpArguments {
     json: bool,
 }
 
-pub(super) fn bench(arguments: &HttpArguments) -> anyhow::Result<CommandResult> {
+pub(super) fn bench_dns(arguments: &DoorArguments) -> anyhow::Result<CommandResult> {
+    bench(arguments, "DNS", |hobnob, load, told| dns::measure(hobnob, load, told))
+}
+
+pub(super) fn bench_http(arguments: &DoorArguments) -> anyhow::Result<CommandResult> {
+    bench(arguments, "HTTP", |hobnob, load, told| http::measure(hobnob, load, told))
+}
+
+fn bench<E: Error + Send + Sync + 'static>(
+    arguments: &DoorArguments,
+    title: &str,
+    measure: impl FnOnce(&Path, Duration, &mut dyn FnMut(&str)) -> Result<Vec<Row>, E>,
+) -> anyhow::Result<CommandResult> {
     if arguments.load < Duration::from_secs(1) {
         bail!("--load must be at least 1s");
     }
     let hobnob = agent_binary(arguments.hobnob.as_deref())?;
     let mut progress = Progress::new();
-    let rows = measure(&hobnob, arguments.load, |what| progress.tell(|| what.to_owned()));
+    let rows = measure(&hobnob, arguments.load, &mut |what| progress.tell(|| what.to_owned()));
     progress.done();
     let rows = rows?;
     if arguments.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
     } else {
-        print(&format!("{}\n", rows_table("HTTP", &rows)))?;
+        print(&format!("{}\n", rows_table(title, &rows)))?;
     }
     Ok(CommandResult::Green)
 }
