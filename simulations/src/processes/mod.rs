@@ -25,7 +25,7 @@ pub(crate) use measure::join;
 pub use measure::{ProcessEffort, measure};
 pub use report::{DisturbanceReport, ProcessReport, RestReport, RestartReport};
 pub use servers::serve;
-pub(crate) use usage::Usage;
+pub(crate) use usage::{Usage, of_threads};
 pub(crate) use watch::{SeenStatus, Watches, standing};
 
 /// The longest wait for an answer or for a change.

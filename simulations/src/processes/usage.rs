@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::ProcessError;
 
 /// The unit of times in `/proc/PID/stat`: `USER_HZ` is 100 wherever Linux runs today.
@@ -29,17 +31,31 @@ impl Usage {
 
 fn read(pid: u32) -> io::Result<Usage> {
     let mut wakeups = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end between the listing and the reading.
-        match fs::read_to_string(task?.path().join("status")) {
-            Ok(status) => wakeups += field(&status, "voluntary_ctxt_switches:")?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    for status in of_threads(pid, "status")? {
+        wakeups += field(&status, "voluntary_ctxt_switches:")?;
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let resident_kib = field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:")?;
     Ok(Usage { cpu: cpu(&stat)?, resident_bytes: resident_kib * 1024, wakeups })
+}
+
+/// The text of this file in `/proc/PID/task/ID` of each thread of a process. A thread that ends meanwhile has none.
+pub(crate) fn of_threads(pid: u32, file: &str) -> io::Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        match fs::read_to_string(thread?.path().join(file)) {
+            Ok(text) => texts.push(text),
+            Err(error) if is_of_the_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(texts)
+}
+
+/// Whether a file in `/proc` is that of a thread that has ended: it is not there, or it was opened before and cannot be read any more.
+fn is_of_the_ended(error: &io::Error) -> bool {
+    let cannot_be_read = error.raw_os_error() == Some(Errno::SRCH.raw_os_error());
+    error.kind() == io::ErrorKind::NotFound || cannot_be_read
 }
 
 /// Fields 14 and 15 of the line. Field 2, a name in parentheses, may contain spaces.
@@ -61,6 +77,10 @@ fn field(status: &str, name: &str) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use rustix::thread::gettid;
+
     use super::*;
 
     #[test]
@@ -75,6 +95,30 @@ mod tests {
         let status = "Name:\tx\nVmRSS:\t    8124 kB\nThreads:\t3\n";
         assert_eq!(field(status, "VmRSS:").unwrap(), 8124);
         assert!(field(status, "Rss:").is_err());
+    }
+
+    #[test]
+    fn a_thread_that_ends_while_it_is_looked_at_is_no_failure() {
+        let (is_there, there) = channel();
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            is_there.send(gettid()).expect("somebody waits");
+            // It is told by the end of the channel.
+            let _ = ended.recv();
+        });
+        let id = there.recv().expect("a thread").as_raw_nonzero();
+        let path = format!("/proc/self/task/{id}/status");
+        let mut opened = fs::File::open(&path).expect("a file of a living thread");
+        drop(end);
+        thread.join().expect("no panic");
+        // The kernel may take a moment to end a thread that was waited for.
+        while fs::exists(&path).expect("an answer") {
+            std::thread::yield_now();
+        }
+        let read = io::read_to_string(&mut opened).expect_err("the file of an ended thread");
+        assert!(is_of_the_ended(&read), "{read}");
+        let open = fs::File::open(&path).expect_err("the file of an ended thread");
+        assert!(is_of_the_ended(&open), "{open}");
     }
 
     #[test]

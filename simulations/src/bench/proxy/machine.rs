@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::ProxyBenchError;
+use crate::processes::of_threads;
 
 /// A processor for the proxies, and the others for all else.
 pub(super) struct Processors {
@@ -64,18 +65,9 @@ pub(super) fn raise_descriptors() -> Result<u64, ProxyBenchError> {
 
 /// The time for which the threads of a process ran since they began. A thread that ended meanwhile is not in it.
 pub(super) fn processor_time(pid: u32) -> Result<Duration, ProxyBenchError> {
-    let read = || {
-        let mut total = Duration::ZERO;
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            match fs::read_to_string(task?.path().join("schedstat")) {
-                Ok(stat) => total += ran_for(&stat)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(total)
-    };
-    read().map_err(ProxyBenchError::at(format!("read the processor time of process {pid}")))
+    let read = of_threads(pid, "schedstat");
+    let total = read.and_then(|stats| stats.iter().map(|stat| ran_for(stat)).sum());
+    total.map_err(ProxyBenchError::at(format!("read the processor time of process {pid}")))
 }
 
 /// The first of three numbers: nanoseconds on a processor.
