@@ -186,7 +186,8 @@ impl View {
 
     pub(crate) fn instances_of(&self, origin: NodeId) -> impl Iterator<Item = &Arc<Instance>> {
         let from = self.instances.range((origin, Text::default())..);
-        from.map(|(_, instance)| instance).take_while(move |instance| instance.origin == origin)
+        // The keys lie side by side; each instance lies somewhere else.
+        from.take_while(move |((of, _), _)| *of == origin).map(|(_, instance)| instance)
     }
 
     /// Instances that are hidden because their origins may not serve them.

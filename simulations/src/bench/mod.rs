@@ -2,6 +2,7 @@
 
 mod calls;
 pub mod compare;
+pub mod console;
 pub mod datacenters;
 pub mod dns;
 pub mod goals;

@@ -75,6 +75,12 @@ impl Fleet {
         self
     }
 
+    /// The same without that setting, for all agents that are started from now on.
+    pub(crate) fn without(mut self, variable: &'static str) -> Self {
+        self.variables.retain(|(name, _)| *name != variable);
+        self
+    }
+
     /// A fleet without agents that will be members of a sealed cluster, which is founded here.
     pub(crate) fn sealed(hobnob: &Path) -> Result<Self, ProcessError> {
         let mut fleet = Self::new(hobnob)?;

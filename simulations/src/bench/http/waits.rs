@@ -9,7 +9,7 @@ use serde_json::json;
 use super::HttpBenchError;
 use super::calls::{AskError, field, get, whole_of_http};
 use crate::bench::row::{Goal, Row};
-use crate::bench::socket::load::{CHANGES_PER_SECOND, share_while_changing};
+use crate::bench::socket::load::{CHANGES_PER_SECOND, change, share_while};
 use crate::processes::{Api, Fleet};
 
 /// Questions that wait.
@@ -33,7 +33,7 @@ pub(super) fn waits(
         let service = format!("quiet-{service}");
         api.done("registered", &json!({ "register": { "service": service, "port": 80 } }))?;
     }
-    let alone = share_while_changing(fleet, &mut api, lasts)?;
+    let alone = share_while(fleet.pid(0), &mut api, change, lasts)?;
     let indexes = (0..QUIET_SERVICES).map(|service| index(at, service));
     let indexes = indexes.collect::<Result<Vec<_>, _>>()?;
     let mut waiting = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn waits(
         waiting.push(stream);
     }
     until_waiting(&mut api)?;
-    let waited = share_while_changing(fleet, &mut api, lasts)?;
+    let waited = share_while(fleet.pid(0), &mut api, change, lasts)?;
     let mut woken = 0;
     for stream in &mut waiting {
         woken += usize::from(has_answer(stream)?);

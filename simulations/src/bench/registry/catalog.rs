@@ -1,6 +1,5 @@
 //! Agents whose catalog holds a number of instances. The first of them has registered none.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,14 +27,12 @@ pub(super) fn service(number: usize) -> String {
     format!("service-{number}")
 }
 
-/// Starts agents, and returns when the first of them knows all instances.
-pub(super) fn fill(
-    hobnob: &Path,
+/// Starts agents beside the only one of a fleet, and returns when that one knows all instances.
+pub(in crate::bench) fn fill(
+    fleet: &mut Fleet,
     instances: usize,
     told: &mut impl FnMut(&str),
-) -> Result<Fleet, RegistryBenchError> {
-    let mut fleet = Fleet::new(hobnob)?;
-    fleet.start(None)?;
+) -> Result<(), RegistryBenchError> {
     let mut first = fleet.connect(0)?;
     let address = first.info()?.gossip_address;
     let mut registered = 0;
@@ -67,7 +64,7 @@ pub(super) fn fill(
         thread::sleep(LOOK);
     }
     thread::sleep(SETTLE);
-    Ok(fleet)
+    Ok(())
 }
 
 /// An instance with the tags and metadata that most have. Ten that follow each other are of one service.

@@ -3,7 +3,7 @@
 //! The agents are processes of their own. Every service has ten instances, so the answers are equally long. Rounds with one
 //! catalog and with the other alternate, so that a busy machine slows both alike.
 
-mod catalog;
+pub(super) mod catalog;
 mod checks;
 
 use std::io;
@@ -90,9 +90,9 @@ pub fn measure(
     let mut rows = Vec::new();
     let [small, large] = effort.catalogs;
     told(&format!("a catalog of {small} instances"));
-    let small_fleet = catalog::fill(hobnob, small, &mut told)?;
+    let small_fleet = filled(hobnob, small, &mut told)?;
     told(&format!("a catalog of {large} instances"));
-    let large_fleet = catalog::fill(hobnob, large, &mut told)?;
+    let large_fleet = filled(hobnob, large, &mut told)?;
     let resident = Usage::of(large_fleet.pid(0))?.resident_bytes as f64 / MIB;
     let mut both = [Asked::new(&small_fleet, small)?, Asked::new(&large_fleet, large)?];
     over_the_socket(&mut both, effort, &mut rows, &mut told)?;
@@ -103,6 +103,18 @@ pub fn measure(
     drop((small_fleet, large_fleet));
     checks::measure(hobnob, effort, &mut rows, &mut told)?;
     Ok(rows)
+}
+
+/// Agents whose catalog holds so many instances.
+fn filled(
+    hobnob: &Path,
+    instances: usize,
+    told: &mut impl FnMut(&str),
+) -> Result<Fleet, RegistryBenchError> {
+    let mut fleet = Fleet::new(hobnob)?;
+    fleet.start(None)?;
+    catalog::fill(&mut fleet, instances, told)?;
+    Ok(fleet)
 }
 
 /// The agent of one catalog.

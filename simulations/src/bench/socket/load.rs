@@ -144,9 +144,9 @@ pub(super) fn watchers(
         let service = format!("watched-{service}");
         api.done("registered", &json!({ "register": { "service": service, "port": 80 } }))?;
     }
-    let alone = share_while_changing(fleet, &mut api, lasts)?;
+    let alone = share_while(fleet.pid(0), &mut api, change, lasts)?;
     let watches = watch(&fleet.socket(0))?;
-    let watched = share_while_changing(fleet, &mut api, lasts)?;
+    let watched = share_while(fleet.pid(0), &mut api, change, lasts)?;
     drop(watches);
     let what = |watchers: usize| {
         format!("processor, {CHANGES_PER_SECOND} changes/s, {watchers} watchers of other services")
@@ -156,23 +156,23 @@ pub(super) fn watchers(
     Ok(())
 }
 
-/// Percent of a core that the agent uses while an unwatched service changes.
-pub(in crate::bench) fn share_while_changing(
-    fleet: &Fleet,
+/// A change of one instance, which no bench watches.
+pub(in crate::bench) fn change(number: usize) -> Value {
+    json!({ "register": { "service": SERVICE, "id": "changing", "port": 10_000 + number % 2 } })
+}
+
+/// Percent of a core that a process uses while changes are made by this connection.
+pub(in crate::bench) fn share_while(
+    pid: u32,
     api: &mut Api,
+    change: impl Fn(usize) -> Value + Sync,
     lasts: Duration,
 ) -> Result<f64, SocketBenchError> {
-    let pid = fleet.pid(0);
     let (before, since) = (Usage::of(pid)?, Instant::now());
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
         let changing = scope.spawn(|| {
-            repeat_until(&ends, CHANGES_PER_SECOND, |n| {
-                let register = json!({ "register": {
-                    "service": SERVICE, "id": "changing", "port": 10_000 + n % 2,
-                } });
-                api.done("registered", &register)
-            })
+            repeat_until(&ends, CHANGES_PER_SECOND, |n| api.done("registered", &change(n)))
         });
         thread::sleep(lasts);
         ends.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! `bench dns` and `bench http`: the doors of an agent that others ask.
+//! `bench dns`, `bench http` and `bench console`: the doors of an agent that others ask.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use hobnob_simulations::bench::Row;
-use hobnob_simulations::bench::{dns, http};
+use hobnob_simulations::bench::{console, dns, http};
 use humantime::parse_duration;
 
 use crate::commands::CommandResult;
@@ -15,7 +15,7 @@ use crate::commands::output::{print, rows_table};
 use crate::commands::processes::agent_binary;
 use crate::commands::progress::Progress;
 
-/// The arguments of either.
+/// The arguments of each.
 #[derive(Args)]
 pub(crate) struct DoorArguments {
     /// The binary of the agent [default: `hobnob` beside this one]
@@ -35,6 +35,10 @@ pub(super) fn bench_dns(arguments: &DoorArguments) -> anyhow::Result<CommandResu
 
 pub(super) fn bench_http(arguments: &DoorArguments) -> anyhow::Result<CommandResult> {
     bench(arguments, "HTTP", |hobnob, load, told| http::measure(hobnob, load, told))
+}
+
+pub(super) fn bench_console(arguments: &DoorArguments) -> anyhow::Result<CommandResult> {
+    bench(arguments, "the console", |hobnob, load, told| console::measure(hobnob, load, told))
 }
 
 fn bench<E: Error + Send + Sync + 'static>(

@@ -88,6 +88,8 @@ enum BenchPart {
     Dns(doors::DoorArguments),
     /// Measure questions over HTTP to a real agent, beside its unix socket, and questions that wait (Linux).
     Http(doors::DoorArguments),
+    /// Measure the console of an agent of 10,000 instances while others change (Linux).
+    Console(doors::DoorArguments),
     /// Measure registrations, discoveries and picks beside 1,000 and 100,000 instances, and many checks (Linux).
     Registry(registry::RegistryArguments),
     /// Measure strong reads and writes of real agents, beside plain ones (Linux).
@@ -132,6 +134,7 @@ pub(super) fn bench(arguments: &BenchArguments) -> anyhow::Result<CommandResult>
         Some(BenchPart::Socket(arguments)) => return socket::bench(arguments),
         Some(BenchPart::Dns(arguments)) => return doors::bench_dns(arguments),
         Some(BenchPart::Http(arguments)) => return doors::bench_http(arguments),
+        Some(BenchPart::Console(arguments)) => return doors::bench_console(arguments),
         Some(BenchPart::Registry(arguments)) => return registry::bench(arguments),
         Some(BenchPart::Strong(arguments)) => return strong::bench(arguments),
         Some(BenchPart::Rolling(arguments)) => return rolling::bench(arguments),

@@ -202,7 +202,8 @@ impl ConsoleStream {
             members: Paced::new(Watching::Members(Box::new(members))),
             position,
             agent_at: now,
-            history_at: now,
+            // What is there comes before what was.
+            history_at: now + COALESCE,
             history_seen: None,
             is_over: false,
             handler,
