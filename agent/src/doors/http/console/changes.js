@@ -1,8 +1,7 @@
 // What changed: the page for three in the morning. The newest stands first.
 
-import { clock, count, el, heading, printable, say, wordsOf } from "./dom.js";
-import { instanceHref, memberHref, serviceHref } from "./judge.js";
-import { ofHistory, subjectOf } from "./store.js";
+import { clock, count, el, heading, instanceHref, memberHref, printable, say, serviceHref, wordsOf } from "./dom.js";
+import { MAX_LINES, newestFirst, ofHistory, subjectOf } from "./events.js";
 import { ask } from "./stream.js";
 import { List, badgeColumn, textColumn } from "./table.js";
 
@@ -15,7 +14,9 @@ const WINDOWS = [
 	["all", "all that is kept"],
 ];
 
-const newest = (a, b) => b.at - a.at || (b.number ?? 0) - (a.number ?? 0);
+/** The words that a filter looks at. They are kept with the line, which is replaced when it changes. */
+const filterWords = (one) =>
+	(one.words ??= wordsOf(one.what, subjectOf(one), one.service, one.member, one.check, one.from, one.to, one.by, one.why));
 
 export class Changes {
 	constructor(store, route) {
@@ -28,10 +29,9 @@ export class Changes {
 			title: "Changes",
 			name: "changes",
 			beside: choice,
-			words: (one) => wordsOf(one.what, subjectOf(one), one.service, one.member, one.check, one.from, one.to, one.by, one.why),
-			worst: newest,
+			words: filterWords,
+			worst: newestFirst,
 			keyOf: (one) => one.id,
-			stampOf: (one) => `${one.at}${one.count}${one.to}`,
 			href: (one) => this.hrefOf(one),
 			empty: () => "Nothing changed.",
 			columns: [
@@ -73,16 +73,22 @@ export class Changes {
 		} catch (error) {
 			this.failed = ` The longer history did not come: ${printable(error.message)}`;
 		}
-		if (!this.isClosed) this.update();
+		if (!this.isClosed) this.draw();
 	}
 
-	update(topic) {
-		if (topic === "agent" || topic === "members") return;
-		const recent = this.store.changes();
+	update(topics) {
+		if (topics.has("history") || topics.has("instances")) this.draw();
+	}
+
+	draw() {
+		const { events } = this.store;
+		const recent = events.recent();
 		const known = new Set(recent.map((one) => one.id));
-		const since = clock(this.store.openedAt);
+		const since = clock(events.openedAt);
 		const text = `The history of this agent, and what this page saw of instances of other agents since ${since}.`;
-		say(this.summary, text + this.failed);
+		const cut =
+			recent.length < MAX_LINES ? "" : ` They are many: the list has the newest and goes back to ${clock(recent.at(-1).at)}.`;
+		say(this.summary, text + cut + this.failed);
 		this.list.set([...recent, ...this.older.filter((one) => !known.has(one.id))]);
 	}
 

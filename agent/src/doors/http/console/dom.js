@@ -34,6 +34,12 @@ export function redraw(element, key, draw) {
 	element.replaceChildren(...[draw()].flat().filter(isShown));
 }
 
+/** Whether a text within an element is selected, perhaps to be copied. It is better left as it is then. */
+export function isSelected(element) {
+	const selection = getSelection();
+	return selection.type === "Range" && element.contains(selection.anchorNode);
+}
+
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /** A text of another host as it may be shown: control and direction characters are escaped. */
@@ -112,7 +118,7 @@ export function copyable(text) {
 }
 
 /** Signs and words of the standings of instances and members. The sign stands beside the colour, for those who see none. */
-export const SIGNS = { ok: "●", warn: "▲", bad: "✕", lost: "?", new: "…", out: "‖", note: "△", gone: "○" };
+const SIGNS = { ok: "●", warn: "▲", bad: "✕", lost: "?", new: "…", out: "‖", note: "△", gone: "○" };
 
 /** A coloured word with its sign. */
 export function badge(standing, text) {
@@ -147,3 +153,16 @@ export const placeOf = ({ datacenter, zone }) => printable([datacenter, zone].fi
 
 /** Tags and metadata of an instance as words. */
 export const labelsOf = ({ tags, meta }) => [...tags, ...Object.entries(meta).map(([key, value]) => `${key}=${value}`)];
+
+/** The address of the page of a service. */
+export function serviceHref({ namespace, service }) {
+	return `#/service/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}`;
+}
+
+/** The address of the page of an instance. */
+export function instanceHref(one) {
+	return `${serviceHref(one)}/${encodeURIComponent(one.node_id)}/${encodeURIComponent(one.id)}`;
+}
+
+/** The address of the page of a member. */
+export const memberHref = (nodeId) => `#/members/${encodeURIComponent(nodeId)}`;

@@ -9,17 +9,22 @@ import {
 	el,
 	facts,
 	heading,
+	instanceHref,
+	isSelected,
 	labelsOf,
 	many,
+	memberHref,
 	placeOf,
 	printable,
 	redraw,
 	say,
+	serviceHref,
 	span,
 	wordsOf,
 } from "./dom.js";
-import { instanceHref, memberHref, serviceHref } from "./judge.js";
-import { instanceKey, ofHistory, ofSeen, partsOf, rankOf, standing, standingWords } from "./store.js";
+import { newestFirst, ofHistory } from "./events.js";
+import { partsOf, rankOf, standing, standingWords } from "./standing.js";
+import { TOPICS, instanceKey } from "./store.js";
 import { Asking, ask } from "./stream.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
@@ -72,7 +77,8 @@ export class Instances {
 			title: isOne ? printable(service) : "Instances",
 		});
 		this.heading = heading(this.title);
-		this.summary = el("p.fresh");
+		this.health = el("span");
+		this.summary = el("p.fresh", this.health, isOne && [" ", copyable(command("history", service))]);
 		this.aside = el("div.aside");
 		const empty = () => "No instance is known.";
 		this.list = new List(route, {
@@ -99,10 +105,10 @@ export class Instances {
 	open(nodeId, id) {
 		this.detail?.close();
 		const { store, namespace, service, key } = this;
-		const isOurs = ({ one }) => `${one.namespace}/${one.service}` === key;
+		const isOurs = (line) => `${line.namespace}/${line.service}` === key;
 		this.detail = id === undefined ? new Timeline(store, service, isOurs) : new Detail(store, { namespace, service, nodeId, id });
 		this.aside.replaceChildren(this.detail.element);
-		this.detail.update();
+		this.detail.update(TOPICS);
 	}
 
 	/** Goes on at another address. Returns whether it is one of this page. */
@@ -117,28 +123,29 @@ export class Instances {
 		this.detail?.close();
 	}
 
-	update(topic) {
+	update(topics) {
 		const { services, instances } = this.store;
-		if (!topic || topic === "instances") {
+		if (topics.has("instances")) {
 			if (this.key) this.summarize(services.get(this.key));
-			else say(this.summary, `${many(instances.size, "instance")} of ${many(services.size, "service")}.`);
+			else say(this.health, `${many(instances.size, "instance")} of ${many(services.size, "service")}.`);
 			this.list.set([...((this.key ? services.get(this.key)?.all : instances) ?? new Map()).values()]);
 		}
-		this.detail?.update(topic);
+		this.detail?.update(topics);
 	}
 
 	summarize(one) {
 		const text = one
 			? `${count(one.healthy)} of ${count(one.total)} healthy, ${count(one.offered)} offered${partsOf(one, ", ")}.`
 			: "No instance of this service is known.";
-		redraw(this.summary, text, () => [badge(one?.level ?? "gone", text), " ", copyable(command("history", this.service))]);
+		redraw(this.health, text, () => badge(one?.level ?? "gone", text));
 	}
 }
 
 /** What happened to a subject: the history of this agent, and what this page saw. */
 class Timeline {
 	constructor(store, subject, isMeant) {
-		Object.assign(this, { store, subject, isMeant, told: [], newest: 0 });
+		Object.assign(this, { store, subject, isMeant, told: [] });
+		this.latest = this.latestOf(store);
 		this.body = el("div");
 		this.element = el("section.timeline", el("h2", "Timeline"), this.body);
 		this.load();
@@ -156,16 +163,26 @@ class Timeline {
 		} catch (error) {
 			this.failed = `The history did not come: ${printable(error.message)}`;
 		}
-		if (!this.isClosed) this.update();
+		if (!this.isClosed) this.draw();
 	}
 
-	update(topic) {
-		const { store, subject } = this;
-		const isNew = (one) => one.number > this.newest && [one.instance, one.service, one.member].includes(subject);
-		if (topic === "history" && [...store.history.values()].some(isNew)) this.load();
-		this.newest = Math.max(this.newest, ...store.history.keys());
-		const seen = store.seen.filter(this.isMeant).map(ofSeen);
-		const all = [...this.told, ...seen].sort((a, b) => b.at - a.at).slice(0, TIMELINE);
+	/** The newest line of the history that has the subject. */
+	latestOf({ events }) {
+		return [...events.recorded.values()].findLast((line) => [line.instance, line.service, line.member].includes(this.subject));
+	}
+
+	update(topics) {
+		const latest = topics.has("history") ? this.latestOf(this.store) : this.latest;
+		if (latest !== this.latest) {
+			this.latest = latest;
+			this.load();
+		}
+		if (topics.has("history") || topics.has("instances")) this.draw();
+	}
+
+	draw() {
+		const seen = [...this.store.events.seen.values()].filter(this.isMeant);
+		const all = [...this.told, ...seen].sort(newestFirst).slice(0, TIMELINE);
 		redraw(this.body, `${this.failed}${all.map((one) => one.id + one.count)}`, () => [
 			this.failed && el("p.none", this.failed),
 			all.length
@@ -194,7 +211,7 @@ class Detail {
 	constructor(store, { namespace, service, nodeId, id }) {
 		Object.assign(this, { store, nodeId, id, key: `${nodeId}/${id}`, shown: null });
 		[this.state, this.why, this.checks] = [el("div"), el("div"), el("div")];
-		this.timeline = new Timeline(store, id, (entry) => entry.key === this.key);
+		this.timeline = new Timeline(store, id, (line) => `${line.nodeId}/${line.instance}` === this.key);
 		const head = el("div.list-head", el("h2", printable(id)), el("a", { href: serviceHref({ namespace, service }) }, "Close"));
 		this.element = el(
 			"section.detail",
@@ -218,18 +235,19 @@ class Detail {
 		this.timeline.close();
 	}
 
-	update(topic) {
+	update(topics) {
 		const one = this.store.instances.get(this.key);
 		if (one !== this.shown) {
+			const isFirst = this.shown === null;
 			this.shown = one;
 			this.state.replaceChildren(
 				...(one
 					? stateOf(one)
 					: [badge("gone", this.store.known.has("instances") ? "It is not registered any more." : "The catalog is on the way.")]),
 			);
-			if (topic) this.asking.now();
+			if (!isFirst) this.asking.now();
 		}
-		this.timeline.update(topic);
+		this.timeline.update(topics);
 	}
 
 	fail(message) {
@@ -237,6 +255,7 @@ class Detail {
 	}
 
 	draw(found) {
+		if (isSelected(this.element)) return;
 		if (!found) {
 			this.fail("The agent does not know it.");
 			return;

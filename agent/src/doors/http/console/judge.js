@@ -1,7 +1,7 @@
 // The answer to "is it well?": one sentence, and what is wrong, the worst first.
 
-import { command, count, many, named, printable, quoted, span } from "./dom.js";
-import { partsOf, worseFirst } from "./store.js";
+import { command, count, many, memberHref, named, printable, quoted, serviceHref, span } from "./dom.js";
+import { partsOf, worseFirst } from "./standing.js";
 
 /** Services that are named one by one. The others are counted. */
 const MAX_SERVICES = 25;
@@ -187,16 +187,3 @@ function datacenterProblems({ agent }) {
 		},
 	);
 }
-
-/** The address of the page of a service. */
-export function serviceHref({ namespace, service }) {
-	return `#/service/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}`;
-}
-
-/** The address of the page of an instance. */
-export function instanceHref(one) {
-	return `${serviceHref(one)}/${encodeURIComponent(one.node_id)}/${encodeURIComponent(one.id)}`;
-}
-
-/** The address of the page of a member. */
-export const memberHref = (nodeId) => `#/members/${encodeURIComponent(nodeId)}`;

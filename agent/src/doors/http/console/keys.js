@@ -1,10 +1,9 @@
 // The keys of a sealed cluster: the generation in use, and the members that lack something.
 
-import { badge, copyable, count, el, facts, heading, many, named, printable, span, wordsOf } from "./dom.js";
-import { memberHref } from "./judge.js";
+import { badge, copyable, count, el, facts, heading, many, memberHref, named, printable, span, wordsOf } from "./dom.js";
 import { standingOf } from "./members.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, textColumn } from "./table.js";
 
 /** The agent asks other members for the answer, so the page asks seldom. */
 const AGAIN_MS = 30_000;
@@ -39,12 +38,7 @@ export class Keys {
 			href: (one) => memberHref(one.node_id),
 			empty: () => "No member is known.",
 			columns: [
-				nameColumn(
-					"id",
-					"Member",
-					(one) => one.name,
-					(one) => memberHref(one.node_id),
-				),
+				memberColumn(),
 				badgeColumn("state", "Status", standingOf, (one) => one.status),
 				textColumn("generation", "Generation", (one) => one.generation),
 				badgeColumn(

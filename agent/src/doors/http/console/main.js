@@ -7,7 +7,7 @@ import { problems } from "./judge.js";
 import { Keys } from "./keys.js";
 import { Members } from "./members.js";
 import { Overview } from "./overview.js";
-import { Store } from "./store.js";
+import { Store, TOPICS } from "./store.js";
 import { Stream } from "./stream.js";
 
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
@@ -18,7 +18,12 @@ const [main, agent, link, stale, why, next, said, form] = ["main", "agent", "lin
 );
 const store = new Store();
 
+/** The address follows the filter by so much. A browser takes a while to change it, and limits how often it does. */
+const KEEP_MS = 200;
+
 let page;
+/** The filter that the address lacks yet. */
+let unkept = null;
 let state = { live: false, since: null };
 const dirty = new Set();
 
@@ -30,11 +35,23 @@ function route() {
 		page: Object.hasOwn(PAGES, name ?? "") ? name : "overview",
 		parts,
 		query: new URLSearchParams(query),
-		go: (address) => (location.hash = address),
-		// The filter is kept in the address, so that it can be shared, and makes no entry in the history of the browser.
-		keep: (filter) =>
-			history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${filter ? `?q=${encodeURIComponent(filter)}` : ""}`),
+		go: (address) => {
+			keep();
+			location.hash = address;
+		},
+		keep: (filter) => {
+			if (unkept === null) setTimeout(keep, KEEP_MS);
+			unkept = filter;
+		},
 	};
+}
+
+/** Keeps the filter in the address, so that it can be shared. It makes no entry in the history of the browser. */
+function keep() {
+	if (unkept === null) return;
+	const query = unkept && `?q=${encodeURIComponent(unkept)}`;
+	history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
+	unkept = null;
 }
 
 function decoded(text) {
@@ -48,6 +65,7 @@ function decoded(text) {
 /** Shows the page of the address. */
 function show() {
 	if (location.hash === "#main") return;
+	unkept = null;
 	const to = route();
 	const isFirst = !page;
 	if (page?.follow?.(to)) {
@@ -61,7 +79,7 @@ function show() {
 			scrollTo(0, 0);
 			page.heading.focus({ preventScroll: true });
 		}
-		page.update();
+		page.update(TOPICS, problems(store));
 	}
 	document.title = `${page.title} - Hobnob`;
 	const marked = to.page === "service" ? "overview" : to.page;
@@ -77,14 +95,15 @@ function later(topic) {
 }
 
 function draw() {
-	const topics = [...dirty];
+	const topics = new Set(dirty);
 	dirty.clear();
-	topics.forEach((topic) => page.update(topic));
+	const found = problems(store);
+	page.update(topics, found);
 	if (!store.agent) return;
 	const { info } = store.agent;
 	say(agent, `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
 	// Read out when another problem is the worst, and not with each number.
-	if (store.known.has("instances")) say(said, problems(store)[0]?.title ?? "All is well");
+	if (store.known.has("instances")) say(said, found[0]?.title ?? "All is well");
 }
 
 /** Says whether the page is live, and else since when it is not. */
@@ -109,13 +128,14 @@ const stream = new Stream(
 		if (topic) later(topic);
 	},
 	(now) => {
+		const wasLive = state.live;
 		if (now.live) {
 			state = { live: true, heardAt: Date.now() };
 		} else {
 			store.disconnected();
 			state = { ...now, since: state.since ?? state.heardAt ?? null };
 		}
-		drawState();
+		if (!wasLive || !now.live) drawState();
 	},
 );
 

@@ -9,6 +9,7 @@ import {
 	facts,
 	heading,
 	many,
+	memberHref,
 	named,
 	placeOf,
 	printable,
@@ -17,10 +18,9 @@ import {
 	span,
 	wordsOf,
 } from "./dom.js";
-import { memberHref } from "./judge.js";
 import { MemberMap, isLate } from "./map.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, textColumn } from "./table.js";
 
 const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
 const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
@@ -57,20 +57,14 @@ export class Members {
 		this.list = new List(route, {
 			title: "Members",
 			name: "members",
-			words: (one) => wordsOf(one.name, one.node_id, one.gossip_address, stateWords(one), placeOf(one)),
+			words: (one) => (one.words ??= wordsOf(one.name, one.node_id, one.gossip_address, stateWords(one), placeOf(one))),
 			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
 			keyOf: (one) => one.node_id,
 			stampOf: (one) => `${one.status}${one.name}${one.gossip_address}${since(one)}`,
 			href: (one) => memberHref(one.node_id),
 			empty: () => "No member is known.",
 			columns: [
-				nameColumn(
-					"id",
-					"Member",
-					(one) => one.name,
-					(one) => memberHref(one.node_id),
-					ours,
-				),
+				memberColumn(ours),
 				badgeColumn("state", "Status", standingOf, stateWords, rankOf),
 				textColumn("since", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
 				textColumn("address", "Gossip address", (one) => one.gossip_address),
@@ -131,9 +125,9 @@ export class Members {
 		this.asking?.close();
 	}
 
-	update(topic) {
+	update(topics) {
 		const { members, agent, known } = this.store;
-		if (topic === "history" || topic === "instances") return;
+		if (!topics.has("agent") && !topics.has("members")) return;
 		const all = [...members.values()];
 		const numbers = Object.keys(STANDINGS).map((status) => [all.filter((one) => one.status === status).length, status]);
 		const text = `${many(all.length, "member")}: ${numbers
@@ -152,7 +146,7 @@ export class Members {
 			]);
 		}
 		this.list.set(all);
-		if (topic === "members") this.asking?.now();
+		if (topics.has("members")) this.asking?.now();
 	}
 }
 

@@ -1,8 +1,24 @@
 // The first page: is it well, what is wrong, the services with the worst first, and what changed last.
 
-import { badge, clock, copyable, count, el, facts, heading, many, printable, redraw, say, span, wordsOf } from "./dom.js";
-import { freshness, problems, serviceHref, verdict } from "./judge.js";
-import { subjectOf, worseFirst } from "./store.js";
+import {
+	badge,
+	clock,
+	copyable,
+	count,
+	el,
+	facts,
+	heading,
+	many,
+	printable,
+	redraw,
+	say,
+	serviceHref,
+	span,
+	wordsOf,
+} from "./dom.js";
+import { subjectOf } from "./events.js";
+import { freshness, verdict } from "./judge.js";
+import { worseFirst } from "./standing.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
 /** Changes that are listed here. */
@@ -56,9 +72,10 @@ export class Overview {
 	constructor(store, route) {
 		Object.assign(this, { store, title: "Overview" });
 		this.heading = heading();
+		[this.wrongHead, this.problems] = [el("h2"), new ProblemList()];
 		[this.fresh, this.wrong, this.latest, this.about] = [
 			el("p.fresh"),
-			el("section.wrong"),
+			el("section.wrong", { hidden: true }, this.wrongHead, this.problems.element),
 			el("section.latest"),
 			el("section.about"),
 		];
@@ -87,23 +104,28 @@ export class Overview {
 		this.list.close();
 	}
 
-	update(topic) {
+	update(topics, found) {
 		const { store } = this;
-		const found = problems(store);
 		const { level, text } = verdict(store, found);
 		redraw(this.heading, level + text, () => badge(level, text));
-		redraw(this.wrong, JSON.stringify(found), () => store.agent && wrongList(found));
-		if (!topic || topic === "instances") this.list.set([...store.services.values()]);
-		if (topic !== "agent" && topic !== "members") this.updateLatest();
+		if (topics.has("instances")) this.list.set([...store.services.values()]);
+		if (topics.has("instances") || topics.has("history")) this.updateLatest();
 		if (!store.agent) return;
+		this.updateWrong(found);
 		const alive = [...store.members.values()].filter((one) => one.status === "alive").length;
 		const [instances, services] = [many(store.instances.size, "instance"), many(store.services.size, "service")];
 		say(this.fresh, `${freshness(store)} ${many(alive, "member")} alive, ${instances} of ${services}.`);
 		this.updateAbout(store.agent.info);
 	}
 
+	updateWrong(found) {
+		this.wrong.hidden = false;
+		say(this.wrongHead, found.length ? `What is wrong (${count(found.length)})` : "Nothing is wrong");
+		this.problems.set(found);
+	}
+
 	updateLatest() {
-		const latest = this.store.changes(LATEST);
+		const latest = this.store.events.recent().slice(0, LATEST);
 		const line = (one) =>
 			el(
 				"li",
@@ -139,18 +161,37 @@ export class Overview {
 	}
 }
 
-/** What is wrong, with the commands that help. */
-function wrongList(found) {
-	const line = ({ level, title, detail, href, command }) =>
-		el(
-			"li",
-			{ "data-level": level },
-			el("p.title", badge(level, ""), href ? el("a", { href }, title) : title),
-			detail && el("p.note", printable(detail)),
-			copyable(command),
-		);
-	return [
-		el("h2", found.length ? `What is wrong (${count(found.length)})` : "Nothing is wrong"),
-		found.length ? el("ul.problems", found.map(line)) : null,
-	];
+/**
+ * What is wrong, with the commands that help. The entry of a problem stays in the document while only its numbers change, so that it
+ * can be pressed and selected meanwhile.
+ */
+class ProblemList {
+	constructor() {
+		this.entries = new Map();
+		this.element = el("ul.problems");
+	}
+
+	set(found) {
+		const entries = found.map((problem) => [keyOf(problem), problem]);
+		const now = new Map(entries.map(([key, problem]) => [key, this.entries.get(key) ?? new ProblemEntry(problem)]));
+		const isSame = [...now.keys()].join() === [...this.entries.keys()].join();
+		entries.forEach(([key, problem]) => now.get(key).show(problem));
+		if (!isSame) this.element.replaceChildren(...[...now.values()].map((entry) => entry.element));
+		this.entries = now;
+	}
+}
+
+const keyOf = ({ level, title, href, command }) => [level, command ?? title, href].join(" ");
+
+class ProblemEntry {
+	constructor({ level, href, command }) {
+		this.title = href ? el("a", { href }) : el("span");
+		this.note = el("p.note");
+		this.element = el("li", { "data-level": level }, el("p.title", badge(level, ""), this.title), this.note, copyable(command));
+	}
+
+	show({ title, detail }) {
+		say(this.title, title);
+		say(this.note, printable(detail));
+	}
 }

@@ -7,10 +7,18 @@ const LONGEST_PAUSE_MS = 15_000;
 /** A page that nobody sees lets go of its stream after this long. */
 const HIDDEN_MS = 30_000;
 
+const open = (signal, headers = {}) => fetch("/ui/events", { headers, signal, cache: "no-store" });
+
+/** The first connection. The page opens it before its other files are there, so that the catalog is on the way meanwhile. */
+const first = { abort: new AbortController() };
+first.answer = open(first.abort.signal);
+// `read` tells of a failure.
+first.answer.catch(() => {});
+
 /** Follows the agent. `onEvent(name, data)` gets each event, `onState(state)` each change of the connection. */
 export class Stream {
 	constructor(onEvent, onState) {
-		Object.assign(this, { onEvent, onState, last: "", pause: FIRST_PAUSE_MS, heardAt: 0 });
+		Object.assign(this, { onEvent, onState, last: "", pause: FIRST_PAUSE_MS, heardAt: 0, first });
 		document.addEventListener("visibilitychange", () => this.seen());
 		addEventListener("online", () => this.wake());
 		this.run();
@@ -62,15 +70,15 @@ export class Stream {
 
 	/** Reads one connection to its end. Returns or throws why it ended. */
 	async read() {
-		const abort = (this.abort = new AbortController());
+		const { abort, answer: opened } = this.first ?? { abort: new AbortController() };
+		Object.assign(this, { abort, first: null });
 		const watch = setInterval(() => {
 			if (performance.now() - this.heardAt > SILENT_MS) abort.abort(new Error(`nothing came for ${SILENT_MS / 1_000} s`));
 		}, 1_000);
 		this.heardAt = performance.now();
 		this.ended = undefined;
 		try {
-			const headers = this.last ? { "Last-Event-ID": this.last } : {};
-			const answer = await fetch("/ui/events", { headers, signal: abort.signal, cache: "no-store" });
+			const answer = await (opened ?? open(abort.signal, this.last ? { "Last-Event-ID": this.last } : {}));
 			this.isRefused = answer.status === 403;
 			if (!answer.ok) return `the agent refused: ${(await answer.text()).trim().slice(0, 300) || answer.status}`;
 			const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -79,9 +87,13 @@ export class Stream {
 				const { done, value } = await reader.read();
 				if (done) return this.ended ?? "the agent ended the stream";
 				this.heardAt = performance.now();
-				const pieces = (text + value).split("\n\n");
-				text = pieces.pop();
-				pieces.forEach((piece) => this.take(piece));
+				// Only the new part can have the end of an event, or the second half of one.
+				let from = Math.max(0, text.length - 1);
+				text += value;
+				for (let end; (end = text.indexOf("\n\n", from)) >= 0; from = 0) {
+					this.take(text.slice(0, end));
+					text = text.slice(end + 2);
+				}
 			}
 		} finally {
 			clearInterval(watch);
