@@ -1,6 +1,6 @@
 // What changed: the page for three in the morning. The newest stands first.
 
-import { clock, count, el, heading, instanceHref, memberHref, printable, say, serviceHref, wordsOf } from "./dom.js";
+import { clock, count, el, heading, instanceHref, memberHref, printable, say, serviceHref } from "./dom.js";
 import { MAX_LINES, newestFirst, ofHistory, subjectOf } from "./events.js";
 import { ask } from "./stream.js";
 import { List, badgeColumn, textColumn } from "./table.js";
@@ -14,10 +14,6 @@ const WINDOWS = [
 	["all", "all that is kept"],
 ];
 
-/** The words that a filter looks at. They are kept with the line, which is replaced when it changes. */
-const filterWords = (one) =>
-	(one.words ??= wordsOf(one.what, subjectOf(one), one.service, one.member, one.check, one.from, one.to, one.by, one.why));
-
 export class Changes {
 	constructor(store, route) {
 		Object.assign(this, { store, title: "Changes", older: [], failed: "" });
@@ -29,26 +25,26 @@ export class Changes {
 			title: "Changes",
 			name: "changes",
 			beside: choice,
-			words: filterWords,
+			also: (one) => [one.member, one.check],
 			worst: newestFirst,
 			keyOf: (one) => one.id,
 			href: (one) => this.hrefOf(one),
 			empty: () => "Nothing changed.",
 			columns: [
 				textColumn(
-					"time",
+					"time n2",
 					"When",
 					(one) => clock(one.at),
 					(one) => one.at,
 				),
 				badgeColumn(
-					"what",
+					"what n1",
 					"What",
 					(one) => one.level,
 					(one) => printable(one.what),
 				),
-				textColumn("subject", "Of", subjectOf),
-				textColumn("change", "From and to", (one) =>
+				textColumn("subject n3", "Of", subjectOf),
+				textColumn("change n4", "From and to", (one) =>
 					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`,
 				),
 				textColumn("service", "Service", (one) => printable(one.service)),
@@ -92,15 +88,14 @@ export class Changes {
 		this.list.set([...recent, ...this.older.filter((one) => !known.has(one.id))]);
 	}
 
-	/** The page of the subject of a change. */
+	/** The page of the subject of a change. The instances of the history are those of this agent. */
 	hrefOf({ instance, nodeId, member, service, namespace }) {
-		const { instances, members, services } = this.store;
-		const find = (all, is) => [...all.values()].find(is);
-		const found = instance && find(instances, (one) => one.id === instance && (!nodeId || one.node_id === nodeId));
+		const { instances, members, services, agent } = this.store;
+		const found = instances.get(`${nodeId ?? agent?.info.node_id}/${instance}`);
 		if (found) return instanceHref(found);
-		const named = member && find(members, (one) => one.name === member);
+		const named = [...members.values()].find((one) => one.name === member);
 		if (named) return memberHref(named.node_id);
-		const of = service && find(services, (one) => one.service === service && (!namespace || one.namespace === namespace));
+		const of = [...services.values()].find((one) => one.service === service && (!namespace || one.namespace === namespace));
 		return of ? serviceHref(of) : location.hash;
 	}
 }

@@ -134,6 +134,23 @@ export function facts(all) {
 	);
 }
 
+/** Lines of what changed. */
+export const eventList = (lines) => el("ol.events", lines.map(eventLine));
+
+function eventLine({ at, level, what, instance, member, datacenter, service, from, to, by, count: times, why }) {
+	const change = to == null ? "" : ` ${from == null ? "" : `${printable(from)} → `}${printable(to)}`;
+	const rest = ` by ${printable(by)}${times > 1 ? `, ${many(times, "time")}` : ""}`;
+	return el(
+		"li",
+		el("time", clock(at)),
+		" ",
+		badge(level, printable(what)),
+		` ${printable(instance ?? member ?? datacenter ?? service)}${change}`,
+		el("span.faint", rest),
+		why && el("p.note", printable(why)),
+	);
+}
+
 /** Whether a text has all words of a filter. A word with `-` before it must not be there. */
 export function matcher(filter) {
 	const words = filter
@@ -144,9 +161,6 @@ export function matcher(filter) {
 	const unwanted = words.filter((word) => word[0] === "-").map((word) => word.slice(1));
 	return (text) => wanted.every((word) => text.includes(word)) && !unwanted.some((word) => text.includes(word));
 }
-
-/** Texts as words for a filter. */
-export const wordsOf = (...texts) => texts.flat().join("\n").toLowerCase();
 
 /** Where a member is: its datacenter and zone. */
 export const placeOf = ({ datacenter, zone }) => printable([datacenter, zone].filter(Boolean).join("/"));

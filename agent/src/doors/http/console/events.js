@@ -64,9 +64,9 @@ function ofSeen(before, after) {
 	if (changed === "") return null;
 	const { id: instance, node_id: nodeId, service, namespace, node: member } = after ?? before;
 	const subject = { instance, nodeId, service, namespace, member, at: Date.now(), by: "seen by this page", count: 1 };
-	if (changed) return { ...subject, what: "registration", level: "gone", why: `changed: ${changed}` };
+	if (changed) return { ...subject, what: `${changed} changed`, level: "gone" };
 	const what = !before ? "instance appeared" : !after ? "instance went" : "instance changed";
-	return { ...subject, what, from, to, level: after ? standing(after) : "gone", why: "" };
+	return { ...subject, what, from, to, level: after ? standing(after) : "gone" };
 }
 
 /** The line of a change that came shortly after another one of the same instance. */

@@ -7,6 +7,7 @@ import {
 	copyable,
 	count,
 	el,
+	eventList,
 	facts,
 	heading,
 	instanceHref,
@@ -20,7 +21,6 @@ import {
 	say,
 	serviceHref,
 	span,
-	wordsOf,
 } from "./dom.js";
 import { newestFirst, ofHistory } from "./events.js";
 import { partsOf, rankOf, standing, standingWords } from "./standing.js";
@@ -31,35 +31,17 @@ import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 /** The most lines of a timeline. */
 const TIMELINE = 100;
 
-/** The words that a filter looks at. They are kept with the instance, which is replaced when it changes. */
-function filterWords(one) {
-	const { service, namespace, id, node, address, port, offered, basis } = one;
-	one.words ??= wordsOf(
-		service,
-		namespace,
-		id,
-		node,
-		placeOf(one),
-		`${address}:${port}`,
-		offered ? "offered" : "unoffered",
-		basis,
-		standingWords(one),
-		labelsOf(one),
-	);
-	return one.words;
-}
-
 const worst = (a, b) => rankOf(a) - rankOf(b) || (a.service < b.service ? -1 : a.service > b.service ? 1 : a.id < b.id ? -1 : 1);
 
 const addressOf = (one) => `${printable(one.address)}:${one.port}`;
 
 const columns = (ofService) => [
-	nameColumn("id", "Instance", (one) => one.id, instanceHref),
-	badgeColumn("state", "Status", standing, standingWords, rankOf),
+	nameColumn("id n1", "Instance", (one) => one.id, instanceHref),
+	badgeColumn("state n2", "Status", standing, standingWords, rankOf),
 	...(ofService ? [] : [textColumn("service", "Service", (one) => printable(one.service))]),
 	textColumn("offered", "Offered", (one) => (one.offered ? "yes" : "no")),
-	textColumn("address", "Address", addressOf),
-	textColumn("node", "Member", (one) => printable(one.node)),
+	textColumn("address n3", "Address", addressOf),
+	textColumn("node n4", "Member", (one) => printable(one.node)),
 	textColumn("zone", "Zone", placeOf),
 	textColumn("weight", "Weight", (one) => one.weight),
 	textColumn("tags", "Tags", (one) => printable(labelsOf(one).join(" "))),
@@ -84,7 +66,7 @@ export class Instances {
 		this.list = new List(route, {
 			title: "Instances",
 			name: isOne ? "instances of-service" : "instances",
-			words: filterWords,
+			also: ({ service, namespace, basis, offered }) => [service, namespace, basis, offered ? "offered" : "unoffered"],
 			worst,
 			columns: columns(isOne),
 			keyOf: instanceKey,
@@ -186,24 +168,10 @@ class Timeline {
 		redraw(this.body, `${this.failed}${all.map((one) => one.id + one.count)}`, () => [
 			this.failed && el("p.none", this.failed),
 			all.length
-				? el("ol.events", all.map(eventLine))
+				? eventList(all)
 				: el("p.none", "This agent recorded nothing of it. The agent of an instance knows most: ask there."),
 		]);
 	}
-}
-
-function eventLine({ at, level, what, instance, from, to, by, count: times, why }) {
-	const change = to == null ? "" : ` ${printable(from)} → ${printable(to)}`;
-	const rest = ` by ${printable(by)}${times > 1 ? `, ${many(times, "time")}` : ""}`;
-	return el(
-		"li",
-		el("time", clock(at)),
-		" ",
-		badge(level, printable(what)),
-		` ${printable(instance)}${change}`,
-		el("span.faint", rest),
-		why && el("p.note", printable(why)),
-	);
 }
 
 /** One instance in full. */
@@ -261,26 +229,21 @@ class Detail {
 			return;
 		}
 		const { reason, origin, standing: calls, registered_by: by, instance, health } = found;
-		const circuit =
-			calls &&
-			calls.circuit !== "closed" &&
-			`${calls.circuit}${calls.circuit_for_ms == null ? "" : ` for ${span(calls.circuit_for_ms)}`}`;
-		const failed =
-			calls &&
-			calls.failed_calls + calls.failed_picks > 0 &&
-			`${count(calls.failed_calls)} of ${count(calls.calls)} calls, ${count(calls.failed_picks)} picks`;
+		const trial = calls?.circuit_for_ms == null ? "" : ` for ${span(calls.circuit_for_ms)}`;
+		const circuit = calls && calls.circuit !== "closed" && `${calls.circuit}${trial}`;
+		const failures = calls && `${count(calls.failed_calls)} of ${count(calls.calls)} calls, ${count(calls.failed_picks)} picks`;
 		const who =
 			by && [by.file && `file ${by.file}`, `uid ${by.uid}`, by.pid != null && `pid ${by.pid}`].filter(Boolean).join(", ");
 		this.why.replaceChildren(
 			el("h3", found.offered ? "Why it is offered" : "Why it is not offered"),
-			el("p", printable(reason)),
+			el("p.reason", printable(reason)),
 			facts({
 				"Checks say": health,
 				"Age of this": span(instance.age_ms),
 				"Its member": printable(origin.reason),
 				Circuit: circuit,
 				"Ejected for": calls?.ejected_for_ms == null ? null : span(calls.ejected_for_ms),
-				Failed: failed,
+				Failed: calls?.failed_calls + calls?.failed_picks > 0 && failures,
 				"Registered by": by && `${printable(who)}, ${clock(by.at_ms)}`,
 			}),
 		);
@@ -319,26 +282,18 @@ function checksOf({ checks, origin, checked }) {
 				: `The output of its checks is known to its own agent, ${printable(origin.member.name)}.`,
 		);
 	}
-	const line = ({
-		name,
-		kind,
-		status,
-		target,
-		interval_ms: every,
-		output,
-		changed_ago_ms: ago,
-		signal,
-		latest_output: latest,
-		latest_ago_ms: latestAgo,
-	}) => [
+	const line = ({ name, kind, status, target, interval_ms: every, output, signal, ...more }) => [
 		el(
 			"p",
 			badge(CHECKS[status] ?? "new", `${printable(name)}: ${status || "no result yet"}`),
 			el("span.faint", ` ${kind} ${printable(target)}, every ${span(every)}`),
 		),
 		output && el("pre", printable(output)),
-		ago != null && el("p.note", `for ${span(ago)}${signal ? `, by the sign ${signal.replaceAll("_", " ")}` : ""}`),
-		latest && latest !== output && el("p.note", `latest, ${span(latestAgo ?? 0)} ago: ${printable(latest)}`),
+		more.changed_ago_ms != null &&
+			el("p.note", `for ${span(more.changed_ago_ms)}${signal ? `, by the sign ${signal.replaceAll("_", " ")}` : ""}`),
+		more.latest_output &&
+			more.latest_output !== output &&
+			el("p.note", `latest, ${span(more.latest_ago_ms ?? 0)} ago: ${printable(more.latest_output)}`),
 	];
 	return el(
 		"ul.checks",

@@ -1,9 +1,9 @@
 // The keys of a sealed cluster: the generation in use, and the members that lack something.
 
-import { badge, copyable, count, el, facts, heading, many, memberHref, named, printable, span, wordsOf } from "./dom.js";
+import { badge, copyable, count, el, facts, heading, many, named, printable, span } from "./dom.js";
 import { standingOf } from "./members.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, memberColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
 
 /** The agent asks other members for the answer, so the page asks seldom. */
 const AGAIN_MS = 30_000;
@@ -32,22 +32,19 @@ export class Keys {
 		this.list = new List(route, {
 			title: "Members",
 			name: "keys",
-			words: (one) => wordsOf(one.name, one.node_id, one.status, lacks(one), one.token),
-			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
-			keyOf: (one) => one.node_id,
-			href: (one) => memberHref(one.node_id),
-			empty: () => "No member is known.",
+			also: (one) => one.node_id,
+			...ofMembers(rankOf),
 			columns: [
 				memberColumn(),
-				badgeColumn("state", "Status", standingOf, (one) => one.status),
+				badgeColumn("state n2", "Status", standingOf, (one) => one.status),
 				textColumn("generation", "Generation", (one) => one.generation),
 				badgeColumn(
-					"lacks",
+					"lacks n3",
 					"Lacks",
 					(one) => (one.revoked ? "bad" : lacks(one) ? "warn" : "ok"),
 					(one) => lacks(one) || "nothing",
 				),
-				textColumn("shown", "Shown", shownWords, (one) => one.shown_ago_ms ?? Infinity),
+				timeColumn("shown n4", "Shown", shownWords, (one) => one.shown_ago_ms ?? Infinity),
 				textColumn("token", "Token", (one) => printable(one.token)),
 			],
 		});

@@ -1,5 +1,7 @@
 // The map of members: a cell for each, by datacenter and zone, and lines for who hears whom as far as this agent knows.
 
+import { el } from "./dom.js";
+
 const LABEL = 16;
 const GAP = 18;
 const LARGEST = 20;
@@ -41,20 +43,18 @@ function place(groups, width, size) {
 
 export class MemberMap {
 	constructor(store, onOpen, onPoint) {
-		Object.assign(this, { store, onOpen });
-		this.canvas = document.createElement("canvas");
-		this.canvas.className = "map";
-		this.canvas.setAttribute("role", "img");
-		this.canvas.addEventListener("click", (event) => {
-			const member = this.at(event);
-			if (member) onOpen(member);
-		});
-		this.canvas.addEventListener("mousemove", (event) => {
+		this.store = store;
+		const pointed = (event) => {
 			const member = this.at(event);
 			this.canvas.classList.toggle("points", Boolean(member));
 			onPoint(member);
+		};
+		this.canvas = el("canvas.map", {
+			role: "img",
+			onclick: (event) => this.at(event) && onOpen(this.at(event)),
+			onmousemove: pointed,
+			onmouseleave: () => onPoint(null),
 		});
-		this.canvas.addEventListener("mouseleave", () => onPoint(null));
 		this.resized = new ResizeObserver(() => this.draw());
 		this.resized.observe(this.canvas);
 		this.scheme = matchMedia("(prefers-color-scheme: dark)");

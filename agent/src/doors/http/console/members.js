@@ -16,18 +16,18 @@ import {
 	redraw,
 	say,
 	span,
-	wordsOf,
 } from "./dom.js";
 import { MemberMap, isLate } from "./map.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, memberColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
 
 const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
 const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
 const rankOf = (member) => (member.silentAt == null ? (RANKS[member.status] ?? 3) : 1.5);
 
 /** The sign of a member's status. */
-export const standingOf = ({ status }) => STANDINGS[status] ?? "gone";
+export const standingOf = ({ status, silentAt }) =>
+	status === "alive" && silentAt != null ? "warn" : (STANDINGS[status] ?? "gone");
 
 /** The time for which a member has had its state, where that is known. */
 function since(member) {
@@ -57,18 +57,14 @@ export class Members {
 		this.list = new List(route, {
 			title: "Members",
 			name: "members",
-			words: (one) => (one.words ??= wordsOf(one.name, one.node_id, one.gossip_address, stateWords(one), placeOf(one))),
-			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
-			keyOf: (one) => one.node_id,
+			...ofMembers(rankOf),
 			stampOf: (one) => `${one.status}${one.name}${one.gossip_address}${since(one)}`,
-			href: (one) => memberHref(one.node_id),
-			empty: () => "No member is known.",
 			columns: [
 				memberColumn(ours),
-				badgeColumn("state", "Status", standingOf, stateWords, rankOf),
-				textColumn("since", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
+				badgeColumn("state n2", "Status", standingOf, stateWords, rankOf),
+				timeColumn("since n4", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
 				textColumn("address", "Gossip address", (one) => one.gossip_address),
-				textColumn("zone", "Zone", placeOf),
+				textColumn("zone n3", "Zone", placeOf),
 				textColumn("epoch", "Node id", (one) => one.node_id),
 			],
 		});
@@ -179,7 +175,7 @@ function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, reco
 	const news = records?.news;
 	return [
 		el("p", badge(standingOf(member), status), member.down_ago_ms == null ? "" : ` for ${span(member.down_ago_ms)}`),
-		el("p", printable(reason)),
+		el("p.reason", printable(reason)),
 		facts({
 			Verdict: cause && cause.filter(Boolean).join(", "),
 			"Heard by this agent": !isSelf && (heard ? `${span(heard.ago_ms)} ago, by ${heard.by}` : "never"),

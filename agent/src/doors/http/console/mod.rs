@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LINK, REFERRER_POLICY,
 };
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -65,7 +65,7 @@ const FILES: &[PageFile] = &[
 
 /// The page and its files, which tell nothing of this agent, and the trade of a key for a cookie.
 pub(super) fn page() -> Router<Arc<Routes>> {
-    let page = || async { answer(INDEX) };
+    let page = || async { ([(LINK, preloads())], answer(INDEX)) };
     let files = FILES.iter().fold(Router::new(), |router, file| {
         router.route(file.path, get(move || async move { answer(*file) }))
     });
@@ -78,6 +78,14 @@ pub(super) fn page() -> Router<Arc<Routes>> {
 /// What needs a key wherever questions need one.
 pub(super) fn questions() -> Router<Arc<Routes>> {
     Router::new().route("/ui/events", get(stream::events))
+}
+
+/// The scripts, which a browser then loads beside the page, before it knows which of them needs which.
+fn preloads() -> String {
+    let scripts = FILES.iter().filter(|file| file.content_type == SCRIPT);
+    let links: Vec<String> =
+        scripts.map(|file| format!("<{}>; rel=modulepreload", file.path)).collect();
+    links.join(", ")
 }
 
 fn answer(PageFile { content_type, text, .. }: PageFile) -> impl IntoResponse {
@@ -133,12 +141,12 @@ mod tests {
                 assert!(!text.contains(word), "{word} in {path}");
             }
         }
-        let scripts: Vec<&str> = INDEX.text.split("<script").skip(1).collect();
-        assert!(
-            scripts
+        for script in INDEX.text.split("<script").skip(1) {
+            let is_module = ["main.js\"></script>", "stream.js\" async></script>"]
                 .iter()
-                .all(|script| script.starts_with(" type=\"module\" src=\"/ui/main.js\"></script>"))
-        );
+                .any(|end| script.starts_with(&format!(" type=\"module\" src=\"/ui/{end}")));
+            assert!(is_module, "<script{script}");
+        }
     }
 
     #[test]

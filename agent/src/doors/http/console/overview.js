@@ -1,22 +1,6 @@
 // The first page: is it well, what is wrong, the services with the worst first, and what changed last.
 
-import {
-	badge,
-	clock,
-	copyable,
-	count,
-	el,
-	facts,
-	heading,
-	many,
-	printable,
-	redraw,
-	say,
-	serviceHref,
-	span,
-	wordsOf,
-} from "./dom.js";
-import { subjectOf } from "./events.js";
+import { badge, copyable, count, el, eventList, facts, heading, many, printable, redraw, say, serviceHref, span } from "./dom.js";
 import { freshness, verdict } from "./judge.js";
 import { worseFirst } from "./standing.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
@@ -46,21 +30,21 @@ function fillBar(cell, service) {
 
 const COLUMNS = [
 	nameColumn(
-		"name",
+		"name n1",
 		"Service",
 		(one) => one.service,
 		serviceHref,
 		(one) => (one.namespace === "default" ? "" : one.namespace),
 	),
 	textColumn(
-		"health",
+		"health n4",
 		"Healthy",
 		(one) => `${count(one.healthy)}/${count(one.total)}`,
 		(one) => one.healthy / one.total,
 	),
-	{ id: "bar", head: "Instances", fill: fillBar },
+	{ id: "bar n3", head: "Instances", fill: fillBar },
 	badgeColumn(
-		"state",
+		"state n2",
 		"State",
 		(one) => one.level,
 		(one) => WORDS[one.level],
@@ -79,12 +63,11 @@ export class Overview {
 			el("section.latest"),
 			el("section.about"),
 		];
-		const words = (one) => wordsOf(one.namespace, one.service, WORDS[one.level]);
 		const empty = () => (store.known.has("instances") ? "No service is registered." : "The catalog is on the way.");
 		this.list = new List(route, {
 			title: "Services",
 			name: "services",
-			words,
+			also: (one) => one.namespace,
 			worst: worseFirst,
 			columns: COLUMNS,
 			keyOf: (one) => one.key,
@@ -126,18 +109,9 @@ export class Overview {
 
 	updateLatest() {
 		const latest = this.store.events.recent().slice(0, LATEST);
-		const line = (one) =>
-			el(
-				"li",
-				el("time", clock(one.at)),
-				" ",
-				badge(one.level, one.what),
-				` ${subjectOf(one)} `,
-				el("span.faint", printable(one.to)),
-			);
 		redraw(this.latest, latest.map((one) => `${one.id}${one.count}${one.to}`).join(), () => [
 			el("h2", "Last changes"),
-			latest.length ? el("ol.events", latest.map(line)) : el("p.none", "Nothing in the last 15 minutes."),
+			latest.length ? eventList(latest) : el("p.none", "Nothing in the last 15 minutes."),
 			el("p", el("a", { href: "#/changes" }, "All changes of the last 15 minutes")),
 		]);
 	}
@@ -168,30 +142,30 @@ export class Overview {
 class ProblemList {
 	constructor() {
 		this.entries = new Map();
-		this.element = el("ul.problems");
+		this.list = el("ul.problems");
+		const more = el("button.more", { type: "button", onclick: () => this.list.classList.add("all") }, "All problems");
+		this.element = el("div", this.list, more);
 	}
 
 	set(found) {
-		const entries = found.map((problem) => [keyOf(problem), problem]);
-		const now = new Map(entries.map(([key, problem]) => [key, this.entries.get(key) ?? new ProblemEntry(problem)]));
-		const isSame = [...now.keys()].join() === [...this.entries.keys()].join();
-		entries.forEach(([key, problem]) => now.get(key).show(problem));
-		if (!isSame) this.element.replaceChildren(...[...now.values()].map((entry) => entry.element));
-		this.entries = now;
+		const before = [...this.entries.values()];
+		this.entries = new Map(found.map((one) => [keyOf(one), this.entries.get(keyOf(one)) ?? entryOf(one)]));
+		found.forEach((one) => this.entries.get(keyOf(one)).show(one));
+		const now = [...this.entries.values()];
+		if (now.length !== before.length || now.some((entry, n) => entry !== before[n]))
+			this.list.replaceChildren(...now.map(({ element }) => element));
 	}
 }
 
 const keyOf = ({ level, title, href, command }) => [level, command ?? title, href].join(" ");
 
-class ProblemEntry {
-	constructor({ level, href, command }) {
-		this.title = href ? el("a", { href }) : el("span");
-		this.note = el("p.note");
-		this.element = el("li", { "data-level": level }, el("p.title", badge(level, ""), this.title), this.note, copyable(command));
-	}
-
-	show({ title, detail }) {
-		say(this.title, title);
-		say(this.note, printable(detail));
-	}
+function entryOf({ level, href, command }) {
+	const [head, note] = [href ? el("a", { href }) : el("span"), el("p.note")];
+	return {
+		element: el("li", { "data-level": level }, el("p.title", badge(level, ""), head), note, copyable(command)),
+		show: ({ title, detail }) => {
+			say(head, title);
+			say(note, printable(detail));
+		},
+	};
 }

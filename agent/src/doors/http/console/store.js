@@ -33,7 +33,7 @@ class Service {
 		this[standing(instance)] += by;
 		this.offered += instance.offered ? by : 0;
 		this.revision = revisions += 1;
-		this.judged = null;
+		Object.assign(this, { judged: null, words: null });
 	}
 }
 

@@ -8,7 +8,8 @@ const MARGIN = 6;
 let tables = 0;
 
 /**
- * A grid whose rows open by Enter or by a click. `columns` have an `id`, a `head`, `fill(cell, row)` and perhaps `order(row)`, by
+ * A grid whose rows open by Enter or by a click. `columns` have an `id` (the class of their cells, and `n1` to `n4`
+ * for the four that a narrow window shows), a `head`, `fill(cell, row)` and perhaps `order(row)`, by
  * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
  */
 class Table {
@@ -18,19 +19,8 @@ class Table {
 		this.heads = columns.map((column) => this.head(column));
 		const head = el("div.head", { role: "rowgroup" }, el("div.row", { role: "row", "aria-rowindex": "1" }, this.heads));
 		this.body = el("div.body", { role: "rowgroup" });
-		this.grid = el(
-			"div",
-			{
-				class: `grid ${name}`,
-				role: "grid",
-				tabindex: "0",
-				"aria-label": label,
-				"aria-colcount": columns.length,
-				"aria-readonly": "true",
-			},
-			head,
-			this.body,
-		);
+		const grid = { role: "grid", tabindex: "0", "aria-label": label, "aria-colcount": columns.length, "aria-readonly": "true" };
+		this.grid = el("div", { class: `grid ${name}`, ...grid }, head, this.body);
 		this.none = el("p.none", { hidden: true });
 		this.element = el("div", this.grid, this.none);
 		this.grid.addEventListener("keydown", (event) => this.key(event));
@@ -64,10 +54,13 @@ class Table {
 	}
 
 	head(column) {
-		if (!column.order) return el("span", { class: `cell c-${column.id}`, role: "columnheader" }, column.head);
-		const button = el("button", { type: "button" }, column.head);
-		const head = el("span", { class: `cell c-${column.id}`, role: "columnheader", "aria-sort": "none" }, button);
-		button.addEventListener("click", () => this.sortBy(column, head));
+		const { id, head: word, order } = column;
+		const kind = { class: `cell c-${id}`, role: "columnheader", "aria-sort": order && "none" };
+		const head = el(
+			"span",
+			kind,
+			order ? el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word) : word,
+		);
 		return head;
 	}
 
@@ -207,29 +200,35 @@ function sorted(rows, { order, sign }) {
 }
 
 /** A column that shows a text. */
-export const textColumn = (id, head, textOf, order = textOf) => ({
+export const textColumn = (id, head, text, order = text) => ({
 	id,
 	head,
+	text,
 	order,
-	fill: (cell, row) => say(cell, String(textOf(row) ?? "")),
+	fill: (cell, row) => say(cell, String(text(row) ?? "")),
 });
 
+/** A column that shows a time that goes on. The filter looks at none of these. */
+export const timeColumn = (id, head, text, order) => ({ ...textColumn(id, head, text, order), text: null });
+
 /** A column that shows a coloured word. */
-export const badgeColumn = (id, head, standingOf, textOf, order = textOf) => ({
+export const badgeColumn = (id, head, standingOf, text, order = text) => ({
 	id,
 	head,
+	text,
 	order,
-	fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), textOf(row))),
+	fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), text(row))),
 });
 
 /** A column with the name of a row, which leads to its page. The keys of the table open it, so it is no stop of its own. */
-export const nameColumn = (id, head, nameOf, hrefOf, restOf = () => "") => ({
+export const nameColumn = (id, head, text, hrefOf, restOf = () => "") => ({
 	id,
 	head,
-	order: nameOf,
+	text,
+	order: text,
 	fill: (cell, row) => {
 		const rest = restOf(row);
-		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(nameOf(row)));
+		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(text(row)));
 		cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
 	},
 });
@@ -237,33 +236,36 @@ export const nameColumn = (id, head, nameOf, hrefOf, restOf = () => "") => ({
 /** The column with the name of a member. */
 export const memberColumn = (restOf) =>
 	nameColumn(
-		"id",
+		"id n1",
 		"Member",
 		(one) => one.name,
 		(one) => memberHref(one.node_id),
 		restOf,
 	);
 
+/** What tables of members have in common. `rankOf(member)` is the first order, the name the second. */
+export const ofMembers = (rankOf) => ({
+	worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
+	keyOf: (one) => one.node_id,
+	href: (one) => memberHref(one.node_id),
+	empty: () => "No member is known.",
+});
+
 /**
- * A table with a heading that counts its rows, and a field that leaves those with some words. `words(row)` are those of a row,
- * `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
+ * A table with a heading that counts its rows, and a field that leaves those with some words: of what the columns show, and of what
+ * `also(row)` adds. `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
  */
 export class List {
-	constructor(route, { title, words, worst, beside, ...table }) {
-		Object.assign(this, { title, words, worst, filter: route.query.get("q") ?? "", all: [] });
+	constructor(route, { title, also, worst, beside, ...table }) {
+		Object.assign(this, { title, also, worst, columns: table.columns, filter: route.query.get("q") ?? "", all: [] });
 		const empty = () => (this.filter && this.all.length ? "Nothing has these words." : table.empty());
 		this.table = new Table({ label: title, onOpen: (row) => route.go(table.href(row)), ...table, empty });
 		this.heading = el("h2");
-		const field = el("input.filter", {
-			type: "search",
-			placeholder: "Filter",
-			"aria-label": `Filter: ${title}`,
-			autocomplete: "off",
-		});
-		field.setAttribute("aria-keyshortcuts", "/");
+		const field = el("input.filter", { type: "search", placeholder: "Filter", autocomplete: "off", "aria-keyshortcuts": "/" });
+		field.setAttribute("aria-label", `Filter: ${title}`);
 		field.value = this.filter;
 		// The first key need not wait for the words of all rows.
-		field.addEventListener("focus", () => this.all.forEach(words));
+		field.addEventListener("focus", () => this.all.forEach((row) => this.words(row)));
 		field.addEventListener("input", () => {
 			this.filter = field.value;
 			route.keep(this.filter);
@@ -278,10 +280,15 @@ export class List {
 		this.draw();
 	}
 
+	/** The words of a row. It keeps them until it is replaced. */
+	words(row) {
+		return (row.words ??= [...this.columns.map(({ text }) => text?.(row)), this.also?.(row)].flat().join("\n").toLowerCase());
+	}
+
 	draw() {
-		const { all, words, filter } = this;
+		const { all, filter } = this;
 		const matches = matcher(filter);
-		const shown = filter ? all.filter((row) => matches(words(row))) : all;
+		const shown = filter ? all.filter((row) => matches(this.words(row))) : all;
 		say(this.heading, `${this.title} (${shown.length === all.length ? "" : `${count(shown.length)} of `}${count(all.length)})`);
 		this.table.set(shown);
 	}
