@@ -13,13 +13,25 @@ import { Stream } from "./stream.js";
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
 const byId = (id) => document.getElementById(id);
-const [main, agent, link, stale, why, next, said, form] = ["main", "agent", "link", "stale", "why", "next", "said", "key"].map(
-	byId,
-);
+const [main, agent, link, leave, stale, why, next, said, form, refused] = [
+	"main",
+	"agent",
+	"link",
+	"leave",
+	"stale",
+	"why",
+	"next",
+	"said",
+	"key",
+	"refused",
+].map(byId);
 const store = new Store();
 
 /** The address follows the filter by so much. A browser takes a while to change it, and limits how often it does. */
 const KEEP_MS = 200;
+
+/** On loopback the agent asks for no key, so there is none to give back. */
+const isBeyondHost = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
 
 let page;
 /** The filter that the address lacks yet. */
@@ -111,15 +123,17 @@ function drawState() {
 	say(link, state.live ? "live" : state.since ? "stale" : "connecting");
 	link.dataset.state = state.live ? "live" : "stale";
 	document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
-	stale.hidden = state.live || !state.why;
+	stale.hidden = state.live || state.needsKey || !state.why;
 	form.hidden = !state.needsKey;
+	main.hidden = state.needsKey && !store.agent;
+	leave.hidden = !state.live || !isBeyondHost;
 	if (stale.hidden) return;
 	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
 	say(why, `${since}: ${printable(state.why)}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
 	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
 	// Not read out with each second.
-	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
+	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${again}`);
 }
 
 const stream = new Stream(
@@ -134,6 +148,8 @@ const stream = new Stream(
 		} else {
 			store.disconnected();
 			state = { ...now, since: state.since ?? state.heardAt ?? null };
+			if (now.needsKey)
+				say(refused, state.since ? "The agent takes the key no more." : "This agent answers those who have an access key.");
 		}
 		if (!wasLive || !now.live) drawState();
 	},
@@ -163,7 +179,11 @@ form.addEventListener("submit", async (event) => {
 	);
 	key.value = "";
 	if (answer.ok) stream.wake();
-	else say(why, answer.text ? await answer.text() : answer);
+	else say(refused, answer.text ? await answer.text() : "The agent does not answer.");
+});
+leave.addEventListener("click", async () => {
+	await fetch("/ui/session", { method: "DELETE" });
+	location.reload();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
 	event.preventDefault();
