@@ -11,7 +11,7 @@ const WINDOWS = [
 	[HOUR_MS, "the last hour"],
 	[6 * HOUR_MS, "the last 6 hours"],
 	[24 * HOUR_MS, "the last day"],
-	["all", "all that is kept"],
+	["all", "all that is kept"]
 ];
 
 export class Changes {
@@ -25,32 +25,32 @@ export class Changes {
 			title: "Changes",
 			name: "changes",
 			beside: choice,
-			also: (one) => [one.member, one.check],
+			also: one => [one.member, one.check],
 			worst: newestFirst,
-			keyOf: (one) => one.id,
-			href: (one) => this.hrefOf(one),
+			keyOf: one => one.id,
+			href: one => this.hrefOf(one),
 			empty: () => "Nothing changed.",
 			columns: [
 				textColumn(
 					"time n2",
 					"When",
-					(one) => clock(one.at),
-					(one) => one.at,
+					one => clock(one.at),
+					one => one.at
 				),
 				badgeColumn(
 					"what n1",
 					"What",
-					(one) => one.level,
-					(one) => printable(one.what),
+					one => one.level,
+					one => printable(one.what)
 				),
 				textColumn("subject n3", "Of", subjectOf),
-				textColumn("change n4", "From and to", (one) =>
-					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`,
+				textColumn("change n4", "From and to", one =>
+					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`
 				),
-				textColumn("service", "Service", (one) => printable(one.service)),
-				textColumn("by", "By", (one) => printable(one.by)),
-				textColumn("why", "Why", (one) => printable(one.why)),
-			],
+				textColumn("service", "Service", one => printable(one.service)),
+				textColumn("by", "By", one => printable(one.by)),
+				textColumn("why", "Why", one => printable(one.why))
+			]
 		});
 		this.element = el("div", el("div.well", this.heading, this.summary), this.list.element);
 	}
@@ -63,13 +63,11 @@ export class Changes {
 	/** Asks for the history of a longer time. The last fifteen minutes come by themselves. */
 	async choose(value) {
 		Object.assign(this, { chosen: value, failed: "", older: [] });
-		try {
-			const { events } = value ? await ask("history", value === "all" ? {} : { since_ms: value }) : { events: [] };
-			if (this.chosen === value) this.older = events.map(ofHistory);
-		} catch (error) {
-			this.failed = ` The longer history did not come: ${printable(error.message)}`;
-		}
-		if (!this.isClosed) this.draw();
+		const told = value && (await ask("history", value === "all" ? {} : { since_ms: value }).catch(error => error));
+		if (this.isClosed || this.chosen !== value) return;
+		if (told instanceof Error) this.failed = ` The longer history did not come: ${printable(told.message)}`;
+		else if (told) this.older = told.events.map(ofHistory);
+		this.draw();
 	}
 
 	update(topics) {
@@ -79,13 +77,13 @@ export class Changes {
 	draw() {
 		const { events } = this.store;
 		const recent = events.recent();
-		const known = new Set(recent.map((one) => one.id));
+		const known = new Set(recent.map(one => one.id));
 		const since = clock(events.openedAt);
 		const text = `The history of this agent, and what this page saw of instances of other agents since ${since}.`;
 		const cut =
 			recent.length < MAX_LINES ? "" : ` They are many: the list has the newest and goes back to ${clock(recent.at(-1).at)}.`;
 		say(this.summary, text + cut + this.failed);
-		this.list.set([...recent, ...this.older.filter((one) => !known.has(one.id))]);
+		this.list.set([...recent, ...this.older.filter(one => !known.has(one.id))]);
 	}
 
 	/** The page of the subject of a change. The instances of the history are those of this agent. */
@@ -93,9 +91,9 @@ export class Changes {
 		const { instances, members, services, agent } = this.store;
 		const found = instances.get(`${nodeId ?? agent?.info.node_id}/${instance}`);
 		if (found) return instanceHref(found);
-		const named = [...members.values()].find((one) => one.name === member);
+		const named = [...members.values()].find(one => one.name === member);
 		if (named) return memberHref(named.node_id);
-		const of = [...services.values()].find((one) => one.service === service && (!namespace || one.namespace === namespace));
+		const of = [...services.values()].find(one => one.service === service && (!namespace || one.namespace === namespace));
 		return of ? serviceHref(of) : location.hash;
 	}
 }

@@ -45,12 +45,12 @@ export class Events {
 
 	/** The lines of the last minutes, the newest first. */
 	recent() {
-		return [...this.recorded.values(), ...this.seen.values()].filter((line) => !isOld(line)).sort(newestFirst);
+		return [...this.recorded.values(), ...this.seen.values()].filter(line => !isOld(line)).sort(newestFirst);
 	}
 }
 
-const first = (lines) => lines.values().next().value;
-const isOld = (line) => line !== undefined && line.at < Date.now() - RECENT_MS;
+const first = lines => lines.values().next().value;
+const isOld = line => line !== undefined && line.at < Date.now() - RECENT_MS;
 
 function putLast(lines, line) {
 	lines.delete(line.id);
@@ -79,12 +79,11 @@ function further(last, line) {
 /** The fields in which two states of an instance differ, in a word. */
 function differences(before, after) {
 	const fields = ["weight", "address", "port", "draining", "zone", "scope"];
-	const changed = fields.filter((field) => before[field] !== after[field]);
-	const lists = ["tags", "meta"].filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
+	const changed = fields.filter(field => before[field] !== after[field]);
+	const lists = ["tags", "meta"].filter(field => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
 	return [...changed, ...lists].join(", ");
 }
 
-/** The subject of a change, in a word. */
 export function subjectOf({ instance, member, datacenter, service, to }) {
 	return printable(instance ?? member ?? datacenter ?? service ?? to);
 }
@@ -92,13 +91,13 @@ export function subjectOf({ instance, member, datacenter, service, to }) {
 const LEVELS = {
 	bad: "member_down members_lost member_revoked datacenter_unreachable cut_off link_broken isolated declared_down gave_way",
 	warn: "stalled duplicate reload_failed",
-	ok: "member_back members_back datacenter_reachable link_mended connected resumed datacenter_rejoined",
+	ok: "member_back members_back datacenter_reachable link_mended connected resumed datacenter_rejoined"
 };
 const CHECKS = { critical: "bad", warning: "warn", passing: "ok" };
 
 function levelOf({ what, to }) {
 	if (what === "check_changed") return CHECKS[to] ?? "new";
-	return Object.keys(LEVELS).find((level) => LEVELS[level].split(" ").includes(what)) ?? "gone";
+	return Object.keys(LEVELS).find(level => LEVELS[level].split(" ").includes(what)) ?? "gone";
 }
 
 /** An event of the history as a line of the page of changes. */

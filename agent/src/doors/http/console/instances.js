@@ -1,4 +1,4 @@
-// The instances of a service or of all services, and one of them in full: its state, why it is offered or not, and its timeline.
+// The instances of a service or of all services, and one of them in full.
 
 import {
 	badge,
@@ -11,7 +11,6 @@ import {
 	facts,
 	heading,
 	instanceHref,
-	isSelected,
 	labelsOf,
 	many,
 	memberHref,
@@ -20,7 +19,7 @@ import {
 	redraw,
 	say,
 	serviceHref,
-	span,
+	span
 } from "./dom.js";
 import { newestFirst, ofHistory } from "./events.js";
 import { partsOf, rankOf, standing, standingWords } from "./standing.js";
@@ -33,18 +32,18 @@ const TIMELINE = 100;
 
 const worst = (a, b) => rankOf(a) - rankOf(b) || (a.service < b.service ? -1 : a.service > b.service ? 1 : a.id < b.id ? -1 : 1);
 
-const addressOf = (one) => `${printable(one.address)}:${one.port}`;
+const addressOf = one => `${printable(one.address)}:${one.port}`;
 
-const columns = (ofService) => [
-	nameColumn("id n1", "Instance", (one) => one.id, instanceHref),
+const columns = ofService => [
+	nameColumn("id n1", "Instance", one => one.id, instanceHref),
 	badgeColumn("state n2", "Status", standing, standingWords, rankOf),
-	...(ofService ? [] : [textColumn("service", "Service", (one) => printable(one.service))]),
-	textColumn("offered", "Offered", (one) => (one.offered ? "yes" : "no")),
+	...(ofService ? [] : [textColumn("service", "Service", one => printable(one.service))]),
+	textColumn("offered", "Offered", one => (one.offered ? "yes" : "no")),
 	textColumn("address n3", "Address", addressOf),
-	textColumn("node n4", "Member", (one) => printable(one.node)),
+	textColumn("node n4", "Member", one => printable(one.node)),
 	textColumn("zone", "Zone", placeOf),
-	textColumn("weight", "Weight", (one) => one.weight),
-	textColumn("tags", "Tags", (one) => printable(labelsOf(one).join(" "))),
+	textColumn("weight", "Weight", one => one.weight),
+	textColumn("tags", "Tags", one => printable(labelsOf(one).join(" ")))
 ];
 
 export class Instances {
@@ -56,7 +55,7 @@ export class Instances {
 			namespace,
 			service,
 			key: isOne ? `${namespace}/${service}` : null,
-			title: isOne ? printable(service) : "Instances",
+			title: isOne ? printable(service) : "Instances"
 		});
 		this.heading = heading(this.title);
 		this.health = el("span");
@@ -71,14 +70,14 @@ export class Instances {
 			columns: columns(isOne),
 			keyOf: instanceKey,
 			href: instanceHref,
-			empty,
+			empty
 		});
 		const crumbs = el("nav.crumbs", { "aria-label": "Above" }, el("a", { href: "#/" }, "Services"));
 		this.element = el(
 			isOne ? "div.split" : "div",
 			el("div.well", isOne && crumbs, this.heading, this.summary),
 			isOne && this.aside,
-			this.list.element,
+			this.list.element
 		);
 		if (isOne) this.open(nodeId, id);
 	}
@@ -87,7 +86,7 @@ export class Instances {
 	open(nodeId, id) {
 		this.detail?.close();
 		const { store, namespace, service, key } = this;
-		const isOurs = (line) => `${line.namespace}/${line.service}` === key;
+		const isOurs = line => `${line.namespace}/${line.service}` === key;
 		this.detail = id === undefined ? new Timeline(store, service, isOurs) : new Detail(store, { namespace, service, nodeId, id });
 		this.aside.replaceChildren(this.detail.element);
 		this.detail.update(TOPICS);
@@ -138,19 +137,15 @@ class Timeline {
 	}
 
 	async load() {
-		try {
-			const { events } = await ask("history", { subject: this.subject, limit: TIMELINE });
-			this.told = events.map(ofHistory);
-			this.failed = "";
-		} catch (error) {
-			this.failed = `The history did not come: ${printable(error.message)}`;
-		}
+		const told = await ask("history", { subject: this.subject, limit: TIMELINE }).catch(error => error);
+		this.failed = told instanceof Error ? `The history did not come: ${printable(told.message)}` : "";
+		if (!this.failed) this.told = told.events.map(ofHistory);
 		if (!this.isClosed) this.draw();
 	}
 
 	/** The newest line of the history that has the subject. */
 	latestOf({ events }) {
-		return [...events.recorded.values()].findLast((line) => [line.instance, line.service, line.member].includes(this.subject));
+		return [...events.recorded.values()].findLast(line => [line.instance, line.service, line.member].includes(this.subject));
 	}
 
 	update(topics) {
@@ -165,21 +160,20 @@ class Timeline {
 	draw() {
 		const seen = [...this.store.events.seen.values()].filter(this.isMeant);
 		const all = [...this.told, ...seen].sort(newestFirst).slice(0, TIMELINE);
-		redraw(this.body, `${this.failed}${all.map((one) => one.id + one.count)}`, () => [
+		redraw(this.body, `${this.failed}${all.map(one => one.id + one.count)}`, () => [
 			this.failed && el("p.none", this.failed),
 			all.length
 				? eventList(all)
-				: el("p.none", "This agent recorded nothing of it. The agent of an instance knows most: ask there."),
+				: el("p.none", "This agent recorded nothing of it. The agent of an instance knows most: ask there.")
 		]);
 	}
 }
 
-/** One instance in full. */
 class Detail {
 	constructor(store, { namespace, service, nodeId, id }) {
 		Object.assign(this, { store, nodeId, id, key: `${nodeId}/${id}`, shown: null });
 		[this.state, this.why, this.checks] = [el("div"), el("div"), el("div")];
-		this.timeline = new Timeline(store, id, (line) => `${line.nodeId}/${line.instance}` === this.key);
+		this.timeline = new Timeline(store, id, line => `${line.nodeId}/${line.instance}` === this.key);
 		const head = el("div.list-head", el("h2", printable(id)), el("a", { href: serviceHref({ namespace, service }) }, "Close"));
 		this.element = el(
 			"section.detail",
@@ -188,13 +182,13 @@ class Detail {
 			this.state,
 			this.why,
 			this.checks,
-			this.timeline.element,
+			this.timeline.element
 		);
 		this.asking = new Asking(
 			"explain",
 			{ subject: id },
-			(told) => this.draw(told.instances.find((one) => one.instance.node_id === nodeId)),
-			(message) => this.fail(message),
+			told => this.draw(told.instances.find(one => one.instance.node_id === nodeId)),
+			message => this.fail(message)
 		);
 	}
 
@@ -211,7 +205,7 @@ class Detail {
 			this.state.replaceChildren(
 				...(one
 					? stateOf(one)
-					: [badge("gone", this.store.known.has("instances") ? "It is not registered any more." : "The catalog is on the way.")]),
+					: [badge("gone", this.store.known.has("instances") ? "It is not registered any more." : "The catalog is on the way.")])
 			);
 			if (!isFirst) this.asking.now();
 		}
@@ -223,7 +217,9 @@ class Detail {
 	}
 
 	draw(found) {
-		if (isSelected(this.element)) return;
+		// A text that is selected, perhaps to be copied, is left as it is.
+		const { type, anchorNode } = getSelection();
+		if (type === "Range" && this.element.contains(anchorNode)) return;
 		if (!found) {
 			this.fail("The agent does not know it.");
 			return;
@@ -244,8 +240,8 @@ class Detail {
 				Circuit: circuit,
 				"Ejected for": calls?.ejected_for_ms == null ? null : span(calls.ejected_for_ms),
 				Failed: calls?.failed_calls + calls?.failed_picks > 0 && failures,
-				"Registered by": by && `${printable(who)}, ${clock(by.at_ms)}`,
-			}),
+				"Registered by": by && `${printable(who)}, ${clock(by.at_ms)}`
+			})
 		);
 		this.checks.replaceChildren(el("h3", "Checks"), checksOf(found));
 	}
@@ -264,10 +260,10 @@ function stateOf(one) {
 			Weight: String(one.weight),
 			Labels: printable(labelsOf(one).join(" ")),
 			Scope: one.scope,
-			Basis: basis.replaceAll("_", " "),
+			Basis: basis.replaceAll("_", " ")
 		}),
 		el("p", copyable(command("explain", id))),
-		el("p", basis === "maintenance" && copyable(command("maintenance off", id)), drains && copyable(command("drain --stop", id))),
+		el("p", basis === "maintenance" && copyable(command("maintenance off", id)), drains && copyable(command("drain --stop", id)))
 	];
 }
 
@@ -279,24 +275,24 @@ function checksOf({ checks, origin, checked }) {
 			"p.none",
 			origin.is_self || !checked
 				? "It has no check."
-				: `The output of its checks is known to its own agent, ${printable(origin.member.name)}.`,
+				: `The output of its checks is known to its own agent, ${printable(origin.member.name)}.`
 		);
 	}
 	const line = ({ name, kind, status, target, interval_ms: every, output, signal, ...more }) => [
 		el(
 			"p",
 			badge(CHECKS[status] ?? "new", `${printable(name)}: ${status || "no result yet"}`),
-			el("span.faint", ` ${kind} ${printable(target)}, every ${span(every)}`),
+			el("span.faint", ` ${kind} ${printable(target)}, every ${span(every)}`)
 		),
 		output && el("pre", printable(output)),
 		more.changed_ago_ms != null &&
 			el("p.note", `for ${span(more.changed_ago_ms)}${signal ? `, by the sign ${signal.replaceAll("_", " ")}` : ""}`),
 		more.latest_output &&
 			more.latest_output !== output &&
-			el("p.note", `latest, ${span(more.latest_ago_ms ?? 0)} ago: ${printable(more.latest_output)}`),
+			el("p.note", `latest, ${span(more.latest_ago_ms ?? 0)} ago: ${printable(more.latest_output)}`)
 	];
 	return el(
 		"ul.checks",
-		checks.map((check) => el("li", ...line(check))),
+		checks.map(check => el("li", ...line(check)))
 	);
 }

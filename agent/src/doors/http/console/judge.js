@@ -4,7 +4,7 @@ import { command, count, many, memberHref, named, printable, quoted, serviceHref
 import { partsOf, worseFirst } from "./standing.js";
 
 /** Services that are named one by one. The others are counted. */
-const MAX_SERVICES = 25;
+const MAX_SERVICES = 10;
 
 const LEVELS = { bad: 0, warn: 1, note: 2 };
 
@@ -13,7 +13,6 @@ const DOCTOR = "hobnob doctor";
 /** A problem. `level` is `bad`, `warn` or `note`. The detail, the command that helps and the address of a page may be absent. */
 const problem = (level, title, detail, command, href) => ({ level, title, detail, command, href });
 
-/** What is wrong, the worst first. */
 export function problems(store) {
 	if (!store.agent) return [];
 	const found = [...agentProblems(store), ...serviceProblems(store), ...memberProblems(store), ...datacenterProblems(store)];
@@ -27,13 +26,13 @@ export function verdict({ agent, known }, found) {
 		return { level: "new", text: "The agent answers. What it knows is on the way." };
 	if (found.length === 0) return { level: "ok", text: "All is well." };
 	const { level, title } = found[0];
-	const others = found.filter((one) => one.level === level).length - 1;
+	const others = found.filter(one => one.level === level).length - 1;
 	const text = `${title}${others > 0 ? `, and ${many(others, "more problem")}` : ""}.`;
 	if (level === "bad") return { level, text };
 	return level === "warn" ? { level, text: `It works, but ${lower(text)}` } : { level: "ok", text: `All is well. ${text}` };
 }
 
-const lower = (text) => (/^(This|Another|The) /.test(text) ? text[0].toLowerCase() + text.slice(1) : text);
+const lower = text => (/^(This|Another|The) /.test(text) ? text[0].toLowerCase() + text.slice(1) : text);
 
 /** How old it is what this agent knows. */
 export function freshness({ agent, isolated }) {
@@ -53,11 +52,11 @@ function agentProblems({ agent, isolated }) {
 		voter,
 		maintenance,
 		udp_blocked: blocked,
-		name_conflicts: names = [],
+		name_conflicts: names = []
 	} = agent.info;
 	const silent = duplicate?.silent ? "this agent is the silent one" : "the other one is silent";
 	const old = "What it shows of others may be old. Look at the network of this host.";
-	const conflicts = names.map((one) => one.gossip_address).join(", ");
+	const conflicts = names.map(one => one.gossip_address).join(", ");
 	const all = [
 		[isolated, "bad", "This agent hears no other member", old, DOCTOR],
 		[
@@ -65,7 +64,7 @@ function agentProblems({ agent, isolated }) {
 			"bad",
 			"Another agent runs under the node id of this agent",
 			`At ${duplicate?.gossip_address}; ${silent}.`,
-			DOCTOR,
+			DOCTOR
 		],
 		[sealed?.revoked, "bad", "This agent is revoked", "An operator revoked it.", null, "#/keys"],
 		[sealed?.refusal, "bad", "No member lets this agent in", sealed?.refusal, DOCTOR],
@@ -74,18 +73,18 @@ function agentProblems({ agent, isolated }) {
 		[voter && voter.standing !== "votes", "warn", "This agent is a voter and does not vote", voter?.problem, "hobnob voters"],
 		[maintenance, "warn", "This agent is in maintenance", maintenance?.reason, "hobnob maintenance off"],
 		[blocked, "warn", "This agent is reached by QUIC alone: UDP does not pass", null, DOCTOR],
-		[names.length, "warn", "Another member has the name of this agent", conflicts, DOCTOR],
+		[names.length, "warn", "Another member has the name of this agent", conflicts, DOCTOR]
 	];
 	return those(all);
 }
 
 /** The problems that there are, of rows that begin with whether one is there. */
-const those = (rows) => rows.filter(([is]) => is).map(([, ...told]) => problem(...told));
+const those = rows => rows.filter(([is]) => is).map(([, ...told]) => problem(...told));
 
 function serviceProblems({ services }) {
 	const all = [...services.values()].sort(worseFirst);
-	const of = (level) => all.filter((service) => service.level === level);
-	const found = ["bad", "warn"].flatMap((level) => {
+	const of = level => all.filter(service => service.level === level);
+	const found = ["bad", "warn"].flatMap(level => {
 		const [named, { length }] = [of(level).slice(0, MAX_SERVICES), of(level).slice(MAX_SERVICES)];
 		const title = `${many(length, "more service has", "more services have")} too few healthy instances`;
 		return [...named.map(serviceProblem), ...those([[length, level, title, null, null, "#/"]])];
@@ -108,11 +107,11 @@ function serviceProblem(service) {
 
 function memberProblems({ members, massLosses, agent }) {
 	const all = [...members.values()];
-	const of = (status) => all.filter((member) => member.status === status);
-	const names = (some) => `${named(some.map((member) => member.name))}.`;
+	const of = status => all.filter(member => member.status === status);
+	const names = some => `${named(some.map(member => member.name))}.`;
 	const [down, suspect] = [of("down"), of("suspect")];
-	const silent = all.filter((member) => member.silentAt != null);
-	const twice = agent.info.name_conflicts?.length ? [] : all.filter((member) => member.name_conflict);
+	const silent = all.filter(member => member.silentAt != null);
+	const twice = agent.info.name_conflicts?.length ? [] : all.filter(member => member.name_conflict);
 	const [first] = down;
 	const explain = first && command("explain", first.name);
 	const unheard = `This agent gets no answer from ${many(silent.length, "member")} that others hear`;
@@ -122,7 +121,7 @@ function memberProblems({ members, massLosses, agent }) {
 		[down.length > 1, "warn", `${count(down.length)} members are down`, names(down), explain, "#/members?q=down"],
 		[silent.length, "warn", unheard, names(silent), DOCTOR, "#/members"],
 		[twice.length, "warn", `${count(twice.length)} living members share their names`, names(twice), null, "#/members"],
-		[suspect.length, "note", suspected, names(suspect), null, "#/members?q=suspect"],
+		[suspect.length, "note", suspected, names(suspect), null, "#/members?q=suspect"]
 	];
 	return [...massLosses.map(massLoss), ...those(rows)];
 }
@@ -136,14 +135,14 @@ function massLoss({ lost, of, missing, ago_ms: ago, exited = 0 }) {
 
 function datacenterProblems({ agent }) {
 	const [href, ask] = ["#/members", "hobnob datacenters"];
-	return agent.datacenters.datacenters.flatMap((one) => {
+	return agent.datacenters.datacenters.flatMap(one => {
 		const { status, out_of_reach_ago_ms: lost = 0, isolated_ago_ms: isolated = 0, held_back: held } = one;
 		const [name, rejoin] = [printable(one.name), command("datacenters rejoin", one.name)];
 		const waiting = held && `Of ${many(held.waiting, "member")}, the last of ${printable(held.last)}.`;
 		return those([
 			[status === "out_of_reach", "bad", `The datacenter ${name} is out of reach`, `For ${span(lost)}.`, ask, href],
 			[status === "isolated", "warn", `The datacenter ${name} is isolated by an order`, `For ${span(isolated)}.`, rejoin, href],
-			[held?.waiting, "warn", `This gateway holds back changes for ${name}`, waiting, ask, href],
+			[held?.waiting, "warn", `This gateway holds back changes for ${name}`, waiting, ask, href]
 		]);
 	});
 }

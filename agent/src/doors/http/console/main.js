@@ -1,4 +1,4 @@
-// The document: the address says which page is shown, the stream keeps it up to date, and keys move through it.
+// The document: the address says which page is shown, and the stream keeps it up to date.
 
 import { clock, printable, say, span } from "./dom.js";
 import { Changes } from "./changes.js";
@@ -12,19 +12,8 @@ import { Stream } from "./stream.js";
 
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
-const byId = (id) => document.getElementById(id);
-const [main, agent, link, leave, stale, why, next, said, form, refused] = [
-	"main",
-	"agent",
-	"link",
-	"leave",
-	"stale",
-	"why",
-	"next",
-	"said",
-	"key",
-	"refused",
-].map(byId);
+const byId = id => document.getElementById(id);
+const [main, link, stale, why, form, refused] = ["main", "link", "stale", "why", "key", "refused"].map(byId);
 const store = new Store();
 
 /** The address follows the filter by so much. A browser takes a while to change it, and limits how often it does. */
@@ -34,8 +23,7 @@ const KEEP_MS = 200;
 const isBeyondHost = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
 
 let page;
-/** The filter that the address lacks yet. */
-let unkept = null;
+let keeping;
 let state = { live: false, since: null };
 const dirty = new Set();
 
@@ -47,24 +35,16 @@ function route() {
 		page: Object.hasOwn(PAGES, name ?? "") ? name : "overview",
 		parts,
 		query: new URLSearchParams(query),
-		go: (address) => {
-			keep();
-			location.hash = address;
-		},
-		keep: (filter) => {
-			if (unkept === null) setTimeout(keep, KEEP_MS);
-			unkept = filter;
-		},
+		go: address => (location.hash = address),
+		keep: filter => {
+			clearTimeout(keeping);
+			keeping = setTimeout(keep, KEEP_MS, filter && `?q=${encodeURIComponent(filter)}`);
+		}
 	};
 }
 
 /** Keeps the filter in the address, so that it can be shared. It makes no entry in the history of the browser. */
-function keep() {
-	if (unkept === null) return;
-	const query = unkept && `?q=${encodeURIComponent(unkept)}`;
-	history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
-	unkept = null;
-}
+const keep = query => history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
 
 function decoded(text) {
 	try {
@@ -74,10 +54,9 @@ function decoded(text) {
 	}
 }
 
-/** Shows the page of the address. */
 function show() {
 	if (location.hash === "#main") return;
-	unkept = null;
+	clearTimeout(keeping);
 	const to = route();
 	const isFirst = !page;
 	if (page?.follow?.(to)) {
@@ -113,9 +92,9 @@ function draw() {
 	page.update(topics, found);
 	if (!store.agent) return;
 	const { info } = store.agent;
-	say(agent, `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
+	say(byId("agent"), `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
 	// Read out when another problem is the worst, and not with each number.
-	if (store.known.has("instances")) say(said, found[0]?.title ?? "All is well");
+	if (store.known.has("instances")) say(byId("said"), found[0]?.title ?? "All is well");
 }
 
 /** Says whether the page is live, and else since when it is not. */
@@ -123,17 +102,17 @@ function drawState() {
 	say(link, state.live ? "live" : state.since ? "stale" : "connecting");
 	link.dataset.state = state.live ? "live" : "stale";
 	document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
-	stale.hidden = state.live || state.needsKey || !state.why;
+	stale.hidden = state.live || !state.why || (state.needsKey && !state.since);
 	form.hidden = !state.needsKey;
 	main.hidden = state.needsKey && !store.agent;
-	leave.hidden = !state.live || !isBeyondHost;
+	byId("leave").hidden = !state.live || !isBeyondHost;
 	if (stale.hidden) return;
 	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
 	say(why, `${since}: ${printable(state.why)}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
 	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
 	// Not read out with each second.
-	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${again}`);
+	say(byId("next"), `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
 }
 
 const stream = new Stream(
@@ -141,7 +120,7 @@ const stream = new Stream(
 		const topic = store.take(name, data);
 		if (topic) later(topic);
 	},
-	(now) => {
+	now => {
 		const wasLive = state.live;
 		if (now.live) {
 			state = { live: true, heardAt: Date.now() };
@@ -152,13 +131,13 @@ const stream = new Stream(
 				say(refused, state.since ? "The agent takes the key no more." : "This agent answers those who have an access key.");
 		}
 		if (!wasLive || !now.live) drawState();
-	},
+	}
 );
 
 setInterval(() => state.live || drawState(), 1_000);
 addEventListener("hashchange", show);
-addEventListener("keydown", (event) => {
-	const [field, grid] = ["input.filter", "[role=grid]"].map((what) => main.querySelector(what));
+addEventListener("keydown", event => {
+	const [field, grid] = ["input.filter", "[role=grid]"].map(what => main.querySelector(what));
 	if (!field || event.ctrlKey || event.metaKey || event.altKey) return;
 	const isInField = event.target === field;
 	if (event.key === "/" && !event.target.matches("input, select")) field.select();
@@ -171,21 +150,21 @@ addEventListener("keydown", (event) => {
 	event.preventDefault();
 });
 // The key comes back as a cookie that no script reads.
-form.addEventListener("submit", async (event) => {
+form.addEventListener("submit", async event => {
 	event.preventDefault();
 	const { key } = form.elements;
 	const answer = await fetch("/ui/session", { method: "POST", headers: { Authorization: `Bearer ${key.value.trim()}` } }).catch(
-		String,
+		String
 	);
 	key.value = "";
 	if (answer.ok) stream.wake();
 	else say(refused, answer.text ? await answer.text() : "The agent does not answer.");
 });
-leave.addEventListener("click", async () => {
+byId("leave").addEventListener("click", async () => {
 	await fetch("/ui/session", { method: "DELETE" });
 	location.reload();
 });
-document.querySelector(".skip").addEventListener("click", (event) => {
+document.querySelector(".skip").addEventListener("click", event => {
 	event.preventDefault();
 	main.focus();
 });

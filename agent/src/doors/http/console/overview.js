@@ -1,6 +1,21 @@
 // The first page: is it well, what is wrong, the services with the worst first, and what changed last.
 
-import { badge, copyable, count, el, eventList, facts, heading, many, printable, redraw, say, serviceHref, span } from "./dom.js";
+import {
+	badge,
+	copyable,
+	count,
+	el,
+	eventList,
+	facts,
+	heading,
+	many,
+	placeOf,
+	printable,
+	redraw,
+	say,
+	serviceHref,
+	span
+} from "./dom.js";
 import { freshness, verdict } from "./judge.js";
 import { worseFirst } from "./standing.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
@@ -14,17 +29,17 @@ const WORDS = {
 	note: "enough healthy",
 	ok: "all healthy",
 	out: "out of service",
-	new: "not checked yet",
+	new: "not checked yet"
 };
 
 /** A bar whose parts are the standings of the instances of a service. */
 function fillBar(cell, service) {
-	const piece = (part) => {
+	const piece = part => {
 		const made = el("span", { "data-standing": part });
 		made.style.flexGrow = service[part];
 		return made;
 	};
-	const parts = ["ok", "warn", "new", "out", "lost", "bad"].filter((part) => service[part] > 0);
+	const parts = ["ok", "warn", "new", "out", "lost", "bad"].filter(part => service[part] > 0);
 	cell.replaceChildren(el("span.bar", { "aria-hidden": "true" }, parts.map(piece)));
 }
 
@@ -32,24 +47,24 @@ const COLUMNS = [
 	nameColumn(
 		"name n1",
 		"Service",
-		(one) => one.service,
+		one => one.service,
 		serviceHref,
-		(one) => (one.namespace === "default" ? "" : one.namespace),
+		one => (one.namespace === "default" ? "" : one.namespace)
 	),
 	textColumn(
 		"health n4",
 		"Healthy",
-		(one) => `${count(one.healthy)}/${count(one.total)}`,
-		(one) => one.healthy / one.total,
+		one => `${count(one.healthy)}/${count(one.total)}`,
+		one => one.healthy / one.total
 	),
 	{ id: "bar n3", head: "Instances", fill: fillBar },
 	badgeColumn(
 		"state n2",
 		"State",
-		(one) => one.level,
-		(one) => WORDS[one.level],
+		one => one.level,
+		one => WORDS[one.level]
 	),
-	textColumn("offered", "Offered", (one) => one.offered),
+	textColumn("offered", "Offered", one => one.offered)
 ];
 
 export class Overview {
@@ -61,25 +76,25 @@ export class Overview {
 			el("p.fresh"),
 			el("section.wrong", { hidden: true }, this.wrongHead, this.problems.element),
 			el("section.latest"),
-			el("section.about"),
+			el("section.about")
 		];
 		const empty = () => (store.known.has("instances") ? "No service is registered." : "The catalog is on the way.");
 		this.list = new List(route, {
 			title: "Services",
 			name: "services",
-			also: (one) => one.namespace,
+			also: one => one.namespace,
 			worst: worseFirst,
 			columns: COLUMNS,
-			keyOf: (one) => one.key,
-			stampOf: (one) => one.revision,
+			keyOf: one => one.key,
+			stampOf: one => one.revision,
 			href: serviceHref,
-			empty,
+			empty
 		});
 		this.element = el(
 			"div.overview",
 			el("div.well", this.heading, this.fresh),
 			el("div.side", this.wrong, this.latest, this.about),
-			this.list.element,
+			this.list.element
 		);
 	}
 
@@ -95,7 +110,7 @@ export class Overview {
 		if (topics.has("instances") || topics.has("history")) this.updateLatest();
 		if (!store.agent) return;
 		this.updateWrong(found);
-		const alive = [...store.members.values()].filter((one) => one.status === "alive").length;
+		const alive = [...store.members.values()].filter(one => one.status === "alive").length;
 		const [instances, services] = [many(store.instances.size, "instance"), many(store.services.size, "service")];
 		say(this.fresh, `${freshness(store)} ${many(alive, "member")} alive, ${instances} of ${services}.`);
 		this.updateAbout(store.agent.info);
@@ -109,10 +124,10 @@ export class Overview {
 
 	updateLatest() {
 		const latest = this.store.events.recent().slice(0, LATEST);
-		redraw(this.latest, latest.map((one) => `${one.id}${one.count}${one.to}`).join(), () => [
+		redraw(this.latest, latest.map(one => `${one.id}${one.count}${one.to}`).join(), () => [
 			el("h2", "Last changes"),
 			latest.length ? eventList(latest) : el("p.none", "Nothing in the last 15 minutes."),
-			el("p", el("a", { href: "#/changes" }, "All changes of the last 15 minutes")),
+			el("p", el("a", { href: "#/changes" }, "All changes of the last 15 minutes"))
 		]);
 	}
 
@@ -123,37 +138,33 @@ export class Overview {
 			facts({
 				Member: printable(info.name),
 				Cluster: printable(info.cluster),
-				Datacenter: printable(info.datacenter),
-				Zone: printable(info.zone),
+				Zone: placeOf(info),
 				"Gossip address": info.gossip_address,
 				Version: printable(info.version),
 				"Up for": span(info.uptime_ms),
-				Process: String(info.pid),
-				Sealed: sealed,
-			}),
+				Sealed: sealed
+			})
 		]);
 	}
 }
 
 /**
- * What is wrong, with the commands that help. The entry of a problem stays in the document while only its numbers change, so that it
- * can be pressed and selected meanwhile.
+ * What is wrong, with the commands that help. The entry of a problem stays in the document while only its numbers change, so that
+ * it can be pressed and selected meanwhile.
  */
 class ProblemList {
 	constructor() {
 		this.entries = new Map();
-		this.list = el("ul.problems");
-		const more = el("button.more", { type: "button", onclick: () => this.list.classList.add("all") }, "All problems");
-		this.element = el("div", this.list, more);
+		this.element = el("ul.problems");
 	}
 
 	set(found) {
 		const before = [...this.entries.values()];
-		this.entries = new Map(found.map((one) => [keyOf(one), this.entries.get(keyOf(one)) ?? entryOf(one)]));
-		found.forEach((one) => this.entries.get(keyOf(one)).show(one));
+		this.entries = new Map(found.map(one => [keyOf(one), this.entries.get(keyOf(one)) ?? entryOf(one)]));
+		found.forEach(one => this.entries.get(keyOf(one)).show(one));
 		const now = [...this.entries.values()];
 		if (now.length !== before.length || now.some((entry, n) => entry !== before[n]))
-			this.list.replaceChildren(...now.map(({ element }) => element));
+			this.element.replaceChildren(...now.map(({ element }) => element));
 	}
 }
 
@@ -166,6 +177,6 @@ function entryOf({ level, href, command }) {
 		show: ({ title, detail }) => {
 			say(head, title);
 			say(note, printable(detail));
-		},
+		}
 	};
 }

@@ -10,7 +10,6 @@ export function standing(instance) {
 
 const WORDS = { warn: "healthy, warning", lost: "last known", new: "not checked yet" };
 
-/** The standing of an instance in words. */
 export function standingWords(instance) {
 	const at = standing(instance);
 	if (at === "out") return instance.basis === "drained" ? "drained" : "maintenance";
@@ -33,16 +32,15 @@ export function level({ total, out, healthy, bad, lost }) {
 
 const RANKS = { bad: 0, warn: 1, new: 2, out: 3, note: 4, ok: 5 };
 
-/** The order of services: the worst first. */
 export function worseFirst(a, b) {
-	const share = (one) => one.healthy / Math.max(1, one.total - one.out);
+	const share = one => one.healthy / Math.max(1, one.total - one.out);
 	return RANKS[a.level] - RANKS[b.level] || share(a) - share(b) || b.bad - a.bad || (a.key < b.key ? -1 : 1);
 }
 
 const STANDINGS = { bad: 0, lost: 1, new: 2, out: 3, warn: 4, ok: 5 };
 
 /** The place of an instance in the order that has the worst first. */
-export const rankOf = (instance) => (instance.rank ??= STANDINGS[standing(instance)]);
+export const rankOf = instance => (instance.rank ??= STANDINGS[standing(instance)]);
 
 /** The parts of a service's instances that are not healthy, in words. */
 export function partsOf(one, before = "") {

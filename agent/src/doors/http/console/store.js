@@ -6,8 +6,8 @@ import { level, standing } from "./standing.js";
 /** Topics of the store: what an event of the stream changes. */
 export const TOPICS = new Set(["agent", "history", "members", "instances"]);
 
-export const instanceKey = (one) => `${one.node_id}/${one.id}`;
-const serviceKey = (one) => `${one.namespace}/${one.service}`;
+export const instanceKey = one => `${one.node_id}/${one.id}`;
+const serviceKey = one => `${one.namespace}/${one.service}`;
 
 let revisions = 0;
 
@@ -57,12 +57,12 @@ export class Store {
 		const [kind, parts] = whole;
 		this.isolated = parts.at(-1).isolated;
 		if (kind === "history") {
-			parts.forEach((part) => this.events.record(part.events));
+			parts.forEach(part => this.events.record(part.events));
 			return this.told("history");
 		}
 		const isMembers = kind === "members" || kind === "member_changes";
-		if (kind === "instances") this.replaceInstances(parts.flatMap((part) => part.instances));
-		else if (kind === "changes") parts.forEach((part) => part.instances.forEach((one) => this.change(one)));
+		if (kind === "instances") this.replaceInstances(parts.flatMap(part => part.instances));
+		else if (kind === "changes") parts.forEach(part => part.instances.forEach(one => this.change(one)));
 		else this.takeMembers(kind, parts);
 		return this.told(isMembers ? "members" : "instances");
 	}
@@ -95,7 +95,7 @@ export class Store {
 		const now = new Set(all.map(instanceKey));
 		const gone = [...this.instances].filter(([key]) => !now.has(key));
 		gone.forEach(([, one]) => this.change({ ...one, status: "gone", offered: false }));
-		all.forEach((one) => this.change(one));
+		all.forEach(one => this.change(one));
 	}
 
 	change(one) {
@@ -133,7 +133,7 @@ export class Store {
 			this.massLosses = [];
 		}
 		for (const part of parts) {
-			part.members?.forEach((member) => this.members.set(member.node_id, dated(member)));
+			part.members?.forEach(member => this.members.set(member.node_id, dated(member)));
 			part.changes?.forEach(({ event, member }) => {
 				if (["left", "force_left", "replaced", "forgotten"].includes(event)) this.members.delete(member.node_id);
 				else this.members.set(member.node_id, dated(member));
@@ -145,6 +145,6 @@ export class Store {
 
 /** A member with the moments of what it tells as ages. */
 function dated(member) {
-	const ago = (ms) => (ms == null ? null : Date.now() - ms);
+	const ago = ms => (ms == null ? null : Date.now() - ms);
 	return { ...member, downAt: ago(member.down_ago_ms), silentAt: ago(member.link_silent_ms) };
 }

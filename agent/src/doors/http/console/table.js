@@ -13,19 +13,19 @@ let tables = 0;
  * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
  */
 class Table {
-	constructor({ name, label, columns, keyOf, stampOf = (row) => row, onOpen, empty }) {
+	constructor({ name, label, columns, keyOf, stampOf = row => row, onOpen, empty }) {
 		Object.assign(this, { columns, keyOf, stampOf, onOpen, empty, given: [], rows: [], drawn: new Map(), made: 0 });
 		Object.assign(this, { active: -1, activeKey: null, sort: null, id: `t${(tables += 1)}` });
-		this.heads = columns.map((column) => this.head(column));
+		this.heads = columns.map(column => this.head(column));
 		const head = el("div.head", { role: "rowgroup" }, el("div.row", { role: "row", "aria-rowindex": "1" }, this.heads));
 		this.body = el("div.body", { role: "rowgroup" });
 		const grid = { role: "grid", tabindex: "0", "aria-label": label, "aria-colcount": columns.length, "aria-readonly": "true" };
 		this.grid = el("div", { class: `grid ${name}`, ...grid }, head, this.body);
 		this.none = el("p.none", { hidden: true });
 		this.element = el("div", this.grid, this.none);
-		this.grid.addEventListener("keydown", (event) => this.key(event));
+		this.grid.addEventListener("keydown", event => this.key(event));
 		this.grid.addEventListener("focus", () => this.active < 0 && this.rows.length && this.activate(this.firstShown(), false));
-		this.body.addEventListener("click", (event) => this.click(event));
+		this.body.addEventListener("click", event => this.click(event));
 		this.onScroll = () => this.later();
 		this.onResize = () => {
 			this.measured = undefined;
@@ -35,7 +35,6 @@ class Table {
 		addEventListener("resize", this.onResize);
 	}
 
-	/** Ends it. */
 	close() {
 		removeEventListener("scroll", this.onScroll);
 		removeEventListener("resize", this.onResize);
@@ -46,7 +45,7 @@ class Table {
 	set(rows) {
 		this.given = rows;
 		this.rows = this.sort ? sorted(rows, this.sort) : rows;
-		if (this.activeKey != null) this.active = this.rows.findIndex((row) => this.keyOf(row) === this.activeKey);
+		if (this.activeKey != null) this.active = this.rows.findIndex(row => this.keyOf(row) === this.activeKey);
 		this.grid.setAttribute("aria-rowcount", this.rows.length + 1);
 		this.none.hidden = this.rows.length > 0;
 		say(this.none, this.empty());
@@ -59,7 +58,7 @@ class Table {
 		const head = el(
 			"span",
 			kind,
-			order ? el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word) : word,
+			order ? el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word) : word
 		);
 		return head;
 	}
@@ -68,7 +67,7 @@ class Table {
 	sortBy(column, head) {
 		const was = head.getAttribute("aria-sort");
 		const now = { none: "ascending", ascending: "descending", descending: "none" }[was];
-		this.heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
+		this.heads.forEach(other => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
 		head.setAttribute("aria-sort", now);
 		this.sort = now === "none" ? null : { order: column.order, sign: now === "ascending" ? 1 : -1 };
 		this.set(this.given);
@@ -123,7 +122,7 @@ class Table {
 	}
 
 	newRow() {
-		const cells = this.columns.map((column) => el("span", { class: `cell c-${column.id}`, role: "gridcell" }));
+		const cells = this.columns.map(column => el("span", { class: `cell c-${column.id}`, role: "gridcell" }));
 		return el("div.row", { role: "row", id: `${this.id}-${(this.made += 1)}` }, cells);
 	}
 
@@ -194,31 +193,22 @@ class Table {
 function sorted(rows, { order, sign }) {
 	const compare = ([x], [y]) => (x === y ? 0 : sign * (x < y ? -1 : 1));
 	return rows
-		.map((row) => [order(row), row])
+		.map(row => [order(row), row])
 		.sort(compare)
 		.map(([, row]) => row);
 }
 
-/** A column that shows a text. */
-export const textColumn = (id, head, text, order = text) => ({
-	id,
-	head,
-	text,
-	order,
-	fill: (cell, row) => say(cell, String(text(row) ?? "")),
-});
+/** A column that shows a text, which the filter looks at. */
+export const textColumn = (id, head, text, order = text) => ({ ...timeColumn(id, head, text, order), text });
 
 /** A column that shows a time that goes on. The filter looks at none of these. */
-export const timeColumn = (id, head, text, order) => ({ ...textColumn(id, head, text, order), text: null });
+export function timeColumn(id, head, text, order) {
+	return { id, head, order, fill: (cell, row) => say(cell, String(text(row) ?? "")) };
+}
 
-/** A column that shows a coloured word. */
-export const badgeColumn = (id, head, standingOf, text, order = text) => ({
-	id,
-	head,
-	text,
-	order,
-	fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), text(row))),
-});
+export function badgeColumn(id, head, standingOf, text, order = text) {
+	return { id, head, text, order, fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), text(row))) };
+}
 
 /** A column with the name of a row, which leads to its page. The keys of the table open it, so it is no stop of its own. */
 export const nameColumn = (id, head, text, hrefOf, restOf = () => "") => ({
@@ -230,42 +220,41 @@ export const nameColumn = (id, head, text, hrefOf, restOf = () => "") => ({
 		const rest = restOf(row);
 		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(text(row)));
 		cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
-	},
+	}
 });
 
-/** The column with the name of a member. */
-export const memberColumn = (restOf) =>
+export const memberColumn = restOf =>
 	nameColumn(
 		"id n1",
 		"Member",
-		(one) => one.name,
-		(one) => memberHref(one.node_id),
-		restOf,
+		one => one.name,
+		one => memberHref(one.node_id),
+		restOf
 	);
 
 /** What tables of members have in common. `rankOf(member)` is the first order, the name the second. */
-export const ofMembers = (rankOf) => ({
+export const ofMembers = rankOf => ({
 	worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
-	keyOf: (one) => one.node_id,
-	href: (one) => memberHref(one.node_id),
-	empty: () => "No member is known.",
+	keyOf: one => one.node_id,
+	href: one => memberHref(one.node_id),
+	empty: () => "No member is known."
 });
 
 /**
- * A table with a heading that counts its rows, and a field that leaves those with some words: of what the columns show, and of what
- * `also(row)` adds. `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
+ * A table with a heading that counts its rows, and a field that leaves those with some words: of what the columns show, and of
+ * what `also(row)` adds. `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
  */
 export class List {
 	constructor(route, { title, also, worst, beside, ...table }) {
 		Object.assign(this, { title, also, worst, columns: table.columns, filter: route.query.get("q") ?? "", all: [] });
 		const empty = () => (this.filter && this.all.length ? "Nothing has these words." : table.empty());
-		this.table = new Table({ label: title, onOpen: (row) => route.go(table.href(row)), ...table, empty });
+		this.table = new Table({ label: title, onOpen: row => route.go(table.href(row)), ...table, empty });
 		this.heading = el("h2");
 		const field = el("input.filter", { type: "search", placeholder: "Filter", autocomplete: "off", "aria-keyshortcuts": "/" });
 		field.setAttribute("aria-label", `Filter: ${title}`);
 		field.value = this.filter;
 		// The first key need not wait for the words of all rows.
-		field.addEventListener("focus", () => this.all.forEach((row) => this.words(row)));
+		field.addEventListener("focus", () => this.all.forEach(row => this.words(row)));
 		field.addEventListener("input", () => {
 			this.filter = field.value;
 			route.keep(this.filter);
@@ -288,7 +277,7 @@ export class List {
 	draw() {
 		const { all, filter } = this;
 		const matches = matcher(filter);
-		const shown = filter ? all.filter((row) => matches(this.words(row))) : all;
+		const shown = filter ? all.filter(row => matches(this.words(row))) : all;
 		say(this.heading, `${this.title} (${shown.length === all.length ? "" : `${count(shown.length)} of `}${count(all.length)})`);
 		this.table.set(shown);
 	}
