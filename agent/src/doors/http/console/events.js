@@ -3,7 +3,7 @@
 import { printable } from "./dom.js";
 import { standing, standingWords } from "./standing.js";
 
-/** Lines of the history that are kept, and lines of what this page saw. Beyond it the oldest go. */
+/** The most lines of the history, and of what this page saw. Beyond it the oldest go. */
 export const MAX_LINES = 5_000;
 /** A further change of one instance within this time counts in the line of the one before. */
 const TOGETHER_MS = 60_000;

@@ -111,7 +111,6 @@ function drawState() {
 	say(why, `${since}: ${printable(state.why)}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
 	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
-	// Not read out with each second.
 	say(byId("next"), `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
 }
 

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 const LABEL = 16;
 const GAP = 18;
-const LARGEST = 20;
+const LARGEST = 32;
 const SMALLEST = 4;
 /** A member that is watched and has not answered for this long is drawn as silent. */
 const LATE_MS = 5_000;

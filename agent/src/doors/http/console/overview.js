@@ -137,7 +137,6 @@ export class Overview {
 			el("h2", "This agent"),
 			facts({
 				Member: printable(info.name),
-				Cluster: printable(info.cluster),
 				Zone: placeOf(info),
 				"Gossip address": info.gossip_address,
 				Version: printable(info.version),

@@ -63,7 +63,7 @@ class Table {
 		return head;
 	}
 
-	/** Sorts upwards at the first click, downwards at the second, and as given at the third. */
+	/** Sorts upwards, then downwards, then as given. */
 	sortBy(column, head) {
 		const was = head.getAttribute("aria-sort");
 		const now = { none: "ascending", ascending: "descending", descending: "none" }[was];
@@ -232,7 +232,7 @@ export const memberColumn = restOf =>
 		restOf
 	);
 
-/** What tables of members have in common. `rankOf(member)` is the first order, the name the second. */
+/** What tables of members have in common. The order is by `rankOf(member)`, then by name. */
 export const ofMembers = rankOf => ({
 	worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
 	keyOf: one => one.node_id,
