@@ -64,7 +64,7 @@ def filters(page, url):
     expect(rows).to_have_count(3)
     page.get_by_role("searchbox").fill("web-3")
     expect(rows).to_have_count(1)
-    assert page.url.endswith("#/instances?q=web-3"), page.url
+    expect(page).to_have_url(f"{url}#/instances?q=web-3")
     page.get_by_role("searchbox").fill("-web-3")
     expect(rows).to_have_count(2)
     page.keyboard.press("Escape")

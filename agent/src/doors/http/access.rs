@@ -2,12 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
+use tokio::time::sleep;
 
 use super::answer::Refused;
 use super::console::session;
 use crate::access_keys::{AccessRights, KnownKeys};
+
+/// A stream ends this long after its key was revoked, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The reach of the door, which decides what needs an access key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,18 @@ impl Access {
             Err(_) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")),
         }
     }
+
+    /// Ends once the key of an earlier request allows this no more. Keys that cannot be read are not taken for revoked.
+    pub(super) async fn revoked(self, headers: HeaderMap, wanted: AccessRights) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if let Err(refused) = self.allow(&headers, wanted).await
+                && refused.status == StatusCode::FORBIDDEN
+            {
+                return;
+            }
+        }
+    }
 }
 
 /// The key that a request brings: in Consul's header, or as a bearer token.
@@ -90,6 +107,8 @@ pub(super) fn key_of(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
     use crate::access_keys;
 
@@ -110,6 +129,20 @@ mod tests {
         let both = [("x-consul-token", ""), ("authorization", "Bearer b")];
         assert_eq!(of(&both), Some("b".to_owned()));
         assert_eq!(of(&[("authorization", "Basic b")]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_revoked_ends_what_it_began() {
+        let home = tempfile::tempdir().expect("a directory");
+        let access = Access::new(home.path(), false);
+        let (key, text) =
+            access_keys::create(home.path(), "", AccessRights::Read, 0).expect("made");
+        let headers = headers(&[("x-consul-token", text.as_str())]);
+        let revoked = access.revoked(headers, AccessRights::Read);
+        tokio::pin!(revoked);
+        assert!(timeout(10 * LOOK_EVERY, &mut revoked).await.is_err(), "the key is good");
+        access_keys::revoke(home.path(), &key.id).expect("revoked");
+        revoked.await;
     }
 
     #[tokio::test]

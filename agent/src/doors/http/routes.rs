@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use futures_util::StreamExt;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -200,17 +202,26 @@ async fn admit_question(
     request: Request,
     next: Next,
 ) -> Response {
-    let allowed = match routes.reach {
-        Reach::Host => Ok(()),
-        Reach::Encrypted { .. } => {
-            routes.allow(request.headers(), AccessRights::Read).await.map(drop)
-        }
-        Reach::Clear => Err(refuse_in_clear()),
-    };
-    match allowed {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+    match routes.reach {
+        Reach::Host => next.run(request).await,
+        Reach::Encrypted { .. } => admit_with_key(&routes, request, next).await,
+        Reach::Clear => refuse_in_clear().into_response(),
     }
+}
+
+/// Admits a question with a key that allows it. A stream ends with the key.
+async fn admit_with_key(routes: &Routes, request: Request, next: Next) -> Response {
+    if let Err(refused) = routes.allow(request.headers(), AccessRights::Read).await {
+        return refused.into_response();
+    }
+    let headers = request.headers().clone();
+    let response = next.run(request).await;
+    let event_stream = HeaderValue::from_static("text/event-stream");
+    if response.headers().get(header::CONTENT_TYPE) != Some(&event_stream) {
+        return response;
+    }
+    let revoked = routes.access.clone().revoked(headers, AccessRights::Read);
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(revoked)))
 }
 
 /// Admits those who want the console, unless their keys would come in clear.

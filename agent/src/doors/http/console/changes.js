@@ -1,8 +1,7 @@
 // What changed: the page for three in the morning. The newest stands first.
 
-import { clock, count, el, heading, printable, say, wordsOf } from "./dom.js";
-import { instanceHref, memberHref, serviceHref } from "./judge.js";
-import { ofHistory, subjectOf } from "./store.js";
+import { clock, count, el, heading, instanceHref, memberHref, printable, say, serviceHref } from "./dom.js";
+import { MAX_LINES, newestFirst, ofHistory, subjectOf } from "./events.js";
 import { ask } from "./stream.js";
 import { List, badgeColumn, textColumn } from "./table.js";
 
@@ -12,10 +11,8 @@ const WINDOWS = [
 	[HOUR_MS, "the last hour"],
 	[6 * HOUR_MS, "the last 6 hours"],
 	[24 * HOUR_MS, "the last day"],
-	["all", "all that is kept"],
+	["all", "all that is kept"]
 ];
-
-const newest = (a, b) => b.at - a.at || (b.number ?? 0) - (a.number ?? 0);
 
 export class Changes {
 	constructor(store, route) {
@@ -28,33 +25,32 @@ export class Changes {
 			title: "Changes",
 			name: "changes",
 			beside: choice,
-			words: (one) => wordsOf(one.what, subjectOf(one), one.service, one.member, one.check, one.from, one.to, one.by, one.why),
-			worst: newest,
-			keyOf: (one) => one.id,
-			stampOf: (one) => `${one.at}${one.count}${one.to}`,
-			href: (one) => this.hrefOf(one),
+			also: one => [one.member, one.check],
+			worst: newestFirst,
+			keyOf: one => one.id,
+			href: one => this.hrefOf(one),
 			empty: () => "Nothing changed.",
 			columns: [
 				textColumn(
-					"time",
+					"time n2",
 					"When",
-					(one) => clock(one.at),
-					(one) => one.at,
+					one => clock(one.at),
+					one => one.at
 				),
 				badgeColumn(
-					"what",
+					"what n1",
 					"What",
-					(one) => one.level,
-					(one) => printable(one.what),
+					one => one.level,
+					one => printable(one.what)
 				),
-				textColumn("subject", "Of", subjectOf),
-				textColumn("change", "From and to", (one) =>
-					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`,
+				textColumn("subject n3", "Of", subjectOf),
+				textColumn("change n4", "From and to", one =>
+					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`
 				),
-				textColumn("service", "Service", (one) => printable(one.service)),
-				textColumn("by", "By", (one) => printable(one.by)),
-				textColumn("why", "Why", (one) => printable(one.why)),
-			],
+				textColumn("service", "Service", one => printable(one.service)),
+				textColumn("by", "By", one => printable(one.by)),
+				textColumn("why", "Why", one => printable(one.why))
+			]
 		});
 		this.element = el("div", el("div.well", this.heading, this.summary), this.list.element);
 	}
@@ -67,34 +63,37 @@ export class Changes {
 	/** Asks for the history of a longer time. The last fifteen minutes come by themselves. */
 	async choose(value) {
 		Object.assign(this, { chosen: value, failed: "", older: [] });
-		try {
-			const { events } = value ? await ask("history", value === "all" ? {} : { since_ms: value }) : { events: [] };
-			if (this.chosen === value) this.older = events.map(ofHistory);
-		} catch (error) {
-			this.failed = ` The longer history did not come: ${printable(error.message)}`;
-		}
-		if (!this.isClosed) this.update();
+		const told = value && (await ask("history", value === "all" ? {} : { since_ms: value }).catch(error => error));
+		if (this.isClosed || this.chosen !== value) return;
+		if (told instanceof Error) this.failed = ` The longer history did not come: ${printable(told.message)}`;
+		else if (told) this.older = told.events.map(ofHistory);
+		this.draw();
 	}
 
-	update(topic) {
-		if (topic === "agent" || topic === "members") return;
-		const recent = this.store.changes();
-		const known = new Set(recent.map((one) => one.id));
-		const since = clock(this.store.openedAt);
+	update(topics) {
+		if (topics.has("history") || topics.has("instances")) this.draw();
+	}
+
+	draw() {
+		const { events } = this.store;
+		const recent = events.recent();
+		const known = new Set(recent.map(one => one.id));
+		const since = clock(events.openedAt);
 		const text = `The history of this agent, and what this page saw of instances of other agents since ${since}.`;
-		say(this.summary, text + this.failed);
-		this.list.set([...recent, ...this.older.filter((one) => !known.has(one.id))]);
+		const cut =
+			recent.length < MAX_LINES ? "" : ` They are many: the list has the newest and goes back to ${clock(recent.at(-1).at)}.`;
+		say(this.summary, text + cut + this.failed);
+		this.list.set([...recent, ...this.older.filter(one => !known.has(one.id))]);
 	}
 
-	/** The page of the subject of a change. */
+	/** The page of the subject of a change. The instances of the history are those of this agent. */
 	hrefOf({ instance, nodeId, member, service, namespace }) {
-		const { instances, members, services } = this.store;
-		const find = (all, is) => [...all.values()].find(is);
-		const found = instance && find(instances, (one) => one.id === instance && (!nodeId || one.node_id === nodeId));
+		const { instances, members, services, agent } = this.store;
+		const found = instances.get(`${nodeId ?? agent?.info.node_id}/${instance}`);
 		if (found) return instanceHref(found);
-		const named = member && find(members, (one) => one.name === member);
+		const named = [...members.values()].find(one => one.name === member);
 		if (named) return memberHref(named.node_id);
-		const of = service && find(services, (one) => one.service === service && (!namespace || one.namespace === namespace));
+		const of = [...services.values()].find(one => one.service === service && (!namespace || one.namespace === namespace));
 		return of ? serviceHref(of) : location.hash;
 	}
 }

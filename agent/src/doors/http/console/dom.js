@@ -17,12 +17,12 @@ export function el(kind, ...children) {
 	return made;
 }
 
-/** The heading of a page. It takes the focus when the page is shown. */
+/** It takes the focus when its page is shown. */
 export const heading = (...children) => el("h1", { tabindex: "-1" }, ...children);
 
-const isShown = (child) => child != null && child !== false && child !== "";
+const isShown = child => child != null && child !== false && child !== "";
 
-/** Sets a text only where it differs, so that nothing is laid out again for no reason. */
+/** Sets a text where it differs: nothing is laid out again for no reason. */
 export function say(element, text) {
 	if (element.textContent !== text) element.textContent = text;
 }
@@ -36,9 +36,9 @@ export function redraw(element, key, draw) {
 
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** A text of another host as it may be shown: control and direction characters are escaped. */
+/** A text of another host, with control and direction characters escaped. */
 export function printable(text) {
-	return String(text ?? "").replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+	return String(text ?? "").replace(UNPRINTABLE, c => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
 
 /** A word for a shell. `null` for one that cannot be pasted safely. */
@@ -47,18 +47,17 @@ export function quoted(word) {
 	return /^[\w@+:./-][\w@%+=:./-]*$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A command with words of others, to be copied. `null` if one of them cannot be pasted safely. */
+/** A command with words of others. `null` if one of them cannot be pasted safely. */
 export function command(verb, ...words) {
 	const safe = words.map(quoted);
 	if (safe.includes(null)) return null;
-	const ends = words.some((word) => word.startsWith("-")) ? ["--"] : [];
+	const ends = words.some(word => word.startsWith("-")) ? ["--"] : [];
 	return ["hobnob", verb, ...ends, ...safe].join(" ");
 }
 
 const NUMBERS = new Intl.NumberFormat("en");
 
-/** A number with separators: 10,000. */
-export const count = (n) => NUMBERS.format(n);
+export const count = n => NUMBERS.format(n);
 
 /** A number and its noun: `1 member`, `2 members`. */
 export const many = (n, noun, nouns = `${noun}s`) => `${count(n)} ${n === 1 ? noun : nouns}`;
@@ -70,7 +69,7 @@ export function span(ms) {
 		[86_400_000, "d"],
 		[3_600_000, "h"],
 		[60_000, "min"],
-		[1_000, "s"],
+		[1_000, "s"]
 	];
 	const at = units.findIndex(([size]) => ms >= size);
 	const [size, unit] = units[at];
@@ -78,14 +77,12 @@ export function span(ms) {
 	return `${Math.floor(ms / size)} ${unit}${rest > 0 ? ` ${rest} ${units[at + 1][1]}` : ""}`;
 }
 
-const two = (n) => String(n).padStart(2, "0");
+const isoOf = ms => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 
-/** The time of day of a moment, by the clock of the browser: 14:03:07. The day stands before it when that is not today. */
+/** The time of day, by the clock of the browser: 14:03:07. The day stands before it when that is not today. */
 export function clock(ms) {
-	const at = new Date(ms);
-	const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-	const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-	return at.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
+	const [day, time] = isoOf(ms).split("T");
+	return isoOf(Date.now()).startsWith(day) ? time : `${day} ${time}`;
 }
 
 /** The first of these names, and the number of the others. */
@@ -111,20 +108,35 @@ export function copyable(text) {
 	return el("span.command", el("code", text), button);
 }
 
-/** Signs and words of the standings of instances and members. The sign stands beside the colour, for those who see none. */
-export const SIGNS = { ok: "●", warn: "▲", bad: "✕", lost: "?", new: "…", out: "‖", note: "△", gone: "○" };
+/** The sign of a standing stands beside its colour, for those who see none. */
+const SIGNS = { ok: "●", warn: "▲", bad: "✕", lost: "?", new: "…", out: "‖", note: "△", gone: "○" };
 
-/** A coloured word with its sign. */
 export function badge(standing, text) {
 	return el("span.badge", { "data-standing": standing }, el("span", { "aria-hidden": "true" }, SIGNS[standing]), ` ${text}`);
 }
 
-/** Terms and what is known of each; those without a value are left out. */
+/** Terms with what is known of each. */
 export function facts(all) {
 	const known = Object.entries(all).filter(([, value]) => isShown(value) && value !== 0);
 	return el(
 		"dl.facts",
-		known.map(([term, value]) => el("div", el("dt", term), el("dd", value))),
+		known.map(([term, value]) => el("div", el("dt", term), el("dd", value)))
+	);
+}
+
+export const eventList = lines => el("ol.events", lines.map(eventLine));
+
+function eventLine({ at, level, what, instance, member, datacenter, service, from, to, by, count: times, why }) {
+	const change = to == null ? "" : ` ${from == null ? "" : `${printable(from)} → `}${printable(to)}`;
+	const rest = ` by ${printable(by)}${times > 1 ? `, ${many(times, "time")}` : ""}`;
+	return el(
+		"li",
+		el("time", clock(at)),
+		" ",
+		badge(level, printable(what)),
+		` ${printable(instance ?? member ?? datacenter ?? service)}${change}`,
+		el("span.faint", rest),
+		why && el("p.note", printable(why))
 	);
 }
 
@@ -133,17 +145,23 @@ export function matcher(filter) {
 	const words = filter
 		.toLowerCase()
 		.split(/\s+/)
-		.filter((word) => word && word !== "-");
-	const wanted = words.filter((word) => word[0] !== "-");
-	const unwanted = words.filter((word) => word[0] === "-").map((word) => word.slice(1));
-	return (text) => wanted.every((word) => text.includes(word)) && !unwanted.some((word) => text.includes(word));
+		.filter(word => word && word !== "-");
+	const wanted = words.filter(word => word[0] !== "-");
+	const unwanted = words.filter(word => word[0] === "-").map(word => word.slice(1));
+	return text => wanted.every(word => text.includes(word)) && !unwanted.some(word => text.includes(word));
 }
 
-/** Texts as words for a filter. */
-export const wordsOf = (...texts) => texts.flat().join("\n").toLowerCase();
-
-/** Where a member is: its datacenter and zone. */
 export const placeOf = ({ datacenter, zone }) => printable([datacenter, zone].filter(Boolean).join("/"));
 
 /** Tags and metadata of an instance as words. */
 export const labelsOf = ({ tags, meta }) => [...tags, ...Object.entries(meta).map(([key, value]) => `${key}=${value}`)];
+
+export function serviceHref({ namespace, service }) {
+	return `#/service/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}`;
+}
+
+export function instanceHref(one) {
+	return `${serviceHref(one)}/${encodeURIComponent(one.node_id)}/${encodeURIComponent(one.id)}`;
+}
+
+export const memberHref = nodeId => `#/members/${encodeURIComponent(nodeId)}`;

@@ -1,10 +1,9 @@
 // The keys of a sealed cluster: the generation in use, and the members that lack something.
 
-import { badge, copyable, count, el, facts, heading, many, named, printable, span, wordsOf } from "./dom.js";
-import { memberHref } from "./judge.js";
+import { badge, copyable, count, el, facts, heading, many, named, printable, span } from "./dom.js";
 import { standingOf } from "./members.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
 
 /** The agent asks other members for the answer, so the page asks seldom. */
 const AGAIN_MS = 30_000;
@@ -17,13 +16,13 @@ function lacks(one) {
 	if (one.shown_ago_ms == null) return "never showed its keys";
 	const missing = { "the newest generation": one.has_newest, revocations: one.has_revocations, "CA keys": one.has_authorities };
 	return Object.keys(missing)
-		.filter((what) => missing[what] === false)
+		.filter(what => missing[what] === false)
 		.join(", ");
 }
 
 const shownWords = ({ shown_ago_ms: ago }) => (ago == null ? "" : `${span(ago)} ago`);
 
-const rankOf = (one) => (lacks(one) ? (isLiving(one) ? 0 : 1) : 2);
+const rankOf = one => (lacks(one) ? (isLiving(one) ? 0 : 1) : 2);
 
 export class Keys {
 	constructor(store, route) {
@@ -33,38 +32,30 @@ export class Keys {
 		this.list = new List(route, {
 			title: "Members",
 			name: "keys",
-			words: (one) => wordsOf(one.name, one.node_id, one.status, lacks(one), one.token),
-			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
-			keyOf: (one) => one.node_id,
-			href: (one) => memberHref(one.node_id),
-			empty: () => "No member is known.",
+			also: one => one.node_id,
+			...ofMembers(rankOf),
 			columns: [
-				nameColumn(
-					"id",
-					"Member",
-					(one) => one.name,
-					(one) => memberHref(one.node_id),
-				),
-				badgeColumn("state", "Status", standingOf, (one) => one.status),
-				textColumn("generation", "Generation", (one) => one.generation),
+				memberColumn(),
+				badgeColumn("state n2", "Status", standingOf, one => one.status),
+				textColumn("generation", "Generation", one => one.generation),
 				badgeColumn(
-					"lacks",
+					"lacks n3",
 					"Lacks",
-					(one) => (one.revoked ? "bad" : lacks(one) ? "warn" : "ok"),
-					(one) => lacks(one) || "nothing",
+					one => (one.revoked ? "bad" : lacks(one) ? "warn" : "ok"),
+					one => lacks(one) || "nothing"
 				),
-				textColumn("shown", "Shown", shownWords, (one) => one.shown_ago_ms ?? Infinity),
-				textColumn("token", "Token", (one) => printable(one.token)),
-			],
+				timeColumn("shown n4", "Shown", shownWords, one => one.shown_ago_ms ?? Infinity),
+				textColumn("token", "Token", one => printable(one.token))
+			]
 		});
 		this.list.element.hidden = true;
 		this.element = el("div", el("div.well", this.heading, this.body), this.list.element);
 		this.asking = new Asking(
 			"keys",
 			{},
-			(keys) => this.draw(keys),
+			keys => this.draw(keys),
 			(message, code) => this.fail(message, code),
-			AGAIN_MS,
+			AGAIN_MS
 		);
 	}
 
@@ -86,8 +77,8 @@ export class Keys {
 	draw(keys) {
 		const { generation, next, members, revocations, long_tokens: long, authorities, unkept } = keys;
 		const living = members.filter(isLiving);
-		const laggards = living.filter((one) => lacks(one) && !one.revoked);
-		const names = named(laggards.map((one) => one.name));
+		const laggards = living.filter(one => lacks(one) && !one.revoked);
+		const names = named(laggards.map(one => one.name));
 		const behind = `${many(laggards.length, "living member lacks", "living members lack")} something: ${names}.`;
 		const all = `All ${count(living.length)} living members hold generation ${next?.number ?? generation?.number}.`;
 		const [level, text] = !generation
@@ -109,9 +100,9 @@ export class Keys {
 				"Long tokens": long.length && count(long.length),
 				"Untimely tokens": keys.untimely_tokens && count(keys.untimely_tokens),
 				"Not on disk": unkept && printable(unkept),
-				Revocations: revocations.length && el("ul", revocations.slice(0, 20).map(revoked)),
+				Revocations: revocations.length && el("ul", revocations.slice(0, 20).map(revoked))
 			}),
-			el("p", copyable("hobnob keys status"), " ", copyable("hobnob keys rotate")),
+			el("p", copyable("hobnob keys status"), " ", copyable("hobnob keys rotate"))
 		);
 		this.list.element.hidden = false;
 		this.list.set(members);

@@ -1,4 +1,4 @@
-// The document: the address says which page is shown, the stream keeps it up to date, and keys move through it.
+// The document: the address says which page is shown, and the stream keeps it up to date.
 
 import { clock, printable, say, span } from "./dom.js";
 import { Changes } from "./changes.js";
@@ -7,18 +7,23 @@ import { problems } from "./judge.js";
 import { Keys } from "./keys.js";
 import { Members } from "./members.js";
 import { Overview } from "./overview.js";
-import { Store } from "./store.js";
+import { Store, TOPICS } from "./store.js";
 import { Stream } from "./stream.js";
 
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
-const byId = (id) => document.getElementById(id);
-const [main, agent, link, stale, why, next, said, form] = ["main", "agent", "link", "stale", "why", "next", "said", "key"].map(
-	byId,
-);
+const byId = id => document.getElementById(id);
+const [main, link, stale, why, form, refused] = ["main", "link", "stale", "why", "key", "refused"].map(byId);
 const store = new Store();
 
+/** The address follows the filter by so much. A browser takes a while to change it, and limits how often it does. */
+const KEEP_MS = 200;
+
+/** On loopback the agent asks for no key, so there is none to give back. */
+const isBeyondHost = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+
 let page;
+let keeping;
 let state = { live: false, since: null };
 const dirty = new Set();
 
@@ -30,12 +35,16 @@ function route() {
 		page: Object.hasOwn(PAGES, name ?? "") ? name : "overview",
 		parts,
 		query: new URLSearchParams(query),
-		go: (address) => (location.hash = address),
-		// The filter is kept in the address, so that it can be shared, and makes no entry in the history of the browser.
-		keep: (filter) =>
-			history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${filter ? `?q=${encodeURIComponent(filter)}` : ""}`),
+		go: address => (location.hash = address),
+		keep: filter => {
+			clearTimeout(keeping);
+			keeping = setTimeout(keep, KEEP_MS, filter && `?q=${encodeURIComponent(filter)}`);
+		}
 	};
 }
+
+/** Keeps the filter in the address, so that it can be shared. It makes no entry in the history of the browser. */
+const keep = query => history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
 
 function decoded(text) {
 	try {
@@ -45,9 +54,9 @@ function decoded(text) {
 	}
 }
 
-/** Shows the page of the address. */
 function show() {
 	if (location.hash === "#main") return;
+	clearTimeout(keeping);
 	const to = route();
 	const isFirst = !page;
 	if (page?.follow?.(to)) {
@@ -61,7 +70,7 @@ function show() {
 			scrollTo(0, 0);
 			page.heading.focus({ preventScroll: true });
 		}
-		page.update();
+		page.update(TOPICS, problems(store));
 	}
 	document.title = `${page.title} - Hobnob`;
 	const marked = to.page === "service" ? "overview" : to.page;
@@ -77,14 +86,15 @@ function later(topic) {
 }
 
 function draw() {
-	const topics = [...dirty];
+	const topics = new Set(dirty);
 	dirty.clear();
-	topics.forEach((topic) => page.update(topic));
+	const found = problems(store);
+	page.update(topics, found);
 	if (!store.agent) return;
 	const { info } = store.agent;
-	say(agent, `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
+	say(byId("agent"), `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
 	// Read out when another problem is the worst, and not with each number.
-	if (store.known.has("instances")) say(said, problems(store)[0]?.title ?? "All is well");
+	if (store.known.has("instances")) say(byId("said"), found[0]?.title ?? "All is well");
 }
 
 /** Says whether the page is live, and else since when it is not. */
@@ -92,15 +102,16 @@ function drawState() {
 	say(link, state.live ? "live" : state.since ? "stale" : "connecting");
 	link.dataset.state = state.live ? "live" : "stale";
 	document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
-	stale.hidden = state.live || !state.why;
+	stale.hidden = state.live || !state.why || (state.needsKey && !state.since);
 	form.hidden = !state.needsKey;
+	main.hidden = state.needsKey && !store.agent;
+	byId("leave").hidden = !state.live || !isBeyondHost;
 	if (stale.hidden) return;
 	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
 	say(why, `${since}: ${printable(state.why)}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
 	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
-	// Not read out with each second.
-	say(next, `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
+	say(byId("next"), `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
 }
 
 const stream = new Stream(
@@ -108,21 +119,24 @@ const stream = new Stream(
 		const topic = store.take(name, data);
 		if (topic) later(topic);
 	},
-	(now) => {
+	now => {
+		const wasLive = state.live;
 		if (now.live) {
 			state = { live: true, heardAt: Date.now() };
 		} else {
 			store.disconnected();
 			state = { ...now, since: state.since ?? state.heardAt ?? null };
+			if (now.needsKey)
+				say(refused, state.since ? "The agent takes the key no more." : "This agent answers those who have an access key.");
 		}
-		drawState();
-	},
+		if (!wasLive || !now.live) drawState();
+	}
 );
 
 setInterval(() => state.live || drawState(), 1_000);
 addEventListener("hashchange", show);
-addEventListener("keydown", (event) => {
-	const [field, grid] = ["input.filter", "[role=grid]"].map((what) => main.querySelector(what));
+addEventListener("keydown", event => {
+	const [field, grid] = ["input.filter", "[role=grid]"].map(what => main.querySelector(what));
 	if (!field || event.ctrlKey || event.metaKey || event.altKey) return;
 	const isInField = event.target === field;
 	if (event.key === "/" && !event.target.matches("input, select")) field.select();
@@ -135,17 +149,21 @@ addEventListener("keydown", (event) => {
 	event.preventDefault();
 });
 // The key comes back as a cookie that no script reads.
-form.addEventListener("submit", async (event) => {
+form.addEventListener("submit", async event => {
 	event.preventDefault();
 	const { key } = form.elements;
 	const answer = await fetch("/ui/session", { method: "POST", headers: { Authorization: `Bearer ${key.value.trim()}` } }).catch(
-		String,
+		String
 	);
 	key.value = "";
 	if (answer.ok) stream.wake();
-	else say(why, answer.text ? await answer.text() : answer);
+	else say(refused, answer.text ? await answer.text() : "The agent does not answer.");
 });
-document.querySelector(".skip").addEventListener("click", (event) => {
+byId("leave").addEventListener("click", async () => {
+	await fetch("/ui/session", { method: "DELETE" });
+	location.reload();
+});
+document.querySelector(".skip").addEventListener("click", event => {
 	event.preventDefault();
 	main.focus();
 });

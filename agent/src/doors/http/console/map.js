@@ -1,8 +1,10 @@
-// The map of members: a cell for each, by datacenter and zone, and lines for who hears whom as far as this agent knows.
+// The map of members: a cell for each, by datacenter and zone, and lines for who hears whom.
+
+import { el } from "./dom.js";
 
 const LABEL = 16;
 const GAP = 18;
-const LARGEST = 20;
+const LARGEST = 32;
 const SMALLEST = 4;
 /** A member that is watched and has not answered for this long is drawn as silent. */
 const LATE_MS = 5_000;
@@ -31,7 +33,7 @@ function place(groups, width, size) {
 		if (x > 0 && x + wide > width) [x, y, tallest] = [0, y + tallest + GAP / 2, 0];
 		labels.push({ name, x, y: y + LABEL - 5 });
 		members.forEach((member, n) =>
-			places.set(member.node_id, { member, x: x + (n % across) * size, y: y + LABEL + Math.floor(n / across) * size }),
+			places.set(member.node_id, { member, x: x + (n % across) * size, y: y + LABEL + Math.floor(n / across) * size })
 		);
 		tallest = Math.max(tallest, LABEL + Math.ceil(members.length / across) * size);
 		x += wide + GAP;
@@ -41,20 +43,18 @@ function place(groups, width, size) {
 
 export class MemberMap {
 	constructor(store, onOpen, onPoint) {
-		Object.assign(this, { store, onOpen });
-		this.canvas = document.createElement("canvas");
-		this.canvas.className = "map";
-		this.canvas.setAttribute("role", "img");
-		this.canvas.addEventListener("click", (event) => {
-			const member = this.at(event);
-			if (member) onOpen(member);
-		});
-		this.canvas.addEventListener("mousemove", (event) => {
+		this.store = store;
+		const pointed = event => {
 			const member = this.at(event);
 			this.canvas.classList.toggle("points", Boolean(member));
 			onPoint(member);
+		};
+		this.canvas = el("canvas.map", {
+			role: "img",
+			onclick: event => this.at(event) && onOpen(this.at(event)),
+			onmousemove: pointed,
+			onmouseleave: () => onPoint(null)
 		});
-		this.canvas.addEventListener("mouseleave", () => onPoint(null));
 		this.resized = new ResizeObserver(() => this.draw());
 		this.resized.observe(this.canvas);
 		this.scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -93,7 +93,7 @@ export class MemberMap {
 		const [wide, high] = [Math.round(width * ratio), Math.round(laid.height * ratio)];
 		if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
 		const styles = getComputedStyle(this.canvas);
-		const colour = (name) => styles.getPropertyValue(name).trim();
+		const colour = name => styles.getPropertyValue(name).trim();
 		const ink = this.canvas.getContext("2d");
 		ink.setTransform(ratio, 0, 0, ratio, 0, 0);
 		ink.clearRect(0, 0, width, laid.height);
@@ -145,9 +145,9 @@ export class MemberMap {
 			ink.setLineDash([]);
 		};
 		const own = agent.info.node_id;
-		agent.links.watched_by.forEach((by) => line(by, own, "--faint", 1));
+		agent.links.watched_by.forEach(by => line(by, own, "--faint", 1));
 		for (const { by, agreed, member } of agent.links.verdicts)
-			[by, ...agreed].forEach((one) => line(one, member, "--bad", 1, [2, 3]));
+			[by, ...agreed].forEach(one => line(one, member, "--bad", 1, [2, 3]));
 		for (const link of agent.links.watches)
 			line(own, link.node_id, isLate(link) ? "--bad" : "--accent", 2, isLate(link) ? [5, 4] : []);
 	}

@@ -9,27 +9,26 @@ import {
 	facts,
 	heading,
 	many,
+	memberHref,
 	named,
 	placeOf,
 	printable,
 	redraw,
 	say,
-	span,
-	wordsOf,
+	span
 } from "./dom.js";
-import { memberHref } from "./judge.js";
 import { MemberMap, isLate } from "./map.js";
 import { Asking } from "./stream.js";
-import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
+import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
 
 const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
 const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
-const rankOf = (member) => (member.silentAt == null ? (RANKS[member.status] ?? 3) : 1.5);
+const rankOf = member => (member.silentAt == null ? (RANKS[member.status] ?? 3) : 1.5);
 
-/** The sign of a member's status. */
-export const standingOf = ({ status }) => STANDINGS[status] ?? "gone";
+export const standingOf = ({ status, silentAt }) =>
+	status === "alive" && silentAt != null ? "warn" : (STANDINGS[status] ?? "gone");
 
-/** The time for which a member has had its state, where that is known. */
+/** For how long a member has had its state, where that is known. */
 function since(member) {
 	const at = member.silentAt ?? member.downAt;
 	return at == null ? "" : span(Math.max(0, Date.now() - at));
@@ -41,7 +40,7 @@ const LEGEND = {
 	own: "this agent watches it",
 	late: "no answer to this agent",
 	by: "watches this agent",
-	verdict: "called it down",
+	verdict: "called it down"
 };
 
 export class Members {
@@ -50,33 +49,22 @@ export class Members {
 		this.heading = heading("Members");
 		[this.summary, this.pointed, this.links] = [el("p.fresh"), el("p.pointed"), el("p.note")];
 		[this.datacenters, this.aside] = [el("section"), el("div.aside")];
-		const point = (member) =>
-			say(this.pointed, member ? `${printable(member.name)}: ${stateWords(member)} ${since(member)}` : "");
+		const point = member => say(this.pointed, member ? `${printable(member.name)}: ${stateWords(member)} ${since(member)}` : "");
 		this.map = new MemberMap(store, ({ node_id: id }) => route.go(memberHref(id)), point);
 		const ours = ({ node_id: id }) => (id === store.agent?.info.node_id ? "this agent" : "");
 		this.list = new List(route, {
 			title: "Members",
 			name: "members",
-			words: (one) => wordsOf(one.name, one.node_id, one.gossip_address, stateWords(one), placeOf(one)),
-			worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
-			keyOf: (one) => one.node_id,
-			stampOf: (one) => `${one.status}${one.name}${one.gossip_address}${since(one)}`,
-			href: (one) => memberHref(one.node_id),
-			empty: () => "No member is known.",
+			...ofMembers(rankOf),
+			stampOf: one => `${one.status}${one.name}${one.gossip_address}${since(one)}`,
 			columns: [
-				nameColumn(
-					"id",
-					"Member",
-					(one) => one.name,
-					(one) => memberHref(one.node_id),
-					ours,
-				),
-				badgeColumn("state", "Status", standingOf, stateWords, rankOf),
-				textColumn("since", "For", since, (one) => one.silentAt ?? one.downAt ?? Infinity),
-				textColumn("address", "Gossip address", (one) => one.gossip_address),
-				textColumn("zone", "Zone", placeOf),
-				textColumn("epoch", "Node id", (one) => one.node_id),
-			],
+				memberColumn(ours),
+				badgeColumn("state n2", "Status", standingOf, stateWords, rankOf),
+				timeColumn("since n4", "For", since, one => one.silentAt ?? one.downAt ?? Infinity),
+				textColumn("address", "Gossip address", one => one.gossip_address),
+				textColumn("zone n3", "Zone", placeOf),
+				textColumn("epoch", "Node id", one => one.node_id)
+			]
 		});
 		const statuses = Object.entries(STANDINGS).map(([word, at]) => el("li", badge(at, word)));
 		const lines = Object.entries(LEGEND).map(([kind, word]) => el(`li.line.${kind}`, word));
@@ -86,13 +74,13 @@ export class Members {
 			this.map.canvas,
 			this.pointed,
 			el("ul.legend", statuses, lines),
-			this.links,
+			this.links
 		);
 		this.element = el(
 			"div.split",
 			el("div.well", this.heading, this.summary),
 			this.aside,
-			el("div.stack", mapped, this.datacenters, this.list.element),
+			el("div.stack", mapped, this.datacenters, this.list.element)
 		);
 		this.open(route.parts[0]);
 	}
@@ -106,16 +94,16 @@ export class Members {
 		if (nodeId === undefined) return;
 		const [head, body] = [el("h2"), el("div")];
 		this.aside.append(
-			el("section.detail", { "aria-label": "Member" }, el("div.list-head", head, el("a", { href: "#/members" }, "Close")), body),
+			el("section.detail", { "aria-label": "Member" }, el("div.list-head", head, el("a", { href: "#/members" }, "Close")), body)
 		);
 		const draw = ({ members }) => {
-			const found = members.find((one) => one.member.node_id === nodeId);
+			const found = members.find(one => one.member.node_id === nodeId);
 			if (!found) return;
 			say(head, printable(found.member.name));
 			body.replaceChildren(...inFull(found));
 		};
-		this.asking = new Asking("explain", { subject: nodeId }, draw, (message) =>
-			body.replaceChildren(el("p.none", printable(message))),
+		this.asking = new Asking("explain", { subject: nodeId }, draw, message =>
+			body.replaceChildren(el("p.none", printable(message)))
 		);
 	}
 
@@ -131,11 +119,11 @@ export class Members {
 		this.asking?.close();
 	}
 
-	update(topic) {
+	update(topics) {
 		const { members, agent, known } = this.store;
-		if (topic === "history" || topic === "instances") return;
+		if (!topics.has("agent") && !topics.has("members")) return;
 		const all = [...members.values()];
-		const numbers = Object.keys(STANDINGS).map((status) => [all.filter((one) => one.status === status).length, status]);
+		const numbers = Object.keys(STANDINGS).map(status => [all.filter(one => one.status === status).length, status]);
 		const text = `${many(all.length, "member")}: ${numbers
 			.filter(([n]) => n)
 			.map(([n, status]) => `${count(n)} ${status}`)
@@ -148,44 +136,43 @@ export class Members {
 			const { datacenters } = agent.datacenters;
 			redraw(this.datacenters, JSON.stringify(datacenters), () => [
 				el("h2", `Datacenters (${count(datacenters.length)})`),
-				el("div.cards", datacenters.map(datacenterCard)),
+				el("div.cards", datacenters.map(datacenterCard))
 			]);
 		}
 		this.list.set(all);
-		if (topic === "members") this.asking?.now();
+		if (topics.has("members")) this.asking?.now();
 	}
 }
 
 /** The links that this agent knows of, as sentences. */
 function linksText({ watches, watched_by: watchedBy, verdicts, more }, members) {
-	const names = (ids) => named(ids.map((id) => members.get(id)?.name ?? id));
-	const idsOf = (links) => links.map((link) => link.node_id);
-	const [late, heard] = [watches.filter(isLate), watches.filter((link) => !isLate(link))];
+	const names = ids => named(ids.map(id => members.get(id)?.name ?? id));
+	const idsOf = links => links.map(link => link.node_id);
+	const [late, heard] = [watches.filter(isLate), watches.filter(link => !isLate(link))];
 	const parts = [
 		watches.length ? `This agent watches ${many(watches.length, "member")}.` : "This agent watches no member.",
 		heard.length && `Heard from: ${names(idsOf(heard))}.`,
 		late.length && `No answer from: ${names(idsOf(late))}.`,
 		watchedBy.length && `Watched by: ${names(watchedBy)}.`,
 		verdicts.length &&
-			`${many(verdicts.length, "member is", "members are")} down by a verdict${more ? ", and more that are not drawn" : ""}.`,
+			`${many(verdicts.length, "member is", "members are")} down by a verdict${more ? ", and more that are not drawn" : ""}.`
 	];
 	return parts.filter(Boolean).join(" ");
 }
 
-/** A member with the reasons for its state. */
 function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, records }) {
 	const { name, status, node_id: id } = member;
 	const cause = verdict && [
 		`${verdict.cause.replaceAll("_", " ")}, found by ${printable(verdict.by)}`,
 		verdict.agreed.length && `agreed by ${named(verdict.agreed)}`,
 		`told by ${printable(verdict.told_by)} ${span(verdict.ago_ms)} ago`,
-		verdict.exited && "its process exited",
+		verdict.exited && "its process exited"
 	];
 	const held = watched && (watched.held_ms == null ? "yes, without a connection" : `yes, connected for ${span(watched.held_ms)}`);
 	const news = records?.news;
 	return [
 		el("p", badge(standingOf(member), status), member.down_ago_ms == null ? "" : ` for ${span(member.down_ago_ms)}`),
-		el("p", printable(reason)),
+		el("p.reason", printable(reason)),
 		facts({
 			Verdict: cause && cause.filter(Boolean).join(", "),
 			"Heard by this agent": !isSelf && (heard ? `${span(heard.ago_ms)} ago, by ${heard.by}` : "never"),
@@ -196,39 +183,37 @@ function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, reco
 			Records: records && `version ${records.version}${records.behind ? ", newer ones are on their way" : ""}`,
 			"Latest news": news && `${span(news.ago_ms)} ago from ${printable(news.from)}, by ${news.by}`,
 			"Node id": id,
-			Epoch: String(member.epoch),
+			Epoch: String(member.epoch)
 		}),
 		el("p", el("a", { href: `#/instances?q=${encodeURIComponent(name)}` }, "Its instances")),
 		el("p", copyable(command("explain", name))),
 		el("p", copyable(command("history", name))),
-		status === "down" ? el("p.note", "If its host is gone for good: ", copyable(command("force-leave", name))) : "",
+		status === "down" ? el("p.note", "If its host is gone for good: ", copyable(command("force-leave", name))) : ""
 	];
 }
 
-function datacenterCard(one) {
-	const words = { own: "of this agent", reachable: "in reach", out_of_reach: "out of reach", isolated: "isolated by an order" };
-	const standings = { own: "ok", reachable: "ok", out_of_reach: "bad", isolated: "out" };
-	const {
-		status,
-		down,
-		round_trip_ms: trip,
-		heard_ago_ms: heard,
-		gateways = [],
-		held_back: held,
-		out_of_reach_ago_ms: lost,
-	} = one;
+const REACH = {
+	own: ["ok", "of this agent"],
+	reachable: ["ok", "in reach"],
+	out_of_reach: ["bad", "out of reach"],
+	isolated: ["out", "isolated by an order"]
+};
+
+function datacenterCard({ status, gateways = [], held_back: held, ...one }) {
+	const [standing, words] = REACH[status] ?? ["new", status];
+	const ago = (ms, before, after = "") => ms != null && `${before}${span(ms)}${after}`;
 	return el(
 		"div.card",
 		el("h3", printable(one.name)),
-		el("p", badge(standings[status] ?? "new", words[status] ?? status), lost == null ? "" : ` for ${span(lost)}`),
+		el("p", badge(standing, words), ago(one.out_of_reach_ago_ms, " for ")),
 		facts({
 			Alive: count(one.alive),
-			Down: down && count(down),
+			Down: one.down && count(one.down),
 			Instances: count(one.instances),
-			"Lag (round trip)": trip == null ? null : `${trip.toFixed(1)} ms`,
-			Heard: heard == null ? null : `${span(heard)} ago`,
+			"Lag (round trip)": one.round_trip_ms != null && `${one.round_trip_ms.toFixed(1)} ms`,
+			Heard: ago(one.heard_ago_ms, "", " ago"),
 			Gateways: gateways.length && named(gateways, 3),
-			"Held back": held && `${many(held.changes, "change")}, last of ${printable(held.last)} ${span(held.last_ago_ms)} ago`,
-		}),
+			"Held back": held && `${many(held.changes, "change")}, last of ${printable(held.last)} ${span(held.last_ago_ms)} ago`
+		})
 	);
 }

@@ -7,6 +7,16 @@ const LONGEST_PAUSE_MS = 15_000;
 /** A page that nobody sees lets go of its stream after this long. */
 const HIDDEN_MS = 30_000;
 
+function open(headers = {}) {
+	const abort = new AbortController();
+	return { abort, opened: fetch("/ui/events", { headers, signal: abort.signal, cache: "no-store" }) };
+}
+
+/** The first connection. It is opened before the other files of the page are there: the catalog is on the way meanwhile. */
+let first = open();
+// `read` tells of a failure.
+first.opened.catch(() => {});
+
 /** Follows the agent. `onEvent(name, data)` gets each event, `onState(state)` each change of the connection. */
 export class Stream {
 	constructor(onEvent, onState) {
@@ -34,13 +44,13 @@ export class Stream {
 			const pause = this.isPaused ? 0 : this.pause * (0.75 + Math.random() / 2);
 			this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
 			this.onState({ live: false, why: this.isPaused ? "the page was hidden" : why, againAt: Date.now() + pause });
-			if (!this.isPaused) await Promise.race([new Promise((done) => setTimeout(done, pause)), this.awaken()]);
+			if (!this.isPaused) await Promise.race([new Promise(done => setTimeout(done, pause)), this.awaken()]);
 		}
 	}
 
 	/** Ends when somebody looks at the page, or asks to go on. */
 	awaken() {
-		return new Promise((done) => (this.woken = done));
+		return new Promise(done => (this.woken = done));
 	}
 
 	wake() {
@@ -62,15 +72,16 @@ export class Stream {
 
 	/** Reads one connection to its end. Returns or throws why it ended. */
 	async read() {
-		const abort = (this.abort = new AbortController());
+		const { abort, opened } = first ?? open(this.last ? { "Last-Event-ID": this.last } : {});
+		first = null;
+		this.abort = abort;
 		const watch = setInterval(() => {
 			if (performance.now() - this.heardAt > SILENT_MS) abort.abort(new Error(`nothing came for ${SILENT_MS / 1_000} s`));
 		}, 1_000);
 		this.heardAt = performance.now();
 		this.ended = undefined;
 		try {
-			const headers = this.last ? { "Last-Event-ID": this.last } : {};
-			const answer = await fetch("/ui/events", { headers, signal: abort.signal, cache: "no-store" });
+			const answer = await opened;
 			this.isRefused = answer.status === 403;
 			if (!answer.ok) return `the agent refused: ${(await answer.text()).trim().slice(0, 300) || answer.status}`;
 			const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -79,9 +90,13 @@ export class Stream {
 				const { done, value } = await reader.read();
 				if (done) return this.ended ?? "the agent ended the stream";
 				this.heardAt = performance.now();
-				const pieces = (text + value).split("\n\n");
-				text = pieces.pop();
-				pieces.forEach((piece) => this.take(piece));
+				// Only the new part can have the end of an event, or the second half of one.
+				let from = Math.max(0, text.length - 1);
+				text += value;
+				for (let end; (end = text.indexOf("\n\n", from)) >= 0; from = 0) {
+					this.take(text.slice(0, end));
+					text = text.slice(end + 2);
+				}
 			}
 		} finally {
 			clearInterval(watch);
@@ -141,19 +156,15 @@ export class Asking {
 
 	/** Asks, unless it asks already; then it asks once more afterwards. */
 	async now() {
-		if (document.hidden) return;
-		this.isWanted = true;
+		if (document.hidden || this.isClosed) return;
+		this.isWanted = this.isAsking;
 		if (this.isAsking) return;
 		this.isAsking = true;
-		while (this.isWanted && !this.isClosed) {
-			this.isWanted = false;
-			try {
-				const answer = await ask(this.question, this.parameters);
-				if (!this.isClosed) this.onAnswer(answer);
-			} catch (error) {
-				if (!this.isClosed) this.onFailure(error.message, error.code);
-			}
-		}
+		const answer = await ask(this.question, this.parameters).catch(error => error);
 		this.isAsking = false;
+		if (this.isClosed) return;
+		if (answer instanceof Error) this.onFailure(answer.message, answer.code);
+		else this.onAnswer(answer);
+		if (this.isWanted) this.now();
 	}
 }

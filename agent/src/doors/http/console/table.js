@@ -1,6 +1,6 @@
 // A table of any number of rows, of which only those in the window are in the document. It scrolls with the page.
 
-import { badge, count, el, matcher, printable, say } from "./dom.js";
+import { badge, count, el, matcher, memberHref, printable, say } from "./dom.js";
 
 /** Rows beyond the edges of the window that are drawn, too. */
 const MARGIN = 6;
@@ -8,51 +8,44 @@ const MARGIN = 6;
 let tables = 0;
 
 /**
- * A grid whose rows open by Enter or by a click. `columns` have an `id`, a `head`, `fill(cell, row)` and perhaps `order(row)`, by
+ * A grid whose rows open by Enter or by a click. `columns` have an `id` (the class of their cells, and `n1` to `n4`
+ * for the four that a narrow window shows), a `head`, `fill(cell, row)` and perhaps `order(row)`, by
  * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
  */
-export class Table {
-	constructor({ name, label, columns, keyOf, stampOf = (row) => row, onOpen, empty }) {
-		Object.assign(this, { name, columns, keyOf, stampOf, onOpen, empty, rows: [], drawn: new Map(), spare: [] });
+class Table {
+	constructor({ name, label, columns, keyOf, stampOf = row => row, onOpen, empty }) {
+		Object.assign(this, { columns, keyOf, stampOf, onOpen, empty, given: [], rows: [], drawn: new Map(), made: 0 });
 		Object.assign(this, { active: -1, activeKey: null, sort: null, id: `t${(tables += 1)}` });
-		this.heads = columns.map((column) => this.head(column));
+		this.heads = columns.map(column => this.head(column));
 		const head = el("div.head", { role: "rowgroup" }, el("div.row", { role: "row", "aria-rowindex": "1" }, this.heads));
 		this.body = el("div.body", { role: "rowgroup" });
-		this.grid = el(
-			"div",
-			{
-				class: `grid ${name}`,
-				role: "grid",
-				tabindex: "0",
-				"aria-label": label,
-				"aria-colcount": columns.length,
-				"aria-readonly": "true",
-			},
-			head,
-			this.body,
-		);
+		const grid = { role: "grid", tabindex: "0", "aria-label": label, "aria-colcount": columns.length, "aria-readonly": "true" };
+		this.grid = el("div", { class: `grid ${name}`, ...grid }, head, this.body);
 		this.none = el("p.none", { hidden: true });
 		this.element = el("div", this.grid, this.none);
-		this.grid.addEventListener("keydown", (event) => this.key(event));
+		this.grid.addEventListener("keydown", event => this.key(event));
 		this.grid.addEventListener("focus", () => this.active < 0 && this.rows.length && this.activate(this.firstShown(), false));
-		this.body.addEventListener("click", (event) => this.click(event));
+		this.body.addEventListener("click", event => this.click(event));
 		this.onScroll = () => this.later();
+		this.onResize = () => {
+			this.measured = undefined;
+			this.later();
+		};
 		addEventListener("scroll", this.onScroll, { passive: true });
-		addEventListener("resize", this.onScroll);
+		addEventListener("resize", this.onResize);
 	}
 
-	/** Ends it. */
 	close() {
 		removeEventListener("scroll", this.onScroll);
-		removeEventListener("resize", this.onScroll);
+		removeEventListener("resize", this.onResize);
 		cancelAnimationFrame(this.frame);
 	}
 
 	/** Shows these rows, in this order unless a head was clicked. */
 	set(rows) {
 		this.given = rows;
-		this.rows = this.sort ? [...rows].sort(this.sort.compare) : rows;
-		if (this.activeKey != null) this.active = this.rows.findIndex((row) => this.keyOf(row) === this.activeKey);
+		this.rows = this.sort ? sorted(rows, this.sort) : rows;
+		if (this.activeKey != null) this.active = this.rows.findIndex(row => this.keyOf(row) === this.activeKey);
 		this.grid.setAttribute("aria-rowcount", this.rows.length + 1);
 		this.none.hidden = this.rows.length > 0;
 		say(this.none, this.empty());
@@ -60,25 +53,23 @@ export class Table {
 	}
 
 	head(column) {
-		if (!column.order) return el("span", { class: `cell c-${column.id}`, role: "columnheader" }, column.head);
-		const button = el("button", { type: "button" }, column.head);
-		const head = el("span", { class: `cell c-${column.id}`, role: "columnheader", "aria-sort": "none" }, button);
-		button.addEventListener("click", () => this.sortBy(column, head));
+		const { id, head: word, order } = column;
+		const kind = { class: `cell c-${id}`, role: "columnheader", "aria-sort": order && "none" };
+		const head = el(
+			"span",
+			kind,
+			order ? el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word) : word
+		);
 		return head;
 	}
 
-	/** Sorts upwards at the first click, downwards at the second, and as given at the third. */
+	/** Sorts upwards, then downwards, then as given. */
 	sortBy(column, head) {
 		const was = head.getAttribute("aria-sort");
 		const now = { none: "ascending", ascending: "descending", descending: "none" }[was];
-		this.heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
+		this.heads.forEach(other => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
 		head.setAttribute("aria-sort", now);
-		const sign = now === "ascending" ? 1 : -1;
-		const compare = (a, b) => {
-			const [x, y] = [column.order(a), column.order(b)];
-			return x === y ? 0 : sign * (x < y ? -1 : 1);
-		};
-		this.sort = now === "none" ? null : { compare };
+		this.sort = now === "none" ? null : { order: column.order, sign: now === "ascending" ? 1 : -1 };
 		this.set(this.given);
 	}
 
@@ -89,43 +80,59 @@ export class Table {
 		});
 	}
 
-	rowHeight() {
-		return (
-			parseFloat(getComputedStyle(this.grid).getPropertyValue("--row")) *
-			parseFloat(getComputedStyle(document.documentElement).fontSize)
-		);
+	/** The height of a row in pixels. It changes with the window alone. */
+	get height() {
+		const pixels = (element, property) => parseFloat(getComputedStyle(element).getPropertyValue(property));
+		return (this.measured ??= pixels(this.grid, "--row") * pixels(document.documentElement, "font-size"));
 	}
 
+	/** Draws the rows that the window shows. Those that it showed before are moved, and filled again only where they changed. */
 	draw() {
-		const height = (this.height = this.rowHeight());
+		const { keyOf } = this;
+		// An empty table needs no layout before the first paint.
+		const height = this.rows.length ? this.height : 1;
 		this.body.style.height = `${this.rows.length * height}px`;
-		const top = this.body.getBoundingClientRect().top;
+		const top = this.rows.length ? this.body.getBoundingClientRect().top : 0;
 		const first = Math.max(0, Math.floor(-top / height) - MARGIN);
 		const last = Math.min(this.rows.length, Math.ceil((innerHeight - top) / height) + MARGIN);
-		for (const [index, row] of this.drawn) {
-			if (index < first || index >= last) {
-				this.drawn.delete(index);
-				row.remove();
-				this.spare.push(row);
-			}
+		const keys = new Set(this.rows.slice(first, Math.max(first, last)).map(keyOf));
+		const spare = [...this.drawn].filter(([key]) => !keys.has(key));
+		let next = null;
+		for (let index = last - 1; index >= first; index -= 1) {
+			const key = keyOf(this.rows[index]);
+			const row = this.drawn.get(key) ?? this.reuse(spare, key);
+			// Those who have the page read to them hear the rows in the order of the document.
+			if (row.parentNode !== this.body || row.nextSibling !== next) this.body.insertBefore(row, next);
+			this.fill(row, index);
+			next = row;
 		}
-		for (let index = first; index < last; index += 1) this.drawRow(index, height);
+		spare.forEach(([key, row]) => {
+			this.drawn.delete(key);
+			row.remove();
+		});
 		this.mark();
 	}
 
-	drawRow(index, height) {
+	/** A row for a key, made of one that is not shown any more if there is one. */
+	reuse(spare, key) {
+		const [before, row] = spare.pop() ?? [null, this.newRow()];
+		this.drawn.delete(before);
+		this.drawn.set(key, row);
+		return row;
+	}
+
+	newRow() {
+		const cells = this.columns.map(column => el("span", { class: `cell c-${column.id}`, role: "gridcell" }));
+		return el("div.row", { role: "row", id: `${this.id}-${(this.made += 1)}` }, cells);
+	}
+
+	fill(row, index) {
 		const data = this.rows[index];
-		let row = this.drawn.get(index);
-		if (!row) {
-			row = this.spare.pop() ?? this.newRow();
-			this.drawn.set(index, row);
-			row.id = `${this.id}-${index}`;
+		const top = index * this.height;
+		if (row.top !== top) {
+			Object.assign(row, { top, index });
+			row.style.transform = `translateY(${top}px)`;
 			row.setAttribute("aria-rowindex", index + 2);
-			this.body.append(row);
-		}
-		if (row.top !== index * height) {
-			row.top = index * height;
-			row.style.transform = `translateY(${row.top}px)`;
 		}
 		const [key, stamp] = [this.keyOf(data), this.stampOf(data)];
 		if (row.key === key && row.stamp === stamp) return;
@@ -133,17 +140,11 @@ export class Table {
 		this.columns.forEach((column, n) => column.fill(row.children[n], data));
 	}
 
-	newRow() {
-		const cells = this.columns.map((column) => el("span", { class: `cell c-${column.id}`, role: "gridcell" }));
-		return el("div.row", { role: "row" }, cells);
-	}
-
 	mark() {
-		for (const [index, row] of this.drawn) {
-			if (index === this.active) row.setAttribute("aria-selected", "true");
-			else row.removeAttribute("aria-selected");
-		}
-		const active = this.drawn.get(this.active);
+		const active = this.active < 0 ? null : this.drawn.get(this.activeKey);
+		if (active !== this.marked) this.marked?.removeAttribute("aria-selected");
+		this.marked = active;
+		active?.setAttribute("aria-selected", "true");
 		if (active) this.grid.setAttribute("aria-activedescendant", active.id);
 		else this.grid.removeAttribute("aria-activedescendant");
 	}
@@ -183,73 +184,102 @@ export class Table {
 	click(event) {
 		const row = event.target.closest(".row");
 		if (!row || getSelection().type === "Range") return;
-		const index = [...this.drawn].find(([, drawn]) => drawn === row)?.[0];
-		if (index === undefined) return;
-		this.activate(index, false);
-		this.onOpen?.(this.rows[index]);
+		this.activate(row.index, false);
+		this.onOpen?.(this.rows[row.index]);
 	}
 }
 
-/** A column that shows a text. */
-export const textColumn = (id, head, textOf, order = textOf) => ({
-	id,
-	head,
-	order,
-	fill: (cell, row) => say(cell, String(textOf(row) ?? "")),
-});
+/** The rows by what `order` tells of each, which it is asked once. */
+function sorted(rows, { order, sign }) {
+	const compare = ([x], [y]) => (x === y ? 0 : sign * (x < y ? -1 : 1));
+	return rows
+		.map(row => [order(row), row])
+		.sort(compare)
+		.map(([, row]) => row);
+}
 
-/** A column that shows a coloured word. */
-export const badgeColumn = (id, head, standingOf, textOf, order = textOf) => ({
-	id,
-	head,
-	order,
-	fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), textOf(row))),
-});
+/** A column that shows a text, which the filter looks at. */
+export const textColumn = (id, head, text, order = text) => ({ ...timeColumn(id, head, text, order), text });
+
+/** A column that shows a time that goes on. The filter looks at none of these. */
+export function timeColumn(id, head, text, order) {
+	return { id, head, order, fill: (cell, row) => say(cell, String(text(row) ?? "")) };
+}
+
+export function badgeColumn(id, head, standingOf, text, order = text) {
+	return { id, head, text, order, fill: (cell, row) => cell.replaceChildren(badge(standingOf(row), text(row))) };
+}
 
 /** A column with the name of a row, which leads to its page. The keys of the table open it, so it is no stop of its own. */
-export const nameColumn = (id, head, nameOf, hrefOf, restOf = () => "") => ({
+export const nameColumn = (id, head, text, hrefOf, restOf = () => "") => ({
 	id,
 	head,
-	order: nameOf,
+	text,
+	order: text,
 	fill: (cell, row) => {
 		const rest = restOf(row);
-		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(nameOf(row)));
+		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(text(row)));
 		cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
-	},
+	}
+});
+
+export const memberColumn = restOf =>
+	nameColumn(
+		"id n1",
+		"Member",
+		one => one.name,
+		one => memberHref(one.node_id),
+		restOf
+	);
+
+/** What tables of members have in common. The order is by `rankOf(member)`, then by name. */
+export const ofMembers = rankOf => ({
+	worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
+	keyOf: one => one.node_id,
+	href: one => memberHref(one.node_id),
+	empty: () => "No member is known."
 });
 
 /**
- * A table with a heading that counts its rows, and a field that leaves those with some words. `words(row)` are those of a row,
- * `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
+ * A table with a heading that counts its rows, and a field that leaves those with some words: of what the columns show, and of
+ * what `also(row)` adds. `worst(a, b)` is the order unless a head was clicked. The address keeps the filter.
  */
 export class List {
-	constructor(route, { title, words, worst, beside, ...table }) {
-		Object.assign(this, { title, words, worst, filter: route.query.get("q") ?? "", all: [] });
+	constructor(route, { title, also, worst, beside, ...table }) {
+		Object.assign(this, { title, also, worst, columns: table.columns, filter: route.query.get("q") ?? "", all: [] });
 		const empty = () => (this.filter && this.all.length ? "Nothing has these words." : table.empty());
-		this.table = new Table({ label: title, onOpen: (row) => route.go(table.href(row)), ...table, empty });
+		this.table = new Table({ label: title, onOpen: row => route.go(table.href(row)), ...table, empty });
 		this.heading = el("h2");
-		const field = el("input.filter", {
-			type: "search",
-			placeholder: "Filter",
-			"aria-label": `Filter: ${title}`,
-			autocomplete: "off",
-		});
-		field.setAttribute("aria-keyshortcuts", "/");
+		const field = el("input.filter", { type: "search", placeholder: "Filter", autocomplete: "off", "aria-keyshortcuts": "/" });
+		field.setAttribute("aria-label", `Filter: ${title}`);
 		field.value = this.filter;
+		// The first key need not wait for the words of all rows.
+		field.addEventListener("focus", () => this.all.forEach(row => this.words(row)));
 		field.addEventListener("input", () => {
 			this.filter = field.value;
 			route.keep(this.filter);
-			this.set(this.all);
+			this.draw();
 		});
 		this.element = el("section.list", el("div.list-head", this.heading, beside, field), this.table.element);
 	}
 
+	/** Shows these rows, as far as the filter leaves them. */
 	set(all) {
-		this.all = all;
-		const matches = matcher(this.filter);
-		const shown = all.filter((row) => !this.filter || matches(this.words(row)));
+		this.all = all.sort(this.worst);
+		this.draw();
+	}
+
+	/** The words of a row. It keeps them until it is replaced. */
+	words(row) {
+		return (row.words ??= [...this.columns.map(({ text }) => text?.(row)), this.also?.(row)].flat().join("\n").toLowerCase());
+	}
+
+	draw() {
+		const { all, filter } = this;
+		const matches = matcher(filter);
+		const shown = filter ? all.filter(row => matches(this.words(row))) : all;
 		say(this.heading, `${this.title} (${shown.length === all.length ? "" : `${count(shown.length)} of `}${count(all.length)})`);
-		this.table.set(shown.sort(this.worst));
+		this.table.set(shown);
 	}
 
 	close() {
