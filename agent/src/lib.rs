@@ -50,6 +50,8 @@ pub use config::{
     FoundAddress, HttpTls, KnownKey, Leaf, LookupError, Problem, ProxyTable, SocketMode,
     SocketModeError, StartedWith, TokenProblem, TokenSource, TokenText, nearest,
 };
+#[doc(hidden)]
+pub use doors::dns::DnsSample;
 pub use doors::http::HttpError;
 pub use doors::unix::error::SocketError;
 pub use hobnob_membership::{DatacenterId, Gateway, Protocol};

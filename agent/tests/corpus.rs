@@ -22,6 +22,11 @@ fn the_local_api() {
 }
 
 #[test]
+fn queries_of_dns() {
+    replay("dns", fuzz::dns::check);
+}
+
+#[test]
 fn selectors() {
     replay("selector", fuzz::selector::check);
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod compatibility;
 mod discovery;
 mod http;
+mod http_bodies;
 mod http_changes;
 mod http_queries;
 mod socket;

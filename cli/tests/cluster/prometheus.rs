@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -36,19 +36,19 @@ scrape_configs:
         );
         let file = home.join("prometheus.yml");
         fs::write(&file, config).unwrap();
-        // It does not tell which port it found by itself.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", home.join("tsdb").display()));
-        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => Some(Self { child, port }),
-            Err(_) => {
-                println!("skipped: this host has no prometheus (`apt install prometheus`)");
-                None
-            }
-        }
+        command.arg("--web.listen-address=127.0.0.1:0");
+        let Ok(mut child) = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn() else {
+            println!("skipped: this host has no prometheus (`apt install prometheus`)");
+            return None;
+        };
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let port = log.by_ref().find_map(|line| port_of(&line.unwrap()));
+        // Its log is drained, so that it never waits for a full pipe.
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
+        Some(Self { child, port: port.expect("it says where it listens") })
     }
 
     /// The targets, by id: whether a scrape worked, and the weight.
@@ -79,6 +79,14 @@ impl Drop for Prometheus {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// The port on which it listens, if this line of its log has it.
+fn port_of(line: &str) -> Option<u16> {
+    let (_, address) =
+        line.split_once("Listening on").and_then(|(_, rest)| rest.split_once("address="))?;
+    let address = address.split_whitespace().next()?;
+    address.rsplit_once(':')?.1.parse().ok()
 }
 
 /// Targets by id, as a text for people.

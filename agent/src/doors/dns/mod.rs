@@ -21,6 +21,7 @@ mod names;
 mod naming;
 mod outgoing;
 mod records;
+mod sample;
 mod search;
 pub(crate) mod server;
 mod taking;
@@ -32,4 +33,5 @@ mod udp;
 mod zone;
 
 pub(crate) use counters::DnsCounters;
+pub use sample::DnsSample;
 pub(crate) use server::{DnsDoor, DnsError};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// A peer that takes no byte for this long has stopped reading.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A stream that fails when its peer takes nothing for [`WRITE_WITHIN`].
 pub(super) struct Impatient<S> {

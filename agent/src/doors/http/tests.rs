@@ -1,9 +1,12 @@
 //! The door by itself, before an agent is ready behind it.
 
+mod hostile;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -56,6 +59,18 @@ impl Served {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Lets time pass, which stands still otherwise, until no connection is open: for so long at most.
+    async fn settled(&self, within: Duration) {
+        tokio::time::pause();
+        let settled = async {
+            while self.counters.connections.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(HEAD_WITHIN / 100).await;
+            }
+        };
+        tokio::time::timeout(within, settled).await.expect("the connections end");
+        tokio::time::resume();
     }
 
     async fn get(&self, path: &str) -> String {

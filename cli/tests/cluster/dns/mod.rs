@@ -8,9 +8,11 @@ mod haproxy;
 mod nginx;
 
 use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::{ANY_PORT, Agent};
 
@@ -61,6 +63,20 @@ fn short(port: &str, name: &str, rtype: &str) -> Vec<String> {
     let mut lines: Vec<_> = told.lines().map(str::to_owned).collect();
     lines.sort_unstable();
     lines
+}
+
+/// A port for a program that finds none by itself. It is below those that Linux gives to sockets that ask for any.
+fn own_port() -> String {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = (Ipv4Addr::LOCALHOST, (FIRST + number % COUNT) as u16);
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address.1.to_string();
+        }
+    }
 }
 
 /// A program that runs until it is dropped; `None` where it is not installed.

@@ -1,4 +1,4 @@
-//! nginx with `resolver`, which takes addresses from A records, at most once a second.
+//! nginx with `resolver`, which takes addresses from A records, at most once a second. Those have no weights to follow.
 
 use std::fs;
 use std::path::Path;
