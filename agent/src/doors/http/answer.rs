@@ -14,6 +14,9 @@ use serde::Serialize;
 use super::parameters::BadParameter;
 use crate::budget::{Budget, Held};
 
+/// Bytes for which an answer has room from its begin on.
+const BEGUN_BYTES: usize = 4 << 10;
+
 /// A request that is refused, with a sentence for people.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -91,7 +94,7 @@ impl AsRef<[u8]> for Counted {
 /// # Errors
 /// It is longer than an answer may be.
 pub(super) fn text_of(value: &impl Serialize, is_pretty: bool) -> Result<Vec<u8>, Refused> {
-    let mut limited = Limited(Vec::new());
+    let mut limited = Limited(Vec::with_capacity(BEGUN_BYTES));
     let written = match is_pretty {
         true => serde_json::to_writer_pretty(&mut limited, value),
         false => serde_json::to_writer(&mut limited, value),
