@@ -153,12 +153,12 @@ mod tests {
         let long = "x".repeat(MAX_RESPONSE_BYTES);
         let refused = text_of(&long, false).expect_err("too long");
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-        let budget = Budget::new(64);
+        let budget = Budget::new(2 * BEGUN_BYTES);
         let answer = json(text_of(&[1, 2], false).expect("short"), &budget).expect("room");
         assert!(budget.held() >= 6);
         drop(answer);
         assert_eq!(budget.held(), 0);
-        let refused = json(vec![0; 65], &budget).expect_err("no room");
+        let refused = json(vec![0; 2 * BEGUN_BYTES + 1], &budget).expect_err("no room");
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     }
 }
