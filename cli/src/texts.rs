@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::args::Cli;
+use crate::args::{Cli, hide_flags};
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -41,7 +41,7 @@ pub(crate) struct ManArgs {
 /// Prints the completions of a shell.
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "hobnob", &mut text);
+    clap_complete::generate(args.shell, &mut hide_flags(Cli::command()), "hobnob", &mut text);
     print(&text)
 }
 
@@ -50,14 +50,14 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Exit> {
     match &args.directory {
         None => {
             let mut text = Vec::new();
-            Man::new(Cli::command()).render(&mut text)?;
+            Man::new(hide_flags(Cli::command())).render(&mut text)?;
             print(&text)
         }
         Some(directory) => {
             let path = directory.display();
             fs::create_dir_all(directory)
                 .with_context(|| format!("cannot make the directory {path}"))?;
-            clap_mangen::generate_to(Cli::command(), directory)
+            clap_mangen::generate_to(hide_flags(Cli::command()), directory)
                 .with_context(|| format!("cannot write the manual pages to {path}"))?;
             Ok(Exit::Done)
         }

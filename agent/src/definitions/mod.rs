@@ -16,7 +16,7 @@ use hobnob_api::{Check, Registration};
 use crate::config::Problem;
 use crate::registrations;
 
-pub(crate) use consul::from_value as from_consul;
+pub(crate) use consul::{LoneCheck, from_value as from_consul, plain_check_id};
 pub(crate) use folder::SourceFile;
 pub(crate) use plan::{Plan, plan};
 

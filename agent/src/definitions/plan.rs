@@ -64,13 +64,18 @@ pub(crate) fn plan<'a>(
                     id = wanted.id,
                 ),
             )),
-            Some(there) if *there == wanted => plan.kept += 1,
+            // A file does not name the ids of checks.
+            Some(there) if *there == with_ids_of(&wanted, there) => plan.kept += 1,
             Some(_) => plan.changed.push(wanted),
         }
     }
     let from_files = stored.into_values().filter(|registration| registration.source.is_some());
     plan.removed = from_files.map(|registration| registration.id.clone()).collect();
     if problems.is_empty() { Ok(plan) } else { Err(problems) }
+}
+
+fn with_ids_of(wanted: &StoredRegistration, there: &StoredRegistration) -> StoredRegistration {
+    StoredRegistration { check_ids: there.check_ids.clone(), ..wanted.clone() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Registrations made of loose values: unknown keys by name, and durations as text.
+//! Registrations and checks made of loose values: unknown keys by name, and durations as text.
 
-use hobnob_api::Registration;
+use hobnob_api::{Check, Registration};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
@@ -13,7 +14,7 @@ const MAX_DURATIONS: usize = 1_024;
 /// The most faults of one registration that are told.
 const MAX_FAULTS: usize = 32;
 
-/// A value that is no registration.
+/// A value that is no registration, or no check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ShapeError {
     /// The keys that lead to the fault, such as `checks[0].interval`. Empty for the registration itself.
@@ -31,11 +32,20 @@ impl ShapeError {
 
 /// The registration that a value describes, or all that is wrong with it. A key `interval` with a text such as `2s` stands
 /// for `interval_ms`, and so does every other key that ends with `_ms`.
-pub(super) fn registration(mut value: Value) -> Result<Registration, Vec<ShapeError>> {
+pub(super) fn registration(value: Value) -> Result<Registration, Vec<ShapeError>> {
+    made_of(value)
+}
+
+/// The check that a value describes, in the same way.
+pub(super) fn check(value: Value) -> Result<Check, Vec<ShapeError>> {
+    made_of(value)
+}
+
+fn made_of<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<ShapeError>> {
     let mut faults: Vec<ShapeError> = Vec::new();
     while faults.len() < MAX_FAULTS {
         let fault = match first_fault(&mut value) {
-            Ok(registration) if faults.is_empty() => return Ok(registration),
+            Ok(made) if faults.is_empty() => return Ok(made),
             Ok(_) => break,
             Err(fault) => fault,
         };
@@ -72,10 +82,10 @@ fn pointer(path: &str) -> String {
         .collect()
 }
 
-fn first_fault(value: &mut Value) -> Result<Registration, ShapeError> {
+fn first_fault<T: DeserializeOwned>(value: &mut Value) -> Result<T, ShapeError> {
     for _ in 0..MAX_DURATIONS {
         let (path, message) = match serde_path_to_error::deserialize(&*value) {
-            Ok(registration) => return Ok(registration),
+            Ok(made) => return Ok(made),
             Err(error) => (error.path().clone(), error.inner().to_string()),
         };
         let Some(unknown) = Unknown::of(&message) else {

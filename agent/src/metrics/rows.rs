@@ -197,6 +197,9 @@ pub(super) const OWN: &[Row] = rows! {
     Counter hobnob_http_waits_refused_total []
         "Requests that the HTTP door refused because as many waited for a change as may."
         alert "Any increase";
+    Counter hobnob_http_waits_cut_total []
+        "Requests at the HTTP door whose wait for a change ended early: behind them came the end of the connection, or more than is read ahead."
+        alert "A steady rate";
     Counter hobnob_http_watches_refused_total []
         "Streams of events that the HTTP door refused because as many were open as may be."
         alert "Any increase";

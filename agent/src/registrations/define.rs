@@ -3,11 +3,12 @@
 use hobnob_api::{ApiError, Reloaded};
 use hobnob_membership::limits::MAX_REGISTRATIONS;
 
+use super::check_ids::CheckIds;
 use super::registrar::Registrar;
 use crate::caller::Caller;
 use crate::clock::wall_clock_ms;
 use crate::definitions::{Definition, Plan, plan};
-use crate::storage::{DataDir, StoredRegistrant, StoredRegistration, WriteError};
+use crate::storage::{DataDir, StoredRegistrant, WriteError};
 
 impl Registrar {
     /// Makes the instances of files those of these definitions. Everything is checked first: a problem changes nothing.
@@ -35,7 +36,9 @@ impl Registrar {
             problems.extend(self.remove(id, caller).await.err().map(|error| error.message));
         }
         for registration in plan.changed.into_iter().chain(plan.added) {
-            problems.extend(self.put(registration, caller).await.err().map(|error| error.message));
+            problems.extend(
+                self.put(registration, caller, None).await.err().map(|error| error.message),
+            );
         }
         Ok(Reloaded { problems, ..report })
     }
@@ -89,8 +92,14 @@ fn make(data_dir: &mut DataDir, plan: &Plan) -> Result<(), WriteError> {
     for id in &plan.removed {
         data_dir.remove_registration(id)?;
     }
-    let put = |registration: &StoredRegistration| data_dir.put_registration(registration, Some(by));
-    plan.changed.iter().chain(&plan.added).try_for_each(put)
+    let ids = CheckIds::of(data_dir.registrations());
+    for registration in plan.changed.iter().chain(&plan.added) {
+        let before = data_dir.registration(&registration.id);
+        let registration = ids.known().assign(before, registration.clone());
+        data_dir.put_registration(&registration, Some(by))?;
+        ids.set(&registration);
+    }
+    Ok(())
 }
 
 fn this_process() -> Caller {

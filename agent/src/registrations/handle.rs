@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, CheckExplained, Dropped, RegisterOutcome, Registration, Reloaded};
+use hobnob_api::{
+    ApiError, Check, CheckExplained, Dropped, RegisterOutcome, Registration, Reloaded,
+};
 use tokio::sync::mpsc;
 
+use super::check_ids::{CheckIds, KnownIds};
 use super::hearings::Hearings;
 use super::registrants::Registrants;
 use super::registrar::upkeep::Maintained;
@@ -30,6 +33,7 @@ pub(crate) struct RegistrationsHandle {
     commands: mpsc::Sender<Command>,
     registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
+    check_ids: Arc<CheckIds>,
     upkeep: Arc<ArcSwap<StoredUpkeep>>,
     /// What was wrong with the files of definitions when they were read last.
     file_problems: Arc<ArcSwap<Vec<String>>>,
@@ -48,6 +52,19 @@ pub(super) enum Command {
     },
     Deregister {
         id: String,
+        caller: Caller,
+        reply: Reply<Result<(), ApiError>>,
+    },
+    PutCheck {
+        /// The instance.
+        id: String,
+        check: Box<Check>,
+        caller: Caller,
+        reply: Reply<Result<RegisterOutcome, ApiError>>,
+    },
+    RemoveCheck {
+        namespace: String,
+        check_id: String,
         caller: Caller,
         reply: Reply<Result<(), ApiError>>,
     },
@@ -86,21 +103,31 @@ impl RegistrationsHandle {
     pub(super) fn channel(
         registrants: Arc<Registrants>,
         hearings: Arc<Hearings>,
+        check_ids: Arc<CheckIds>,
         upkeep: Arc<ArcSwap<StoredUpkeep>>,
         latest: Arc<LatestOutcomes>,
         script_checks: bool,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(MAX_WAITING_COMMANDS);
         let file_problems = Arc::default();
-        let this =
-            Self { commands, registrants, hearings, upkeep, file_problems, latest, script_checks };
+        let this = Self {
+            commands,
+            registrants,
+            hearings,
+            check_ids,
+            upkeep,
+            file_problems,
+            latest,
+            script_checks,
+        };
         (this, received)
     }
 
     /// A handle without a registrar, to test what needs none.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
-        Self::channel(Arc::default(), Arc::default(), Arc::default(), Arc::default(), false).0
+        let none = (Arc::default(), Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self::channel(none.0, none.1, none.2, none.3, none.4, false).0
     }
 
     /// Registers an instance, or replaces the one with its id. It is durable and visible here when this returns. The answer tells what
@@ -124,6 +151,36 @@ impl RegistrationsHandle {
     /// Removes the instance with this id. That is durable and visible here when this returns.
     pub(crate) async fn deregister(&self, id: String, caller: Caller) -> Result<(), ApiError> {
         ask(&self.commands, |reply| Command::Deregister { id, caller, reply }).await?
+    }
+
+    /// Adds a check to an instance, or replaces the one that has its name as an [id](KnownIds). Its other checks go on with their
+    /// statuses. It is durable and visible here when this returns.
+    pub(crate) async fn put_check(
+        &self,
+        id: String,
+        check: Check,
+        caller: Caller,
+    ) -> Result<RegisterOutcome, ApiError> {
+        rules::validate_check(&id, &check, self.script_checks && caller.agent.is_none())?;
+        let check = Box::new(check);
+        ask(&self.commands, |reply| Command::PutCheck { id, check, caller, reply }).await?
+    }
+
+    /// Takes the check with this [id](KnownIds) away from its instance, whose other checks go on. That is durable and visible here when
+    /// this returns.
+    pub(crate) async fn remove_check(
+        &self,
+        namespace: String,
+        check_id: String,
+        caller: Caller,
+    ) -> Result<(), ApiError> {
+        ask(&self.commands, |reply| Command::RemoveCheck { namespace, check_id, caller, reply })
+            .await?
+    }
+
+    /// The ids of the checks of this agent's instances for clients of Consul's API. Waits for nothing.
+    pub(crate) fn check_ids(&self) -> Arc<KnownIds> {
+        self.check_ids.known()
     }
 
     /// Makes the instances that files define those of these definitions, each with an id of its own. With a problem in one of

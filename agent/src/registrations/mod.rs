@@ -1,5 +1,6 @@
 //! The instances that are registered with this agent: made durable, checked, and written to the catalog.
 
+mod check_ids;
 mod define;
 mod dropped;
 mod handle;
@@ -12,6 +13,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check_ids::{CheckOf, KnownIds};
 pub(crate) use define::define_at_start;
 pub(crate) use handle::RegistrationsHandle;
 pub(crate) use registrar::Registrar;

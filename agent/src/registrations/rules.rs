@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hobnob_api::address::{Host, is_of_one_host};
 use hobnob_api::names::{self, NameError};
-use hobnob_api::{ALL_DATACENTERS, Alias, ApiError, ErrorCode, Probe, Registration};
+use hobnob_api::{ALL_DATACENTERS, Alias, ApiError, Check, ErrorCode, Probe, Registration};
 use hobnob_membership::limits::{MAX_FAILOVER, MAX_META_KEYS, MAX_META_VALUE_BYTES, MAX_TAGS};
 use hobnob_membership::registering;
 
@@ -33,30 +33,51 @@ pub(super) fn validate(registration: &Registration, script_checks: bool) -> Resu
         }
     }
     let given = registration.checks.len();
-    if given > MAX_CHECKS {
-        let message = format!("`{id}` has {given} checks, and {MAX_CHECKS} are allowed");
-        return Err(ApiError::new(ErrorCode::TooManyChecks, message));
-    }
+    check_number(id, given)?;
     let mut names = BTreeSet::new();
     if let Some(twice) = registration.checks.iter().find(|check| !names.insert(&check.name)) {
         let message =
             format!("`{id}` has two checks with the name `{}`: name them apart", twice.name);
         return Err(ApiError::new(ErrorCode::CheckInvalid, message));
     }
-    registration.checks.iter().try_for_each(|check| {
-        checks::validate(check, script_checks).map_err(|error| {
-            let message = format!("the check `{}` of `{id}`: {error}", check.name);
-            ApiError::new(ErrorCode::CheckInvalid, message)
-        })?;
-        if matches!(&check.probe, Probe::Alias(Alias::Instance(followed)) if followed == id) {
-            let message = format!(
-                "the check `{}` of `{id}` follows `{id}` itself, and so would never recover: name the id of another instance",
-                check.name
-            );
-            return Err(ApiError::new(ErrorCode::CheckInvalid, message));
-        }
-        Ok(())
-    })
+    registration.checks.iter().try_for_each(|check| validate_probe(id, check, script_checks))
+}
+
+/// Checks how many checks an instance has.
+///
+/// # Errors
+/// There are too many.
+pub(super) fn check_number(id: &str, given: usize) -> Result<(), ApiError> {
+    if given <= MAX_CHECKS {
+        return Ok(());
+    }
+    let message = format!("`{id}` has {given} checks, and {MAX_CHECKS} are allowed");
+    Err(ApiError::new(ErrorCode::TooManyChecks, message))
+}
+
+/// Checks a check for the instance with this id.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(super) fn validate_check(id: &str, check: &Check, script_checks: bool) -> Result<(), ApiError> {
+    names::check("check", &check.name)
+        .map_err(|error| ApiError::new(ErrorCode::NameInvalid, error.to_string()))?;
+    validate_probe(id, check, script_checks)
+}
+
+fn validate_probe(id: &str, check: &Check, script_checks: bool) -> Result<(), ApiError> {
+    checks::validate(check, script_checks).map_err(|error| {
+        let message = format!("the check `{}` of `{id}`: {error}", check.name);
+        ApiError::new(ErrorCode::CheckInvalid, message)
+    })?;
+    if matches!(&check.probe, Probe::Alias(Alias::Instance(followed)) if followed == id) {
+        let message = format!(
+            "the check `{}` of `{id}` follows `{id}` itself, and so would never recover: name the id of another instance",
+            check.name
+        );
+        return Err(ApiError::new(ErrorCode::CheckInvalid, message));
+    }
+    Ok(())
 }
 
 /// Checks that a registration by an agent elsewhere names no file of this host. What is wrong with one would tell a stranger

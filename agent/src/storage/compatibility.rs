@@ -51,6 +51,7 @@ fn web() -> StoredRegistration {
         },
         scope: None,
         source: None,
+        check_ids: BTreeMap::new(),
     }
 }
 

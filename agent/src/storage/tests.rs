@@ -34,6 +34,7 @@ fn registration(id: &str, port: u16) -> StoredRegistration {
         balancing: StoredBalancing::default(),
         scope: None,
         source: None,
+        check_ids: BTreeMap::new(),
     }
 }
 

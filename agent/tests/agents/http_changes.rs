@@ -68,6 +68,7 @@ impl Asked {
 }
 
 const REGISTER: &str = "/v1/agent/service/register";
+const CHECK: &str = "/v1/agent/check/register";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_needs_a_key_that_the_agent_knows() {
@@ -148,7 +149,17 @@ async fn changes_are_those_of_consul() {
         ("/v1/agent/service/maintenance/web-1", Value::Null, 400, "enable"),
         ("/v1/agent/check/pass/none", Value::Null, 404, "Unknown check ID"),
         ("/v1/agent/check/update/lease", json!({"Status": "good"}), 400, "`Status`"),
-        ("/v1/agent/check/register", json!({"Name": "x", "TTL": "1s"}), 501, "with its instance"),
+        (CHECK, json!({"Name": "x", "TTL": "1s"}), 501, "`ServiceID`"),
+        (CHECK, json!({"TTL": "1s", "ServiceID": "web-1"}), 400, "`Name` is missing"),
+        (CHECK, json!({"Name": "x", "ServiceID": "web-1"}), 400, "nothing to check"),
+        (CHECK, json!({"Name": "x", "TTL": "1s", "ServiceID": "none"}), 404, "`none`"),
+        (
+            CHECK,
+            json!({"Name": "x", "ServiceID": "web-1", "Args": ["true"], "Interval": "1s"}),
+            403,
+            "runs a program",
+        ),
+        ("/v1/agent/check/deregister/none", Value::Null, 404, "Unknown check ID"),
         ("/v1/kv/a", json!("b"), 501, "key-value"),
     ] {
         let (got, told) = asked.put(path, &key, body).await;
@@ -161,5 +172,62 @@ async fn changes_are_those_of_consul() {
     assert_eq!(asked.ask("GET", REGISTER, "", "").await.0, 405);
     let gone = asked.put("/v1/agent/service/deregister/web-1", &key, Value::Null).await;
     assert_eq!((gone.0, asked.passing("web").await), (200, vec![]));
+    asked.agent.shutdown().await;
+}
+
+/// The ids of the checks of the agent.
+async fn checks(asked: &Asked) -> Vec<String> {
+    let (_, shown) = asked.ask("GET", "/v1/agent/checks", "", "").await;
+    shown.as_object().expect("an object").keys().cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_comes_to_an_instance_and_goes_and_no_other_takes_its_id() {
+    let asked = Asked::start(false).await;
+    let key = asked.key();
+    let ok = (200, Value::from(""));
+    let ttl = |status: &str| json!({"TTL": "60s", "Status": status});
+    let web = json!({"Name": "web", "ID": "web-1", "Port": 80, "Address": "10.0.0.1", "Check": ttl("passing")});
+    assert_eq!(asked.put(REGISTER, &key, web).await, ok);
+    let disk =
+        json!({"Name": "free disk", "ServiceID": "web-1", "TTL": "60s", "Status": "critical"});
+    assert_eq!(asked.ask("PUT", CHECK, "", &disk.to_string()).await.0, 403, "no key");
+    assert_eq!(asked.put(CHECK, &key, disk.clone()).await, ok);
+    assert_eq!(checks(&asked).await, ["free-disk", "service:web-1"]);
+    assert_eq!(asked.passing("web").await, Vec::<String>::new(), "the worst decides");
+
+    // A later check of the name has another id, and one of this id is refused.
+    let api = json!({"Name": "api", "ID": "api-1", "Port": 81, "Address": "10.0.0.1",
+        "Check": {"CheckID": "free-disk", "TTL": "60s", "Status": "passing"}});
+    assert_eq!(asked.put(REGISTER, &key, api).await, ok);
+    assert_eq!(checks(&asked).await, ["free-disk", "service:api-1", "service:web-1"]);
+    let (status, told) =
+        asked.put(CHECK, &key, json!({"ID": "free-disk", "ServiceID": "api-1", "TTL": "9s"})).await;
+    let told = told.as_str().expect("a sentence");
+    assert!(status == 400 && told.contains("that of a check of `web-1`"), "{status} {told}");
+    let health = async |id: &str, status: u16| {
+        let path = format!("/v1/agent/health/service/id/{id}");
+        let shown = async {
+            while asked.ask("GET", &path, "", "").await.0 != status {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(TEST_TIMEOUT, shown).await.expect("shown");
+    };
+    for (report, of_web) in [("pass/free%20disk", 200), ("fail/free-disk", 503)] {
+        assert_eq!(asked.put(&format!("/v1/agent/check/{report}"), &key, Value::Null).await, ok);
+        health("web-1", of_web).await;
+        health("api-1", 200).await;
+    }
+
+    assert_eq!(asked.put("/v1/agent/check/deregister/free%20disk", &key, Value::Null).await, ok);
+    assert_eq!(checks(&asked).await, ["service:api-1", "service:web-1"]);
+    assert_eq!(asked.passing("web").await, ["web-1"]);
+    let (_, told) = asked.ask("GET", "/v1/hobnob/history?subject=web-1", "", "").await;
+    let events = told["response"]["history"]["events"].as_array().expect("events");
+    let changed = events.iter().filter(|event| event["check"] == "free-disk");
+    let why: Vec<_> =
+        changed.filter(|event| event["what"] == "changed").map(|event| &event["why"]).collect();
+    assert_eq!(why, ["the check was added", "the check was taken away"], "{events:?}");
     asked.agent.shutdown().await;
 }

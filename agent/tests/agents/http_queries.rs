@@ -356,3 +356,57 @@ async fn a_question_that_waits_wakes_for_its_service_alone_and_an_index_never_co
     assert!(asked.get("/v1/health/service/none").await.index() > second.index());
     asked.agent.shutdown().await;
 }
+
+/// A counter of the agent.
+async fn counter(asked: &Asked, name: &str) -> u64 {
+    let info = asked.get("/v1/hobnob/info").await.body;
+    info["response"]["info"]["counters"][name].as_u64().expect(name)
+}
+
+async fn until(asked: &Asked, name: &str, value: u64) {
+    let reached = async {
+        while counter(asked, name).await != value {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(TEST_TIMEOUT, reached).await.expect(name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_with_its_client_also_when_more_requests_came_behind_it() {
+    let asked = Asked::start().await;
+    let index = asked.get("/v1/health/service/web").await.index();
+    let since = asked.get("/v1/hobnob/resolve?service=web").await.body;
+    let response = &since["response"]["instances"];
+    let (revision, run) = (&response["revision"], since["run"].as_str().expect("a run"));
+    let mut cut = 0;
+    for path in [
+        format!("/v1/health/service/web?index={index}&wait=10m"),
+        format!("/v1/catalog/services?index={index}&wait=10m"),
+        format!(
+            "/v1/hobnob/resolve?service=web&wait.since={revision}&wait.run={run}&wait.timeout_ms=60000"
+        ),
+    ] {
+        for behind in ["", "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+            let stream = begin(asked.http, &path, "").await;
+            until(&asked, "http_waiting", 1).await;
+            let mut stream = stream;
+            stream.write_all(behind.as_bytes()).await.expect("sent");
+            drop(stream);
+            until(&asked, "http_waiting", 0).await;
+            // Without a request behind it, the server sees the end by itself.
+            cut += u64::from(!behind.is_empty());
+        }
+        assert_eq!(counter(&asked, "http_waits_cut").await, cut, "{path}");
+    }
+
+    let path = format!("/v1/health/service/web?index={index}&wait=10m");
+    let mut stream = begin(asked.http, &path, "").await;
+    until(&asked, "http_waiting", 1).await;
+    let behind = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
+    stream.write_all(behind.as_bytes()).await.expect("sent");
+    let mut begun = [0; 12];
+    timeout(TEST_TIMEOUT, stream.read_exact(&mut begun)).await.expect("in time").expect("read");
+    assert_eq!(&begun, b"HTTP/1.1 400");
+    asked.agent.shutdown().await;
+}

@@ -3,6 +3,7 @@
 mod access_key;
 mod ack;
 mod agent;
+mod agentless;
 mod balancing;
 mod call;
 mod catalog;
@@ -41,7 +42,9 @@ use std::time::Duration;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 
 use hobnob_agent::StartedWith;
 use hobnob_api::Settings;
@@ -54,6 +57,7 @@ use crate::texts::{CompletionsArgs, ManArgs};
 
 pub(crate) use access_key::{AccessKeyArgs, AccessKeyCommand, DataDirArgs};
 pub(crate) use agent::{AgentArgs, HalfOfTls, NoDns, NoQuerySocket, TOKEN_VARIABLE, TwoTokens};
+pub(crate) use agentless::hide_flags;
 pub(crate) use call::CallArgs;
 pub(crate) use catalog::{ResolveArgs, ServicesArgs};
 pub(crate) use cluster::{
@@ -318,7 +322,7 @@ pub(crate) fn parse() -> Cli {
     let command = command();
     let line: Vec<_> = env::args_os().collect();
     match config::merge(&command, &line) {
-        Ok(merged) => match Cli::from_arg_matches(&merged.matches) {
+        Ok(merged) => match read(&merged.matches, &command) {
             Ok(cli) => cli.started_with(merged.settings, command, line),
             Err(error) => exit_with(error, command, &line),
         },
@@ -333,9 +337,15 @@ pub(crate) fn parse() -> Cli {
     }
 }
 
+fn read(matches: &ArgMatches, command: &clap::Command) -> Result<Cli, clap::Error> {
+    agentless::refuse_flags(matches, &mut command.clone())?;
+    Cli::from_arg_matches(matches)
+}
+
 /// The definition of the command line, without the variables that are empty.
 pub(crate) fn command() -> clap::Command {
-    environment::without_empty(Cli::command(), |name| env::var_os(name))
+    let all = agentless::hide_flags(Cli::command());
+    environment::without_empty(all, |name| env::var_os(name))
 }
 
 /// The choice of `--color`, or else of its variable, on a command line that has an error.

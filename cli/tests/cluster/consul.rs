@@ -42,6 +42,20 @@ while not entries:
     index, entries = c.health.service("mine", passing=True, index=index, wait="30s")
 entry = entries[0]
 say("mine", entry["Service"]["ID"], entry["Service"]["Port"], entry["Service"]["Tags"], entry["Service"]["Meta"])
+c.agent.check.register("disk", consul.Check.ttl("60s"), service_id="mine-1")
+say("checks", sorted(c.agent.checks()), [s["Service"]["ID"] for s in c.health.service("mine", passing=True)[1]])
+c.agent.check.ttl_pass("disk", "room enough")
+entries = []
+while not entries:
+    index, entries = c.health.service("mine", passing=True, index=index, wait="30s")
+c.agent.check.ttl_warn("service:mine-1", "still the first one")
+while entries:
+    index, entries = c.health.service("mine", passing=True, index=index, wait="30s")
+c.agent.check.ttl_pass("service:mine-1")
+while not entries:
+    index, entries = c.health.service("mine", passing=True, index=index, wait="30s")
+c.agent.check.deregister("disk")
+say("checks", sorted(c.agent.checks()))
 c.agent.service.maintenance("mine-1", True, "a reason")
 say("maintained", [s["Service"]["ID"] for s in c.health.service("mine", passing=True)[1]])
 c.agent.service.maintenance("mine-1", False)
@@ -173,6 +187,8 @@ fn a_python_program_for_consul_registers_and_follows_a_service() {
         "leader True peers 1",
         "mine []",
         "mine mine-1 9 ['py'] {'a': 'b'}",
+        "checks ['disk', 'service:mine-1'] []",
+        "checks ['service:mine-1']",
         "maintained []",
         "back ['mine-1']",
         "catalog ['mine', 'web'] ['dc1'] ['a1']",

@@ -220,7 +220,7 @@ fn set(object: &mut Value, key: &str, value: Option<Value>) {
 }
 
 /// A name as this agent takes it: no spaces and no commas.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     let name = name.replace(|c: char| c.is_whitespace() || c == ',' || c.is_control(), "-");
     name.chars().take(64).collect()
 }

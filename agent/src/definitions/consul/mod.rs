@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::Path;
 
-use hobnob_api::Registration;
+use hobnob_api::{Check, Registration};
 use serde_json::Value;
 
 use super::shape;
@@ -44,6 +44,46 @@ pub(crate) fn from_value(service: &Value) -> Result<(Registration, Vec<String>),
         Ok(registration) => Ok((registration, notes.warnings)),
         Err(faults) => Err(faults.into_iter().map(|fault| fault.within("service")).collect()),
     }
+}
+
+/// A check that stands alone, as `agent/check/register` takes it.
+#[derive(Debug)]
+pub(crate) struct LoneCheck {
+    /// The id of the instance that it belongs to; `None` for a check of the whole host.
+    pub(crate) instance: Option<String>,
+    pub(crate) check: Check,
+    /// What of it has no effect.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl LoneCheck {
+    /// The check that a value in Consul's form is. Its name is its id.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub(crate) fn from_value(check: &Value) -> Result<Self, Vec<String>> {
+        let mut notes = Notes::default();
+        let Some(mut object) = Object::of("check", check, &mut notes) else {
+            return Err(notes.problems);
+        };
+        let instance = object.text("service_id", &mut notes);
+        let made = check::to_api(&mut object, &mut notes);
+        if made.as_ref().is_some_and(|made| made["name"].is_null()) {
+            notes.problems.push("check: `Name` is missing".to_owned());
+        }
+        let Some(made) = made.filter(|_| notes.problems.is_empty()) else {
+            return Err(notes.problems);
+        };
+        match shape::check(made) {
+            Ok(check) => Ok(Self { instance, check, warnings: notes.warnings }),
+            Err(faults) => Err(faults.into_iter().map(|fault| fault.within("check")).collect()),
+        }
+    }
+}
+
+/// The id of a check, as this agent takes it: a name without spaces and commas.
+pub(crate) fn plain_check_id(id: &str) -> String {
+    check::plain_name(id)
 }
 
 /// Parses the text of a file.

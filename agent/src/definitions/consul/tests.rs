@@ -40,7 +40,7 @@ fn consul_s_defaults_hold_for_its_checks() {
     ]}});
     let (made, _, problems) = parsed(&service);
     assert_eq!(problems, Vec::<String>::new());
-    let check: hobnob_api::Check =
+    let check: Check =
         serde_json::from_value(made[0]["checks"][0].clone()).expect("a check");
     assert_eq!((check.name.as_str(), check.timeout_ms), ("Is-it-up?", 10_000));
     assert_eq!(check.success_before_passing, 1);
@@ -194,7 +194,7 @@ fn thresholds_count_as_consul_counts_them() {
             parsed(&json!({"service": {"name": "w", "port": 1, "check": all}}));
         assert_eq!(problems, Vec::<String>::new());
         let check = made[0]["checks"][0].clone();
-        serde_json::from_value::<hobnob_api::Check>(check).expect("a check")
+        serde_json::from_value::<Check>(check).expect("a check")
     };
     let default = check(json!({}));
     assert_eq!((default.success_before_passing, default.failures_before_critical), (1, 1));

@@ -14,6 +14,9 @@ use serde::Serialize;
 use super::parameters::BadParameter;
 use crate::budget::{Budget, Held};
 
+/// Bytes for which an answer has room from its begin on.
+const BEGUN_BYTES: usize = 4 << 10;
+
 /// A request that is refused, with a sentence for people.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -91,7 +94,7 @@ impl AsRef<[u8]> for Counted {
 /// # Errors
 /// It is longer than an answer may be.
 pub(super) fn text_of(value: &impl Serialize, is_pretty: bool) -> Result<Vec<u8>, Refused> {
-    let mut limited = Limited(Vec::new());
+    let mut limited = Limited(Vec::with_capacity(BEGUN_BYTES));
     let written = match is_pretty {
         true => serde_json::to_writer_pretty(&mut limited, value),
         false => serde_json::to_writer(&mut limited, value),
@@ -150,12 +153,12 @@ mod tests {
         let long = "x".repeat(MAX_RESPONSE_BYTES);
         let refused = text_of(&long, false).expect_err("too long");
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-        let budget = Budget::new(64);
+        let budget = Budget::new(2 * BEGUN_BYTES);
         let answer = json(text_of(&[1, 2], false).expect("short"), &budget).expect("room");
         assert!(budget.held() >= 6);
         drop(answer);
         assert_eq!(budget.held(), 0);
-        let refused = json(vec![0; 65], &budget).expect_err("no room");
+        let refused = json(vec![0; 2 * BEGUN_BYTES + 1], &budget).expect_err("no room");
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -5,18 +5,45 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
+use super::answer::Refused;
+use super::counters::{HttpCounters, count};
+use super::read_ahead::Lookout;
 use crate::budget::{Budget, MAX_CONNECTION_BYTES};
 use crate::caller::Caller;
 use crate::queries::pick::Picks;
 
 /// A connection, for the requests on it. One is answered at a time.
-#[derive(Default)]
 pub(super) struct Connection {
     requests: AtomicU64,
     picks: OnceLock<Mutex<Picks>>,
+    lookout: Lookout,
 }
 
 impl Connection {
+    pub(super) fn new(lookout: Lookout) -> Self {
+        Self { requests: AtomicU64::new(0), picks: OnceLock::new(), lookout }
+    }
+
+    /// Waits for something while the client waits for it. Counts a wait that is cut.
+    ///
+    /// # Errors
+    /// The client went, or sent more behind its request than is read ahead.
+    pub(super) async fn while_awaited<T>(
+        &self,
+        counters: &HttpCounters,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Refused> {
+        tokio::select! {
+            biased;
+            done = wait => Ok(done),
+            () = self.lookout.end() => {
+                count(&counters.waits_cut);
+                let message = "this request waits for a change, and too much came behind it: send the next one after its answer";
+                Err(Refused::bad(message))
+            }
+        }
+    }
+
     pub(super) fn count_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }

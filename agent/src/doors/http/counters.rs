@@ -17,6 +17,7 @@ pub(crate) struct HttpCounters {
     pub(super) keys_refused: AtomicU64,
     in_flight_refused: AtomicU64,
     waits_refused: AtomicU64,
+    pub(super) waits_cut: AtomicU64,
     watches_refused: AtomicU64,
     /// Those that are open now.
     pub(super) connections: AtomicU64,
@@ -47,7 +48,7 @@ impl HttpCounters {
     }
 
     /// The counters and levels, by their names in `info`.
-    pub(crate) fn report(&self) -> [(String, u64); 14] {
+    pub(crate) fn report(&self) -> [(String, u64); 15] {
         [
             ("connections_accepted", &self.accepted),
             ("connections_refused", &self.refused),
@@ -59,6 +60,7 @@ impl HttpCounters {
             ("origins_refused", &self.origins_refused),
             ("keys_refused", &self.keys_refused),
             ("waits_refused", &self.waits_refused),
+            ("waits_cut", &self.waits_cut),
             ("watches_refused", &self.watches_refused),
             ("connections", &self.connections),
             ("waiting", &self.waiting),

@@ -16,6 +16,7 @@ mod limits;
 mod own;
 mod parameters;
 mod prometheus;
+mod read_ahead;
 mod routes;
 pub(crate) mod server;
 mod stream;

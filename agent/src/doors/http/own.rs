@@ -111,7 +111,11 @@ async fn try_answer(
     let _place = routes.limits.take(limit).map_err(as_error)?;
     let budget = routes.budget(handler);
     let mut picks = connection.picks(budget).lock().await;
-    let answer = handler.answer(request, false, caller(), &mut picks).await;
+    let answer = handler.answer(request, false, caller(), &mut picks);
+    let answer = match waits {
+        true => connection.while_awaited(&routes.counters, answer).await.map_err(as_error)?,
+        false => answer.await,
+    };
     let Body::Whole(response) = answer.body else {
         let message = "an answer over HTTP has no pages";
         return Err(ApiError::new(ErrorCode::RequestMalformed, message));

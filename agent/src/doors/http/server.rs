@@ -22,6 +22,7 @@ use super::access::{Access, Reach};
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::limits::{HEAD_WITHIN, MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+use super::read_ahead::ReadAhead;
 use super::routes::{Routes, router};
 use super::stream::Impatient;
 use super::tls::{Tls, TlsError};
@@ -209,7 +210,8 @@ async fn converse<S>(stream: S, router: axum::Router) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = Arc::new(Connection::default());
+    let (stream, lookout) = ReadAhead::new(stream);
+    let connection = Arc::new(Connection::new(lookout));
     let (answers, of) = (TowerToHyperService::new(router), connection.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(of.clone());

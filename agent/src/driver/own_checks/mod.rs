@@ -171,7 +171,8 @@ fn badness(health: Health) -> u8 {
 /// A change of what decides the health of an instance, which is written together with its records.
 #[derive(Debug)]
 pub(crate) enum OwnChange {
-    /// These checks decide from now on; with `None`, the instance is no longer there.
+    /// These checks decide from now on; with `None`, the instance is no longer there. A check with the id of one that runs keeps its
+    /// verdict.
     Checks(Option<OwnInstance>),
     /// Whether it is not to be used, whatever its checks say.
     Out(bool),
@@ -195,12 +196,22 @@ impl OwnChecks {
     /// The instance after a change.
     pub(super) fn after(&self, instance: &str, change: OwnChange) -> Option<OwnInstance> {
         match change {
-            OwnChange::Checks(own) => own,
+            OwnChange::Checks(own) => own.map(|own| self.continued(instance, own)),
             OwnChange::Out(is_out) => {
                 let own = self.0.get(instance).cloned().unwrap_or_default();
                 Some(OwnInstance::new(own.checks, own.has_unknown, is_out))
             }
         }
+    }
+
+    /// An instance whose checks go on with what is known of them, where they have the ids of running ones.
+    fn continued(&self, instance: &str, own: OwnInstance) -> OwnInstance {
+        let Some(known) = self.0.get(instance) else { return own };
+        let continued = |check: OwnCheck| {
+            known.checks.iter().find(|one| one.id == check.id).cloned().unwrap_or(check)
+        };
+        let checks = own.checks.into_iter().map(continued).collect();
+        OwnInstance::new(checks, own.has_unknown, own.is_out)
     }
 
     pub(super) fn explain(&self, instance: &str, now: Time) -> Vec<CheckExplained> {

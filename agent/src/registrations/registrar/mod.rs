@@ -4,6 +4,7 @@
 //! acknowledged one survives a crash, and a refused one leaves no trace. Verdicts do not come through here: they go from
 //! the checks straight to the driver, however long the disk takes.
 
+mod checking;
 mod keeping;
 mod reporting;
 pub(super) mod upkeep;
@@ -12,23 +13,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hobnob_api::{ApiError, Check, Dropped, ErrorCode, EventKind, RegisterOutcome, Registration};
+use hobnob_api::{ApiError, Dropped, ErrorCode, EventKind, RegisterOutcome, Registration};
 use hobnob_membership::registering::{self, InitialHealth, RecordChanges};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::check_ids::{CheckIds, with_ids};
 use super::dropped::dropped;
 use super::handle::{Command, RegistrationsHandle};
 use super::hearings::Hearings;
-use super::records;
 use super::registrants::Registrants;
-use super::restore::{Restored, RestoredCheck, Running, running_checks};
+use super::restore::{Restored, RestoredCheck};
 use crate::caller::Caller;
-use crate::checks::{
-    CheckContext, CheckId, Checker, LatestOutcomes, ListenerWatch, Prober, Start, Subject, initial,
-};
+use crate::checks::{CheckContext, CheckId, Checker, LatestOutcomes, ListenerWatch, Prober};
 use crate::clock::wall_clock_ms;
-use crate::driver::{DriverHandle, OwnChange, OwnCheck, OwnInstance, Persist, Refused};
+use crate::driver::{DriverHandle, OwnChange, Persist, Refused};
 use crate::history::{By, Event, History};
 use crate::progress::Progress;
 use crate::services::Registry;
@@ -37,6 +36,7 @@ use crate::storage::{
 };
 use crate::translate::api_node_id;
 
+use checking::is_checked_alike;
 use keeping::KEEP_AGAIN_AFTER;
 pub(super) use upkeep::Draining;
 
@@ -53,6 +53,7 @@ pub(crate) struct Registrar {
     commands: mpsc::Receiver<Command>,
     pub(super) registrants: Arc<Registrants>,
     hearings: Arc<Hearings>,
+    check_ids: Arc<CheckIds>,
     /// The running checks, by the id of their instance.
     checkers: BTreeMap<Arc<str>, Vec<Checker>>,
     context: CheckContext,
@@ -87,11 +88,13 @@ impl Registrar {
     ) -> (Self, RegistrationsHandle) {
         let registrants = Arc::new(Registrants::of(&data_dir, &restored.defined));
         let hearings = Arc::<Hearings>::default();
+        let check_ids = Arc::new(CheckIds::of(data_dir.registrations()));
         let upkeep_shown = Arc::new(ArcSwap::from_pointee(restored.upkeep.clone()));
         let latest = Arc::<LatestOutcomes>::default();
         let (handle, commands) = RegistrationsHandle::channel(
             registrants.clone(),
             hearings.clone(),
+            check_ids.clone(),
             upkeep_shown.clone(),
             latest.clone(),
             prober.script_checks,
@@ -108,6 +111,7 @@ impl Registrar {
             commands,
             registrants,
             hearings,
+            check_ids,
             checkers: BTreeMap::new(),
             context,
             upkeep: StoredUpkeep::default(),
@@ -167,6 +171,12 @@ impl Registrar {
             Command::Deregister { id, caller, reply } => {
                 reply.send(self.deregister(&id, caller).await);
             }
+            Command::PutCheck { id, check, caller, reply } => {
+                reply.send(self.put_check(&id, &check, caller).await);
+            }
+            Command::RemoveCheck { namespace, check_id, caller, reply } => {
+                reply.send(self.remove_check(&namespace, &check_id, caller).await);
+            }
             Command::Define { definitions, reply } => reply.send(self.define(&definitions).await),
             Command::Maintain { id, reason, caller, reply } => {
                 reply.send(self.maintain(id.as_deref(), reason, caller).await);
@@ -189,7 +199,7 @@ impl Registrar {
         let after = StoredRegistration::from(registration);
         self.check_undefined(&after.id)?;
         self.check_write(&after.id, self.records_of(&after)).await?;
-        self.put(after, caller).await
+        self.put(after, caller, None).await
     }
 
     async fn deregister(&mut self, id: &str, caller: Caller) -> Result<(), ApiError> {
@@ -220,13 +230,16 @@ impl Registrar {
         registering::register(&registration.id.as_str().into(), service, InitialHealth::Kept)
     }
 
-    /// Makes a registration that was checked durable, and writes it.
+    /// Makes a registration that was checked durable, and writes it. `about` is the check that the change is about, and what becomes of
+    /// it; `None` when it is about the whole instance.
     pub(super) async fn put(
         &mut self,
         after: StoredRegistration,
         caller: Caller,
+        about: Option<(&str, &str)>,
     ) -> Result<(RegisterOutcome, Option<Dropped>), ApiError> {
-        let before = self.data_dir()?.registration(&after.id).cloned();
+        let before = self.data_dir()?.registration(&after.id).map(with_ids);
+        let after = self.check_ids.known().assign(before.as_ref(), after);
         let dropped = before.as_ref().and_then(|before| dropped(before, &after));
         // Many services register whenever they start, or whenever their host is set up.
         if before.as_ref() == Some(&after) {
@@ -238,24 +251,24 @@ impl Registrar {
         let stored = after.clone();
         self.with_data_dir(move |data_dir| data_dir.put_registration(&stored, Some(by))).await?;
         self.registrants.set(&after, by);
+        self.check_ids.set(&after);
         let records = self.records_of(&after);
         if before.as_ref().is_some_and(|before| is_checked_alike(before, &after)) {
             let written = self.driver.write(records).await;
             written.map_err(|refused| not_written(&after.id, refused))?;
         } else {
-            // A verdict on the earlier registration says nothing about this one.
-            let (_, is_out) = self.definition(&after);
-            self.write_with_new_checks(records, &after, is_out).await?;
+            self.write_with_checks(records, before.as_ref(), &after).await?;
         }
         let replaced = before.is_some();
         let kind = if replaced { EventKind::Changed } else { EventKind::Registered };
         let event = Event::new(kind, by_of(after.source.as_deref(), caller)).instance(&after.id);
         let event = event.service(Some(&after.service));
-        self.history.record(match &dropped {
-            Some(Dropped { service: Some(service), .. }) => {
+        self.history.record(match (about, &dropped) {
+            (Some((check, what)), _) => event.check(check).why(what),
+            (None, Some(Dropped { service: Some(service), .. })) => {
                 event.why(&format!("it was an instance of the service {service} before"))
             }
-            _ => event,
+            (None, _) => event,
         });
         let agent = agent.map(tracing::field::display);
         let file = after.source.as_deref();
@@ -265,6 +278,7 @@ impl Registrar {
             id = after.id,
             service = after.service,
             replaced,
+            check = about.map(|(check, _)| check),
             was = dropped.as_ref().and_then(|dropped| dropped.service.as_deref()),
             uid,
             pid,
@@ -298,6 +312,7 @@ impl Registrar {
     /// Takes an instance out of the catalog whose registration is no longer on the disk.
     async fn withdraw(&mut self, id: &str) -> Result<(), ApiError> {
         self.registrants.remove(id);
+        self.check_ids.remove(id);
         self.end_checks(&id.into());
         if let Err(error) = self.forget_upkeep(id).await {
             tracing::warn!(id, %error, "the maintenance or the drain of an instance that is gone could not be forgotten");
@@ -329,51 +344,6 @@ impl Registrar {
         }
     }
 
-    /// Writes a registration and, in the same step, gives the right to speak for its instance to the checks that begin
-    /// with it.
-    async fn write_with_new_checks(
-        &mut self,
-        records: RecordChanges,
-        registration: &StoredRegistration,
-        is_out: bool,
-    ) -> Result<(), ApiError> {
-        let instance: Arc<str> = registration.id.as_str().into();
-        self.end_checks(&instance);
-        let Running { checks, has_unknown } = running_checks(registration);
-        let mut numbered = Vec::new();
-        for check in checks {
-            let id = CheckId { instance: instance.clone(), number: self.next_check };
-            self.next_check += 1;
-            numbered.push((id, check));
-        }
-        let own = numbered.iter().map(|(id, check)| {
-            let health = initial(check);
-            OwnCheck::new(id.clone(), check.clone(), health)
-        });
-        let own = OwnInstance::new(own.collect(), has_unknown, is_out);
-        let change = OwnChange::Checks(Some(own));
-        let written = self.driver.write_with_checks(records, instance, change).await;
-        written.map_err(|refused| not_written(&registration.id, refused))?;
-        for (id, check) in numbered {
-            let subject = records::subject(registration, &check, &self.default_address);
-            self.start_check(id, check, Start::New, subject);
-        }
-        Ok(())
-    }
-
-    fn start_check(&mut self, id: CheckId, check: Check, start: Start, subject: Subject) {
-        let instance = id.instance.clone();
-        let checker = Checker::spawn(id, check, start, subject, &self.context);
-        let checkers = self.checkers.entry(instance.clone()).or_default();
-        checkers.push(checker);
-        self.hearings.set(&instance, checkers);
-    }
-
-    fn end_checks(&mut self, instance: &Arc<str>) {
-        self.checkers.remove(instance);
-        self.hearings.set(instance, &[]);
-    }
-
     pub(super) async fn check_write(
         &self,
         id: &str,
@@ -390,12 +360,6 @@ impl Registrar {
 /// The file that defines an instance, or the process that asked.
 fn by_of(source: Option<&str>, caller: Caller) -> By {
     source.map_or_else(|| By::client(caller), By::file)
-}
-
-/// Whether a verdict on one registration holds for the other.
-fn is_checked_alike(before: &StoredRegistration, after: &StoredRegistration) -> bool {
-    let place = |of: &StoredRegistration| (of.address.clone(), of.port);
-    before.checks == after.checks && place(before) == place(after)
 }
 
 /// The answer when a change is on the disk, and the node does not take it. It was checked, and the room of every

@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::clock::{millis, wall_clock_ms};
 use crate::driver::OwnChange;
 use crate::history::{By, Event};
+use crate::registrations::records;
 use crate::storage::{StoredDrain, StoredMaintenance, StoredRegistration, StoredUpkeep};
 
 /// The parts of a drain after which it is written again.
@@ -111,7 +112,7 @@ pub(in crate::registrations) fn apply(service: &mut ServiceRecord, upkeep: Upkee
 impl Registrar {
     /// The definition of a registration with what operators did to it, and whether nobody is to use the instance.
     pub(super) fn definition(&self, registration: &StoredRegistration) -> (ServiceRecord, bool) {
-        let mut service = super::records::service(registration, &self.default_address);
+        let mut service = records::service(registration, &self.default_address);
         let id = registration.id.as_str();
         // One that does not go on is over.
         let elapsed_ms =

@@ -1,5 +1,6 @@
 //! The registrar with a driver on loopback and a disk in memory. Time is paused.
 
+mod checks;
 mod full;
 mod several;
 mod upkeep;

@@ -47,6 +47,10 @@ pub struct StoredRegistration {
     /// The name of the file that defines it, in the directory of service definitions; absent for one over the socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The ids by which clients of Consul's API name its checks, each with the name of the check. An id stays for as long as its
+    /// check. Early versions kept none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub check_ids: BTreeMap<String, String>,
 }
 
 /// The process that made a registration.
@@ -141,6 +145,7 @@ impl From<&Registration> for StoredRegistration {
             balancing,
             scope,
             source: None,
+            check_ids: BTreeMap::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use hobnob_api::{CheckExplained, Instance, LocalRegistration};
+use hobnob_api::{Instance, LocalRegistration};
 use serde::Serialize;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,10 +18,13 @@ use super::super::routes::Routes;
 use super::catalog::INSTANCE;
 use super::health::CHECK;
 use super::options::{Options, finish};
-use super::shapes::{AggregatedHealth, Check, Member, Service, Weights};
-use super::view::{View, address_of, is_alive, node_uuid, tagged};
+use super::shapes::{
+    AggregatedHealth, Check, Member, MetaMap, NodeUuid, Service, TagList, Weights,
+};
+use super::view::{View, address_of, is_alive, tagged};
 use crate::doors::unix::handler::Handler;
 use crate::queries::registrations::registrations;
+use crate::registrations::KnownIds;
 
 /// This agent.
 pub(super) async fn itself(
@@ -38,7 +41,7 @@ pub(super) async fn itself(
             "Datacenter": info.datacenter,
             "PrimaryDatacenter": "",
             "NodeName": info.name,
-            "NodeID": node_uuid(info.node_id.0),
+            "NodeID": NodeUuid(info.node_id.0),
             "Revision": "",
             "Server": false,
             "Version": env!("CARGO_PKG_VERSION"),
@@ -77,7 +80,7 @@ pub(super) async fn services(
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;
-    let shown = own.iter().map(|one| (one.instance.id.clone(), show_instance(&one.instance)));
+    let shown = own.iter().map(|one| (&one.instance.id, show_instance(&one.instance)));
     let shown: BTreeMap<_, _> = shown.filter(|(_, service)| options.leaves(service)).collect();
     respond(&routes, handler, &options, &shown)
 }
@@ -108,8 +111,8 @@ pub(super) async fn checks(
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;
-    let names = CheckNames::of(&own);
-    let checks = own.iter().flat_map(|one| show_checks(one, &names));
+    let ids = handler.registrations.check_ids();
+    let checks = own.iter().flat_map(|one| show_checks(one, &ids));
     let checks = checks.filter(|check| options.leaves(check));
     let shown: BTreeMap<_, _> = checks.map(|check| (check.check_id.clone(), check)).collect();
     respond(&routes, handler, &options, &shown)
@@ -146,13 +149,13 @@ async fn health(
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;
-    let names = CheckNames::of(&own);
+    let ids = handler.registrations.check_ids();
     let asked = own.iter().filter(|one| is_asked(&one.instance));
     let mut shown: Vec<_> = asked
         .map(|one| AggregatedHealth {
             aggregated_status: status_of(one),
             service: show_instance(&one.instance),
-            checks: show_checks(one, &names),
+            checks: show_checks(one, &ids),
         })
         .collect();
     let worst = shown.iter().map(|one| one.aggregated_status).max_by_key(|status| rank(status));
@@ -183,14 +186,11 @@ fn respond(
     options: &Options,
     shown: &impl Serialize,
 ) -> Result<Response, Refused> {
-    answer::json(text_of(shown, options.is_pretty)?, routes.budget(handler))
+    answer::json(options.text(shown)?, routes.budget(handler))
 }
 
 /// Everything of a namespace that is registered with this agent.
-pub(super) async fn own(
-    handler: &Handler,
-    namespace: &str,
-) -> Result<Vec<LocalRegistration>, Refused> {
+async fn own(handler: &Handler, namespace: &str) -> Result<Vec<LocalRegistration>, Refused> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let asked = (Some(namespace.to_owned()), after);
@@ -216,7 +216,7 @@ fn show_member(member: &hobnob_api::Member) -> Member {
     let tags = [
         ("role", "node".to_owned()),
         ("dc", member.datacenter.clone()),
-        ("id", node_uuid(member.node_id.0)),
+        ("id", NodeUuid(member.node_id.0).to_string()),
     ];
     Member {
         name: member.name.clone(),
@@ -233,20 +233,20 @@ fn show_member(member: &hobnob_api::Member) -> Member {
     }
 }
 
-fn show_instance(instance: &Instance) -> Service {
+fn show_instance(instance: &Instance) -> Service<'_> {
     Service {
         kind: "",
-        id: instance.id.clone(),
-        service: instance.service.clone(),
-        tags: instance.tags.iter().cloned().collect(),
-        meta: instance.meta.clone(),
+        id: &instance.id,
+        service: &instance.service,
+        tags: TagList::Shown(&instance.tags),
+        meta: MetaMap::Shown(&instance.meta),
         port: instance.port,
-        address: instance.address.clone(),
+        address: &instance.address,
         tagged_addresses: tagged(&instance.address, instance.port),
         weights: Weights { passing: instance.weight, warning: instance.weight },
         enable_tag_override: false,
-        datacenter: instance.datacenter.clone(),
-        namespace: instance.namespace.clone(),
+        datacenter: &instance.datacenter,
+        namespace: &instance.namespace,
         content_hash: None,
         create_index: 0,
         modify_index: 0,
@@ -277,86 +277,34 @@ fn rank(status: &str) -> u8 {
 }
 
 /// The checks of an instance, and its maintenance, which is a check to Consul.
-fn show_checks(one: &LocalRegistration, names: &CheckNames<'_>) -> Vec<Check> {
+fn show_checks<'a>(one: &'a LocalRegistration, ids: &KnownIds) -> Vec<Check<'a>> {
     let instance = &one.instance;
-    let of = |check_id, name, status, kind: &str, notes, output: &str| Check {
-        node: instance.node.clone(),
-        check_id,
-        name,
+    let of = |check_id: String, name: &'a str, status| Check {
+        node: &instance.node,
+        check_id: check_id.into(),
+        name: name.into(),
         status,
-        notes,
-        output: output.to_owned(),
-        service_id: instance.id.clone(),
-        service_name: instance.service.clone(),
-        service_tags: instance.tags.iter().cloned().collect(),
-        kind: kind.to_owned(),
-        namespace: instance.namespace.clone(),
+        notes: "",
+        output: "",
+        service_id: &instance.id,
+        service_name: &instance.service,
+        service_tags: TagList::Shown(&instance.tags),
+        kind: "",
+        namespace: &instance.namespace,
         create_index: 0,
         modify_index: 0,
     };
     let maintained = one.maintenance.iter().map(|maintenance| {
         let id = format!("_service_maintenance:{}", instance.id);
-        let name = "Service Maintenance Mode".to_owned();
-        of(id, name, "critical", "maintenance", maintenance.reason.clone(), "")
+        let check = of(id, "Service Maintenance Mode", "critical");
+        Check { kind: "maintenance", notes: &maintenance.reason, ..check }
     });
     let checks = one.checks.iter().map(|check| {
-        let output = check.latest_output.as_ref().or(check.output.as_ref());
-        let (id, status) = (names.id(one, check), status_word(&check.status));
-        let output = output.map_or("", String::as_str);
-        of(id, check.name.clone(), status, &check.kind, String::new(), output)
+        // One that came or went meanwhile has none.
+        let id = ids.shown(&instance.id, &check.name).unwrap_or(&check.name).to_owned();
+        let output = check.latest_output.as_deref().or(check.output.as_deref()).unwrap_or("");
+        let shown = of(id, &check.name, status_word(&check.status));
+        Check { kind: &check.kind, output, ..shown }
     });
     maintained.chain(checks).collect()
-}
-
-/// How many checks of this agent have each name.
-pub(super) struct CheckNames<'a>(BTreeMap<&'a str, usize>);
-
-impl<'a> CheckNames<'a> {
-    pub(super) fn of(all: &'a [LocalRegistration]) -> Self {
-        let mut names = BTreeMap::new();
-        for check in all.iter().flat_map(|one| &one.checks) {
-            *names.entry(check.name.as_str()).or_default() += 1;
-        }
-        Self(names)
-    }
-
-    /// Whether this is the name of one check alone.
-    pub(super) fn is_of_one(&self, name: &str) -> bool {
-        self.0.get(name) == Some(&1)
-    }
-
-    /// The id of a check for clients of Consul: its name, if it was given one that no other check of this agent has; else one made
-    /// of the id of its instance, as Consul makes it.
-    pub(super) fn id(&self, one: &LocalRegistration, check: &CheckExplained) -> String {
-        if !is_made(&check.name) && self.is_of_one(&check.name) {
-            return check.name.clone();
-        }
-        let id = &one.instance.id;
-        if one.checks.len() == 1 {
-            format!("service:{id}")
-        } else {
-            format!("service:{id}:{}", check.name)
-        }
-    }
-}
-
-/// Whether a check without a name gets this one.
-fn is_made(name: &str) -> bool {
-    let number = name.strip_prefix("check").map(|rest| rest.strip_prefix('-').unwrap_or(rest));
-    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_as_the_agent_makes_them_are_no_names() {
-        for made in ["check", "check-1", "check-12"] {
-            assert!(is_made(made), "{made}");
-        }
-        for given in ["check-db", "checks", "db", "up-2", "check-1a"] {
-            assert!(!is_made(given), "{given}");
-        }
-    }
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use hobnob_api::ApiError;
 
 use super::super::answer::{Refused, json, text_of};
+use super::super::connection::Connection;
 use super::super::limits::Limit;
 use super::super::parameters::Parameters;
 use super::super::routes::Routes;
@@ -60,13 +62,19 @@ pub(super) async fn datacenters(
 /// The members of a datacenter.
 pub(super) async fn nodes(
     State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), NODES)?;
-    let question = Question { routes: &routes, options: &options, subject: Subject::Members };
+    let question = Question {
+        routes: &routes,
+        connection: &connection,
+        options: &options,
+        subject: Subject::Members,
+    };
     let nodes = question.answer(|view| {
         let nodes = view.members().into_iter().map(|member| view.node_of(member));
-        Ok(nodes.filter(|node| options.leaves(node)).collect::<Vec<_>>())
+        options.text(&nodes.filter(|node| options.leaves(node)).collect::<Vec<_>>())
     });
     nodes.await
 }
@@ -74,24 +82,30 @@ pub(super) async fn nodes(
 /// A member with its instances.
 pub(super) async fn node(
     State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), INSTANCE)?;
-    let question = Question { routes: &routes, options: &options, subject: Subject::All };
+    let question = Question {
+        routes: &routes,
+        connection: &connection,
+        options: &options,
+        subject: Subject::All,
+    };
     let node = question.answer(|view| {
-        let Some(member) = view.member(&name) else { return Ok(None) };
-        let mut services = BTreeMap::new();
-        for (key, instances) in view.services(&options.namespace) {
-            let index = view.registry.index_of(&key);
+        let Some(member) = view.member(&name) else { return options.text(&()) };
+        let (all, mut services) = (view.services(&options.namespace), BTreeMap::new());
+        for (key, instances) in &all {
+            let index = view.registry.index_of(key);
             for entry in instances.iter().filter(|entry| entry.origin.0 == member.node_id.0) {
                 let service = view.service(entry, index);
                 if options.leaves(&service) {
-                    services.insert(service.id.clone(), service);
+                    services.insert(service.id, service);
                 }
             }
         }
-        Ok(Some(NodeServices { node: view.node_of(member), services }))
+        options.text(&NodeServices { node: view.node_of(member), services })
     });
     node.await
 }
@@ -99,10 +113,16 @@ pub(super) async fn node(
 /// The names of the services, each with the tags of its instances.
 pub(super) async fn services(
     State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), SERVICES)?;
-    let question = Question { routes: &routes, options: &options, subject: Subject::Services };
+    let question = Question {
+        routes: &routes,
+        connection: &connection,
+        options: &options,
+        subject: Subject::Services,
+    };
     let services = question.answer(|view| {
         let mut services = BTreeMap::new();
         for (key, instances) in view.services(&options.namespace) {
@@ -113,7 +133,7 @@ pub(super) async fn services(
                 services.insert(key.service, tags);
             }
         }
-        Ok(services)
+        options.text(&services)
     });
     services.await
 }
@@ -121,6 +141,7 @@ pub(super) async fn services(
 /// The instances of a service.
 pub(super) async fn service(
     State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
@@ -128,12 +149,12 @@ pub(super) async fn service(
     let options = Options::take(&mut parameters, SERVICE)?;
     let tags = parameters.all("tag");
     finish(parameters, &["tag"])?;
-    let (question, key) = Question::of_service(&routes, &options, name)?;
+    let (question, key) = Question::of_service((&routes, &connection), &options, name)?;
     let instances = question.answer_instances(&key, |view, instances, index| {
         let tagged = instances.iter().filter(|entry| has_tags(entry, &tags));
         let shown = tagged
             .map(|entry| CatalogService::new(view.node(entry, index), view.service(entry, index)));
-        Ok(shown.filter(|shown| options.leaves(shown)).collect::<Vec<_>>())
+        options.text(&shown.filter(|shown| options.leaves(shown)).collect::<Vec<_>>())
     });
     instances.await
 }

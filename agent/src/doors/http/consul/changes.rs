@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hobnob_api::{CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
+use hobnob_api::{ApiError, Check, CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -16,10 +16,10 @@ use super::super::connection::{Connection, caller};
 use super::super::limits::{BODY_WITHIN, Limit, MAX_BODY_BYTES};
 use super::super::parameters::{Parameters, truth};
 use super::super::routes::Routes;
-use super::agent::{CheckNames, own};
 use crate::access_keys::AccessRights;
-use crate::definitions::from_consul;
+use crate::definitions::{LoneCheck, from_consul, plain_check_id};
 use crate::doors::unix::handler::Handler;
+use crate::registrations::CheckOf;
 
 /// What a change comes with.
 pub(super) struct Asker<'a> {
@@ -44,13 +44,25 @@ impl<'a> Asker<'a> {
         Ok((handler, allowed))
     }
 
-    /// Makes a change.
+    /// Makes a change that the unix socket has, too.
     async fn make(&self, request: Request) -> Result<Response, Refused> {
+        let change = request.name();
+        self.change(change, async |handler| {
+            let mut picks = self.connection.picks(self.routes.budget(handler)).lock().await;
+            handler.try_answer(request, caller(), &mut picks).await.map(drop)
+        })
+        .await
+    }
+
+    /// Makes a change of this name.
+    async fn change(
+        &self,
+        change: &str,
+        make: impl AsyncFnOnce(&Handler) -> Result<(), ApiError>,
+    ) -> Result<Response, Refused> {
         let (handler, key) = self.admit().await?;
         let _place = self.routes.limits.take(Limit::InFlight)?;
-        let change = request.name();
-        let mut picks = self.connection.picks(self.routes.budget(handler)).lock().await;
-        handler.try_answer(request, caller(), &mut picks).await?;
+        make(handler).await?;
         tracing::info!(key, change, "a client over HTTP made a change");
         Ok(StatusCode::OK.into_response())
     }
@@ -91,17 +103,75 @@ pub(super) async fn register(
     parameters.finish(&["ns", "replace-existing-checks"])?;
     let (mut registration, warnings) =
         from_consul(&body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
-    for warning in warnings {
-        tracing::debug!(warning, "a part of a registration over HTTP has no effect");
-    }
-    if registration.checks.iter().any(|check| matches!(check.probe, Probe::Script { .. })) {
-        let message = "Permission denied: a check that runs a program is registered by a file, or at the unix socket";
-        return Err(Refused::new(StatusCode::FORBIDDEN, message));
-    }
+    tell_without_effect(&warnings);
+    registration.checks.iter().try_for_each(refuse_program)?;
     if let Some(namespace) = namespace {
         registration.namespace = namespace;
     }
     asker.make(Request::Register(Box::new(registration))).await
+}
+
+/// Registers a check of an instance of this agent, or replaces the one with its id.
+pub(super) async fn register_check(
+    State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let asker = Asker::new(&routes, &connection, &headers);
+    asker.admit().await?;
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    common(&mut parameters)?;
+    parameters.finish(&["ns"])?;
+    let read = LoneCheck::from_value(&body_of(body).await?);
+    let LoneCheck { instance, check, warnings } =
+        read.map_err(|problems| Refused::bad(problems.join("\n")))?;
+    tell_without_effect(&warnings);
+    refuse_program(&check)?;
+    let Some(instance) = instance else {
+        let message = "a check of the whole host is not served: name the instance that it is of with `ServiceID`. Whether a host lives, \
+                       the members of the cluster find out themselves";
+        return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, message));
+    };
+    let put = async |handler: &Handler| {
+        handler.registrations.put_check(instance, check, caller()).await.map(drop)
+    };
+    asker.change("register_check", put).await
+}
+
+/// Takes a check away from its instance.
+pub(super) async fn deregister_check(
+    State(routes): State<Arc<Routes>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Path(check): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let namespace = common(&mut parameters)?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    parameters.finish(&["ns"])?;
+    let asker = Asker::new(&routes, &connection, &headers);
+    let (handler, _) = asker.admit().await?;
+    let (id, _) = find(handler, &namespace, &check)?;
+    let remove =
+        async |handler: &Handler| handler.registrations.remove_check(namespace, id, caller()).await;
+    asker.change("deregister_check", remove).await
+}
+
+/// Refuses a check that runs a program.
+fn refuse_program(check: &Check) -> Result<(), Refused> {
+    if !matches!(check.probe, Probe::Script { .. }) {
+        return Ok(());
+    }
+    let message = "Permission denied: a check that runs a program is registered by a file, or at the unix socket";
+    Err(Refused::new(StatusCode::FORBIDDEN, message))
+}
+
+fn tell_without_effect(warnings: &[String]) {
+    for warning in warnings {
+        tracing::debug!(warning, "a part of a registration over HTTP has no effect");
+    }
 }
 
 /// Deregisters an instance.
@@ -197,21 +267,19 @@ async fn report(
 ) -> Result<Response, Refused> {
     let (handler, _) = asker.admit().await?;
     let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    let (id, check) = find(handler, &namespace, check).await?;
-    asker.make(Request::Check { id, check: Some(check), status, note }).await
+    let (_, CheckOf { instance, check }) = find(handler, &namespace, check)?;
+    let (id, check) = (instance.to_string(), Some(check.to_string()));
+    asker.make(Request::Check { id, check, status, note }).await
 }
 
-/// The instance and the name of a check of this agent, by its id for clients of Consul.
-async fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, String), Refused> {
-    let own = own(handler, namespace).await?;
-    let names = CheckNames::of(&own);
-    let mut checks = own.iter().flat_map(|one| one.checks.iter().map(move |check| (one, check)));
-    let found = checks.find(|(one, check)| {
-        let is_only = one.checks.len() == 1 && id == format!("service:{}", one.instance.id);
-        let is_named = check.name == id && names.is_of_one(id);
-        is_only || is_named || names.id(one, check) == id
+/// A check of this agent, by its id for clients of Consul: the id as the agent has it, and the check.
+fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, CheckOf), Refused> {
+    let known = handler.registrations.check_ids();
+    let ids = [id.to_owned(), plain_check_id(id)];
+    let found = ids.into_iter().find_map(|id| {
+        let of = known.find(namespace, &id)?.clone();
+        Some((id, of))
     });
-    let found = found.map(|(one, check)| (one.instance.id.clone(), check.name.clone()));
     found.ok_or_else(|| {
         let id = hobnob_api::names::printable(id);
         Refused::new(
@@ -219,12 +287,6 @@ async fn find(handler: &Handler, namespace: &str, id: &str) -> Result<(String, S
             format!("Unknown check ID \"{id}\": `/v1/agent/checks` lists the checks of this agent"),
         )
     })
-}
-
-/// Refuses a check by itself.
-pub(super) async fn refuse_check() -> Refused {
-    let message = "a check is registered and deregistered with its instance: name it in `Checks` of `/v1/agent/service/register`";
-    Refused::new(StatusCode::NOT_IMPLEMENTED, message)
 }
 
 /// Takes the parameters that every change may have. Returns the namespace.

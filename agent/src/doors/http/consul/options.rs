@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hobnob_api::DEFAULT_NAMESPACE;
+use serde::Serialize;
 
-use super::super::answer::Refused;
+use super::super::answer::{Refused, text_of};
 use super::super::parameters::Parameters;
 use super::filter::{Filter, Selectors};
 use crate::definitions::duration;
@@ -93,8 +94,16 @@ impl Options {
         Err(Refused::bad(message))
     }
 
+    /// The text of an answer.
+    ///
+    /// # Errors
+    /// It is longer than an answer may be.
+    pub(super) fn text(&self, shown: &impl Serialize) -> Result<Vec<u8>, Refused> {
+        text_of(shown, self.is_pretty)
+    }
+
     /// Whether a filter leaves a value in.
-    pub(super) fn leaves(&self, value: &impl serde::Serialize) -> bool {
+    pub(super) fn leaves(&self, value: &impl Serialize) -> bool {
         let Some(filter) = &self.filter else { return true };
         // Texts and numbers can always be written.
         serde_json::to_value(value).is_ok_and(|value| filter.matches(&value))

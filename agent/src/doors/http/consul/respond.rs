@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use hobnob_api::{Consistency, Datacenters, Query};
-use serde::Serialize;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::super::answer::{Refused, json, text_of};
-use super::super::connection::caller;
+use super::super::answer::{Refused, json};
+use super::super::connection::{Connection, caller};
 use super::super::limits::Limit;
 use super::super::routes::Routes;
 use super::blocking::Subject;
@@ -24,6 +23,7 @@ use crate::services::{Entry, Registry, ServiceKey};
 /// A question that is answered from the view.
 pub(super) struct Question<'a> {
     pub(super) routes: &'a Routes,
+    pub(super) connection: &'a Connection,
     pub(super) options: &'a Options,
     pub(super) subject: Subject,
 }
@@ -34,13 +34,13 @@ impl<'a> Question<'a> {
     /// # Errors
     /// No service can have the name.
     pub(super) fn of_service(
-        routes: &'a Routes,
+        (routes, connection): (&'a Routes, &'a Connection),
         options: &'a Options,
         name: String,
     ) -> Result<(Self, ServiceKey), Refused> {
         let key = service_key(options.namespace.clone(), name)?;
         let subject = Subject::Service(key.clone());
-        Ok((Self { routes, options, subject }, key))
+        Ok((Self { routes, connection, options, subject }, key))
     }
 
     /// The datacenter that it is about.
@@ -57,15 +57,15 @@ impl<'a> Question<'a> {
         if is_known { Ok(named) } else { Err(Refused::bad("No path to datacenter")) }
     }
 
-    /// Answers with what `build` makes of the view.
-    pub(super) async fn answer<T: Serialize>(
+    /// Answers with the text that `build` makes of the view.
+    pub(super) async fn answer(
         &self,
-        build: impl Fn(&View<'_>) -> Result<T, Refused> + Sync,
+        build: impl Fn(&View<'_>) -> Result<Vec<u8>, Refused> + Sync,
     ) -> Result<Response, Refused> {
         self.options.refuse_consistent()?;
         let handler = self.routes.handler()?;
         let datacenter = self.datacenter(handler)?;
-        let text = || text_of(&build(&View::new(handler, datacenter))?, self.options.is_pretty);
+        let text = || build(&View::new(handler, datacenter));
         if let Some(index) = self.options.index {
             let _place = self.routes.limits.take(Limit::Waiting)?;
             let until = Instant::now() + with_jitter(self.options.wait);
@@ -73,7 +73,8 @@ impl<'a> Question<'a> {
             let seen = || text().ok().map(|text| xxh3_128(&text));
             let seen: &(dyn Fn() -> Option<u128> + Sync) = &seen;
             let compared = (!matches!(self.subject, Subject::Service(_))).then_some(seen);
-            self.subject.wait(&handler.registry, index, until, compared).await;
+            let wait = self.subject.wait(&handler.registry, index, until, compared);
+            self.connection.while_awaited(&self.routes.counters, wait).await?;
         }
         let _place = self.routes.limits.take(Limit::InFlight)?;
         // The index first, so that no change between the two is missed.
@@ -81,12 +82,12 @@ impl<'a> Question<'a> {
         self.finish(handler, text()?, index, Consistency::Eventual)
     }
 
-    /// Answers with what `build` makes of the instances of a service: those that the agent knows, or with `consistent` those that a
+    /// Answers with the text that `build` makes of the instances of a service: those that the agent knows, or with `consistent` those that a
     /// majority of the voters reports.
-    pub(super) async fn answer_instances<T: Serialize>(
+    pub(super) async fn answer_instances(
         &self,
         key: &ServiceKey,
-        build: impl Fn(&View<'_>, Vec<Arc<Entry>>, u64) -> Result<T, Refused> + Sync,
+        build: impl Fn(&View<'_>, &[Arc<Entry>], u64) -> Result<Vec<u8>, Refused> + Sync,
     ) -> Result<Response, Refused> {
         let handler = self.routes.handler()?;
         let datacenter = self.datacenter(handler)?;
@@ -94,7 +95,8 @@ impl<'a> Question<'a> {
         if let Some(index) = self.options.index {
             let _place = self.routes.limits.take(Limit::Waiting)?;
             let until = Instant::now() + with_jitter(self.options.wait);
-            self.subject.wait(registry, index, until, None::<&(dyn Fn() -> u64 + Sync)>).await;
+            let wait = self.subject.wait(registry, index, until, None::<&(dyn Fn() -> u64 + Sync)>);
+            self.connection.while_awaited(&self.routes.counters, wait).await?;
         }
         let _place = self.routes.limits.take(Limit::InFlight)?;
         let index = self.subject.index(registry);
@@ -111,8 +113,7 @@ impl<'a> Question<'a> {
         {
             return Err(Refused::bad("`near` names no member that this agent knows"));
         }
-        let text = text_of(&build(&view, instances, index)?, self.options.is_pretty)?;
-        self.finish(handler, text, index, consistency)
+        self.finish(handler, build(&view, &instances, index)?, index, consistency)
     }
 
     fn finish(

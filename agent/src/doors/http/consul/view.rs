@@ -1,14 +1,17 @@
 //! The agent's view in Consul's objects.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hobnob_api::{Basis, Grade, Member, MemberStatus};
 use hobnob_membership::NodeId;
-use hobnob_membership::record::{Health, Meta, Tags, Text};
+use hobnob_membership::record::Health;
 
-use super::shapes::{Check, Node, Service, ServiceEntry, TaggedAddress, TaggedAddresses, Weights};
+use super::shapes::{
+    Check, MetaMap, Node, NodeMeta, NodeUuid, OnNetworks, Service, ServiceEntry, TagList,
+    TaggedAddress, Weights,
+};
 use crate::doors::unix::handler::Handler;
 use crate::info::AgentInfo;
 use crate::services::{Entry, KnownMembers, Registry, ServiceKey};
@@ -22,12 +25,15 @@ pub(super) struct View<'a> {
     pub(super) own: &'a AgentInfo,
     pub(super) datacenter: &'a str,
     members: KnownMembers,
+    own_address: String,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(handler: &'a Handler, datacenter: &'a str) -> Self {
         let registry = &*handler.registry;
-        Self { registry, own: &handler.info, datacenter, members: registry.members().0 }
+        let own = &handler.info;
+        let own_address = own.gossip_addr.ip().to_string();
+        Self { registry, own, datacenter, members: registry.members().0, own_address }
     }
 
     /// The instances of a service in the datacenter.
@@ -65,86 +71,92 @@ impl<'a> View<'a> {
 
     /// The member of the datacenter with this name or id. Of several with one name, a living one.
     pub(super) fn member(&self, name: &str) -> Option<&Member> {
-        let is_meant =
-            |member: &&&Member| member.name == name || node_uuid(member.node_id.0) == name;
+        let is_meant = |member: &&&Member| {
+            member.name == name || NodeUuid(member.node_id.0).to_string() == name
+        };
         let here = self.members();
         let found = here.iter().filter(is_meant).min_by_key(|member| !is_alive(member.status));
         found.copied()
     }
 
     /// A member as a node of the catalog.
-    pub(super) fn node_of(&self, member: &Member) -> Node {
-        let (address, _) = address_of(&member.gossip_address);
-        let index = self.registry.members().1;
-        node(member.node_id.0, &member.name, address, &member.datacenter, &member.zone, index)
+    pub(super) fn node_of<'b>(&self, member: &'b Member) -> Node<'b> {
+        let (id, index) = (member.node_id.0, self.registry.members().1);
+        let address = ip_of(&member.gossip_address);
+        node(id, &member.name, address, &member.datacenter, &member.zone, index)
     }
 
     /// The node of an instance.
-    pub(super) fn node(&self, entry: &Entry, index: u64) -> Node {
+    pub(super) fn node<'b>(&'b self, entry: &'b Entry, index: u64) -> Node<'b> {
         let address = match self.members.get(&entry.origin) {
-            Some(known) => address_of(&known.member.gossip_address).0,
-            None if entry.origin == self.own.node_id => self.own.gossip_addr.ip().to_string(),
+            Some(known) => ip_of(&known.member.gossip_address),
+            None if entry.origin == self.own.node_id => &self.own_address,
             // Only its records are left: nobody knows its address any more.
-            None => String::new(),
+            None => "",
         };
         let record = &entry.node;
         node(entry.origin.0, &record.name, address, &record.datacenter, &record.zone, index)
     }
 
-    pub(super) fn service(&self, entry: &Entry, index: u64) -> Service {
+    pub(super) fn service<'b>(&self, entry: &'b Entry, index: u64) -> Service<'b> {
         let record = &entry.service;
         Service {
             kind: "",
-            id: entry.id.to_string(),
-            service: record.service.to_string(),
-            tags: tags(&record.tags),
-            meta: meta(&record.meta),
+            id: &entry.id,
+            service: &record.service,
+            tags: TagList::Record(&record.tags),
+            meta: MetaMap::Record(&record.meta),
             port: record.port,
-            address: record.address.to_string(),
+            address: &record.address,
             tagged_addresses: tagged(&record.address, record.port),
             weights: Weights { passing: record.weight, warning: record.weight },
             enable_tag_override: false,
-            datacenter: entry.node.datacenter.to_string(),
-            namespace: record.namespace.to_string(),
+            datacenter: &entry.node.datacenter,
+            namespace: &record.namespace,
             content_hash: None,
             create_index: index,
             modify_index: index,
         }
     }
 
-    pub(super) fn service_check(&self, entry: &Entry, index: u64) -> Check {
+    pub(super) fn service_check<'b>(&self, entry: &'b Entry, index: u64) -> Check<'b> {
         let (status, output) = service_status(entry);
         let record = &entry.service;
         Check {
-            node: entry.node.name.to_string(),
-            check_id: format!("service:{}", entry.id),
-            name: format!("Service '{}' check", record.service),
+            node: &entry.node.name,
+            check_id: format!("service:{}", entry.id).into(),
+            name: format!("Service '{}' check", record.service).into(),
             status,
-            notes: String::new(),
-            output: output.to_owned(),
-            service_id: entry.id.to_string(),
-            service_name: record.service.to_string(),
-            service_tags: tags(&record.tags),
-            kind: String::new(),
-            namespace: record.namespace.to_string(),
+            notes: "",
+            output,
+            service_id: &entry.id,
+            service_name: &record.service,
+            service_tags: TagList::Record(&record.tags),
+            kind: "",
+            namespace: &record.namespace,
             create_index: index,
             modify_index: index,
         }
     }
 
     /// The check of a member.
-    pub(super) fn check_of(&self, member: &Member, index: u64) -> Check {
+    pub(super) fn check_of<'b>(&self, member: &'b Member, index: u64) -> Check<'b> {
         node_check(&member.name, NodeVerdict::of(is_alive(member.status)), index)
     }
 
     /// An instance with its checks: whether its node lives, and what its own checks say together. `offered` is the
     /// [grade](offered) of those that it stands among.
-    pub(super) fn entry(&self, entry: &Entry, offered: Option<Grade>, index: u64) -> ServiceEntry {
+    pub(super) fn entry<'b>(
+        &'b self,
+        entry: &'b Entry,
+        offered: Option<Grade>,
+        index: u64,
+    ) -> ServiceEntry<'b> {
         let of_node = node_check(&entry.node.name, verdict(entry, offered), index);
         ServiceEntry {
             node: self.node(entry, index),
             service: self.service(entry, index),
-            checks: vec![of_node, self.service_check(entry, index)],
+            checks: [of_node, self.service_check(entry, index)],
         }
     }
 
@@ -219,7 +231,7 @@ fn service_status(entry: &Entry) -> (&'static str, &'static str) {
     }
 }
 
-fn node_check(name: &str, verdict: NodeVerdict, index: u64) -> Check {
+fn node_check(name: &str, verdict: NodeVerdict, index: u64) -> Check<'_> {
     let status = if verdict.is_passing() { "passing" } else { "critical" };
     let output = match verdict {
         NodeVerdict::Alive => "Agent alive and reachable",
@@ -227,40 +239,40 @@ fn node_check(name: &str, verdict: NodeVerdict, index: u64) -> Check {
         NodeVerdict::LastKnown => "Agent unreachable; last known, and nothing better is left",
     };
     Check {
-        node: name.to_owned(),
-        check_id: NODE_CHECK.to_owned(),
-        name: "Serf Health Status".to_owned(),
+        node: name,
+        check_id: Cow::Borrowed(NODE_CHECK),
+        name: Cow::Borrowed("Serf Health Status"),
         status,
-        notes: String::new(),
-        output: output.to_owned(),
-        service_id: String::new(),
-        service_name: String::new(),
-        service_tags: Vec::new(),
-        kind: String::new(),
-        namespace: String::new(),
+        notes: "",
+        output,
+        service_id: "",
+        service_name: "",
+        service_tags: TagList::None,
+        kind: "",
+        namespace: "",
         create_index: index,
         modify_index: index,
     }
 }
 
-fn node(id: u64, name: &str, address: String, datacenter: &str, zone: &str, index: u64) -> Node {
-    let tagged = ["lan", "wan"].map(|network| (network, address.clone()));
-    let zone = Some(("zone", zone.to_owned())).filter(|(_, zone)| !zone.is_empty());
+fn node<'a>(
+    id: u64,
+    name: &'a str,
+    address: &'a str,
+    datacenter: &'a str,
+    zone: &'a str,
+    index: u64,
+) -> Node<'a> {
     Node {
-        id: node_uuid(id),
-        node: name.to_owned(),
-        tagged_addresses: tagged.into(),
+        id: NodeUuid(id),
+        node: name,
+        tagged_addresses: OnNetworks(address),
         address,
-        datacenter: datacenter.to_owned(),
-        meta: zone.into_iter().collect(),
+        datacenter,
+        meta: NodeMeta { zone },
         create_index: index,
         modify_index: index,
     }
-}
-
-/// A node id in the form of a UUID, which clients of Consul expect.
-pub(super) fn node_uuid(id: u64) -> String {
-    format!("00000000-0000-0000-{:04x}-{:012x}", id >> 48, id & 0xffff_ffff_ffff)
 }
 
 /// The IP address and the port of a gossip address.
@@ -272,17 +284,14 @@ pub(super) fn address_of(gossip_address: &str) -> (String, u16) {
     }
 }
 
-pub(super) fn tagged(address: &str, port: u16) -> TaggedAddresses {
-    let one = |network| (network, TaggedAddress { address: address.to_owned(), port });
-    BTreeMap::from(["lan", "wan"].map(one))
+/// The IP address of a gossip address. A member of which only records are left has none.
+fn ip_of(gossip_address: &str) -> &str {
+    let host = gossip_address.rsplit_once(':').map_or("", |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
-fn tags(tags: &Tags) -> Vec<String> {
-    tags.iter().map(Text::to_string).collect()
-}
-
-fn meta(meta: &Meta) -> BTreeMap<String, String> {
-    meta.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+pub(super) fn tagged(address: &str, port: u16) -> OnNetworks<TaggedAddress<'_>> {
+    OnNetworks(TaggedAddress { address, port })
 }
 
 #[cfg(test)]
@@ -296,7 +305,7 @@ mod tests {
     #[test]
     fn a_node_id_looks_like_a_uuid() {
         let id = 0x0123_4567_89ab_cdef;
-        assert_eq!(node_uuid(id), "00000000-0000-0000-0123-456789abcdef");
+        assert_eq!(NodeUuid(id).to_string(), "00000000-0000-0000-0123-456789abcdef");
     }
 
     #[test]
@@ -333,5 +342,8 @@ mod tests {
         assert_eq!(address_of("10.0.0.1:7946"), ("10.0.0.1".to_owned(), 7946));
         assert_eq!(address_of("[::1]:7946"), ("::1".to_owned(), 7946));
         assert_eq!(address_of(""), (String::new(), 0));
+        for (address, ip) in [("10.0.0.1:7946", "10.0.0.1"), ("[::1]:7946", "::1"), ("", "")] {
+            assert_eq!(ip_of(address), ip);
+        }
     }
 }
