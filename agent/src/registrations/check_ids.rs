@@ -111,14 +111,17 @@ impl KnownIds {
             let holder = self.find(&after.namespace, id);
             !ids.contains_key(id) && holder.is_none_or(|holder| *holder.instance == *after.id)
         };
-        for check in after.checks.iter().map(|check| &check.name) {
+        for (place, check) in after.checks.iter().map(|check| &check.name).enumerate() {
             if ids.values().any(|name| name == check) {
                 continue;
             }
-            // A program that registers an only check without an id knows it by this one.
-            let of_only = format!("service:{}", after.id);
+            // A program that registers a check without an id knows it by this one.
+            let of_place = match after.checks.len() {
+                1 => format!("service:{}", after.id),
+                _ => format!("service:{}:{}", after.id, place + 1),
+            };
             let given = Some(check.clone()).filter(|name| !is_made(name));
-            let wanted = [given, (after.checks.len() == 1).then_some(of_only)];
+            let wanted = [given, Some(of_place)];
             let wanted: Vec<_> =
                 wanted.into_iter().flatten().filter(|id| is_free(&ids, id)).collect();
             let is_any = !wanted.is_empty();
@@ -202,13 +205,19 @@ mod tests {
         let first = put(&mut known, registration("web-1", &["alive"]));
         assert_eq!(ids(&first), [("alive", "alive"), ("service:web-1", "alive")]);
         let second = put(&mut known, registration("web-2", &["alive", "disk"]));
-        assert_eq!(ids(&second), [("disk", "disk"), ("service:web-2:alive", "alive")]);
+        let expected =
+            [("disk", "disk"), ("service:web-2:1", "alive"), ("service:web-2:2", "disk")];
+        assert_eq!(ids(&second), expected);
         let third = put(&mut known, registration("web-3", &["check"]));
         assert_eq!(ids(&third), [("service:web-3", "check")]);
         let found = known.find("default", "alive").expect("known");
         assert_eq!((&*found.instance, &*found.check), ("web-1", "alive"));
         assert_eq!(known.shown("web-1", "alive"), Some("alive"));
-        assert_eq!(known.shown("web-2", "alive"), Some("service:web-2:alive"));
+        assert_eq!(known.shown("web-2", "alive"), Some("service:web-2:1"));
+        let fourth = put(&mut known, registration("web-4", &["service:web-5"]));
+        let fifth = put(&mut known, registration("web-5", &["alive"]));
+        assert_eq!(ids(&fourth)[0].0, "service:web-4");
+        assert_eq!(ids(&fifth), [("service:web-5:alive", "alive")], "the others are taken");
 
         // The holder goes, and the others keep theirs.
         known.remove("web-1");
@@ -222,11 +231,13 @@ mod tests {
         let mut known = KnownIds::default();
         let first = put(&mut known, registration("web-1", &["alive"]));
         let more = known.assign(Some(&first), registration("web-1", &["alive", "disk"]));
-        let expected = [("alive", "alive"), ("disk", "disk"), ("service:web-1", "alive")];
+        let of_first = [("alive", "alive"), ("disk", "disk"), ("service:web-1", "alive")];
+        let expected: Vec<_> = of_first.into_iter().chain([("service:web-1:2", "disk")]).collect();
         assert_eq!(ids(&more), expected);
         known.set(&more);
         let left = known.assign(Some(&more), registration("web-1", &["disk"]));
-        assert_eq!(ids(&left), [("disk", "disk")], "its id is not that of the one before");
+        let expected = [("disk", "disk"), ("service:web-1:2", "disk")];
+        assert_eq!(ids(&left), expected, "its id is not that of the one before");
     }
 
     #[test]
@@ -259,6 +270,7 @@ mod tests {
             Some(&registration("web-1", &["alive"])),
             registration("web-1", &["alive", "b"]),
         );
-        assert_eq!(ids(&more), [("b", "b"), ("service:web-1", "alive")]);
+        let expected = [("b", "b"), ("service:web-1", "alive"), ("service:web-1:2", "b")];
+        assert_eq!(ids(&more), expected);
     }
 }

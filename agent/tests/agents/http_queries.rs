@@ -282,6 +282,9 @@ async fn answers_have_the_shapes_of_consul() {
     assert_eq!(asked.get("/v1/catalog/node/none").await.body, Value::Null);
     assert_eq!(asked.get("/v1/agent/self").await.body["Config"]["NodeName"], "a1");
     assert_eq!(asked.get("/v1/agent/members").await.body[0]["Status"], 1);
+    assert_eq!(asked.get("/v1/agent/members?wan").await.body[0]["Name"], "a1.dc1");
+    let leader = asked.get("/v1/status/leader").await.body;
+    assert_eq!(asked.get("/v1/agent/self").await.body["Stats"]["consul"]["leader_addr"], leader);
     assert_eq!(asked.get("/v1/agent/services").await.body["web-1"]["Service"], "web");
     assert_eq!(asked.get("/v1/agent/service/web-1").await.body["ID"], "web-1");
     assert_eq!(asked.get("/v1/agent/service/none").await.status, 404);

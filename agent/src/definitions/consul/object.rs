@@ -135,7 +135,10 @@ fn is_empty(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.values().all(is_empty),
+        // A sidecar without settings is one with those that Consul chooses.
+        Value::Object(fields) => fields.iter().all(|(key, value)| {
+            is_empty(value) && (value.is_null() || plain(key) != "sidecarservice")
+        }),
     }
 }
 

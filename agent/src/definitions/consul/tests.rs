@@ -40,8 +40,7 @@ fn consul_s_defaults_hold_for_its_checks() {
     ]}});
     let (made, _, problems) = parsed(&service);
     assert_eq!(problems, Vec::<String>::new());
-    let check: Check =
-        serde_json::from_value(made[0]["checks"][0].clone()).expect("a check");
+    let check: Check = serde_json::from_value(made[0]["checks"][0].clone()).expect("a check");
     assert_eq!((check.name.as_str(), check.timeout_ms), ("Is-it-up?", 10_000));
     assert_eq!(check.success_before_passing, 1);
 }
@@ -70,6 +69,7 @@ fn what_would_change_something_is_refused_and_the_rest_is_warned_of() {
             service("Connect", json!({"SidecarService": {"Port": 1}})),
             "services[0].Connect: there is no service mesh",
         ),
+        (service("connect", json!({"sidecar_service": {}})), "connect: there is no service mesh"),
         (service("tagged_addresses", json!({"wan": {"address": "h"}})), "has one address"),
         (service("kind", json!("connect-proxy")), "service mesh"),
         (check(json!({"interval": "1s"})), "service.check: there is nothing to check"),

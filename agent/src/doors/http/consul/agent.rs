@@ -21,6 +21,7 @@ use super::options::{Options, finish};
 use super::shapes::{
     AggregatedHealth, Check, Member, MetaMap, NodeUuid, Service, TagList, Weights,
 };
+use super::status::leader_address;
 use super::view::{View, address_of, is_alive, tagged};
 use crate::doors::unix::handler::Handler;
 use crate::queries::registrations::registrations;
@@ -48,7 +49,11 @@ pub(super) async fn itself(
         },
         "Member": member.map(show_member),
         "Meta": {},
-        "Stats": { "agent": { "hobnob": "true" } },
+        "DebugConfig": {},
+        "Stats": {
+            "agent": { "hobnob": "true" },
+            "consul": { "leader_addr": leader_address(handler), "server": "false" },
+        },
     });
     respond(&routes, handler, &options, &shown)
 }
@@ -66,7 +71,13 @@ pub(super) async fn members(
     let _place = routes.limits.take(Limit::InFlight)?;
     let view = View::new(handler, &handler.info.datacenter);
     let members = if is_wan { view.all_members().collect() } else { view.members() };
-    let shown = members.into_iter().map(show_member);
+    let shown = members.into_iter().map(|member| {
+        let shown = show_member(member);
+        // So Consul names the members of all datacenters.
+        let name =
+            if is_wan { format!("{}.{}", shown.name, member.datacenter) } else { shown.name };
+        Member { name, ..shown }
+    });
     let shown: Vec<_> = shown.filter(|member| options.leaves(member)).collect();
     respond(&routes, handler, &options, &shown)
 }

@@ -1,5 +1,6 @@
 //! Changes in Consul's form: `/v1/agent/service/register` and others. They are those of the unix socket, and need an access key.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,6 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hobnob_api::{ApiError, Check, CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
+use http_body_util::LengthLimitError;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -74,9 +76,12 @@ async fn body_of(body: Body) -> Result<Value, Refused> {
     let read = read.map_err(|_| {
         Refused::new(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time")
     })?;
-    let read = read.map_err(|_| {
-        let message = format!("the body breaks off, or has more than {MAX_BODY_BYTES} bytes");
-        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    let read = read.map_err(|error| match has_too_many_bytes(&error) {
+        true => {
+            let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
+            Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        false => Refused::bad("the body of the request breaks off"),
     })?;
     if read.is_empty() {
         return Ok(Value::Null);
@@ -300,9 +305,14 @@ fn read(request: Value) -> Result<Request, Refused> {
     serde_json::from_value(request).map_err(|error| Refused::bad(error.to_string()))
 }
 
+fn has_too_many_bytes(error: &axum::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<LengthLimitError>())
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::io;
 
     use axum::body::Bytes;
     use futures_util::StreamExt;
@@ -315,10 +325,15 @@ mod tests {
         assert_eq!(body_of(Body::from("{\"a\": 1}")).await.expect("JSON"), json!({ "a": 1 }));
         assert_eq!(body_of(Body::empty()).await.expect("none"), Value::Null);
         let long = vec![b' '; MAX_BODY_BYTES + 1];
+        let broken = stream::iter([
+            Ok(Bytes::from_static(b"{")),
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+        ]);
         let trickling = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
         for (body, status) in [
             (Body::from("{"), StatusCode::BAD_REQUEST),
             (Body::from(long), StatusCode::PAYLOAD_TOO_LARGE),
+            (Body::from_stream(broken), StatusCode::BAD_REQUEST),
             (Body::from_stream(trickling.chain(stream::pending())), StatusCode::REQUEST_TIMEOUT),
         ] {
             assert_eq!(body_of(body).await.expect_err("refused").status, status);

@@ -9,18 +9,22 @@ use super::super::answer::{Refused, json, text_of};
 use super::super::routes::Routes;
 use super::options::Options;
 use super::view::{View, is_alive};
+use crate::doors::unix::handler::Handler;
 
 /// The address of this agent: it answers what a leader would. It is empty while the agent hears nobody, as Consul's is without a
 /// leader.
+pub(super) fn leader_address(handler: &Handler) -> String {
+    if handler.is_isolated() { String::new() } else { handler.info.gossip_addr.to_string() }
+}
+
+/// The address of the leader, as it is shown.
 pub(super) async fn leader(
     State(routes): State<Arc<Routes>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), &[])?;
     let handler = routes.handler()?;
-    let address = handler.info.gossip_addr.to_string();
-    let shown = if handler.is_isolated() { String::new() } else { address };
-    json(text_of(&shown, options.is_pretty)?, routes.budget(handler))
+    json(text_of(&leader_address(handler), options.is_pretty)?, routes.budget(handler))
 }
 
 /// The addresses of the living members of the agent's datacenter.
