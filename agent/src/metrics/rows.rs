@@ -180,6 +180,9 @@ pub(super) const OWN: &[Row] = rows! {
         "Connections to the HTTP door that ended with an error: no request in time, a head that is too long, a peer that went away or takes no answers.";
     Counter hobnob_http_connections_idle_total []
         "Connections to the HTTP door that were closed because no further request came.";
+    Counter hobnob_http_accepts_failed_total []
+        "Times that the system failed to hand over a connection to the HTTP door."
+        alert "Any increase: look at the limit of open files";
     Counter hobnob_http_requests_total []
         "Requests that the HTTP door answered.";
     Counter hobnob_http_requests_refused_total []

@@ -159,10 +159,11 @@ fn ids_of(registration: &StoredRegistration) -> BTreeMap<String, String> {
     ids
 }
 
-/// Whether a check without a name gets this one.
+/// Whether the agent gives this name to a check without one: `check`, `check-2`, `check-3` and so on.
 fn is_made(name: &str) -> bool {
-    let number = name.strip_prefix("check").map(|rest| rest.strip_prefix('-').unwrap_or(rest));
-    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = name.strip_prefix("check-");
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name == "check" || number.is_some_and(is_number)
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
         for made in ["check", "check-1", "check-12"] {
             assert!(is_made(made), "{made}");
         }
-        for given in ["check-db", "checks", "db", "up-2", "check-1a"] {
+        for given in ["check-db", "check-", "checks", "check1", "db", "up-2", "check-1a"] {
             assert!(!is_made(given), "{given}");
         }
     }

@@ -30,9 +30,8 @@ impl Default for DnsSample {
         let config = DnsConfig {
             addr: (Ipv4Addr::LOCALHOST, 0).into(),
             domains: ["consul", "hobnob"]
-                .iter()
-                .flat_map(|text| text.parse::<DnsDomain>())
-                .collect(),
+                .map(|text| text.parse::<DnsDomain>().expect("a domain"))
+                .to_vec(),
             ttl_s: 0,
             forward: Vec::new(),
             insecure: false,

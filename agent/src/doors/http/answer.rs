@@ -22,11 +22,18 @@ const BEGUN_BYTES: usize = 4 << 10;
 pub(super) struct Refused {
     pub(super) status: StatusCode,
     pub(super) message: String,
+    /// What it is for programs that ask the agent's own API.
+    pub(super) code: ErrorCode,
 }
 
 impl Refused {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), code: ErrorCode::RequestMalformed }
+    }
+
+    /// A refusal for now.
+    pub(super) fn for_now(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), code }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -35,7 +42,7 @@ impl Refused {
 
     /// The refusal for as long as the agent starts.
     pub(super) fn starting() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting")
+        Self::for_now(ErrorCode::AgentUnavailable, "the agent is starting")
     }
 }
 
@@ -47,7 +54,7 @@ impl From<BadParameter> for Refused {
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self::new(status_of(&error), error.message)
+        Self { status: status_of(&error), message: error.message, code: error.code }
     }
 }
 
@@ -102,7 +109,7 @@ pub(super) fn text_of(value: &impl Serialize, is_pretty: bool) -> Result<Vec<u8>
     written.map_err(|_| {
         let message =
             format!("the answer would be longer than {MAX_RESPONSE_BYTES} bytes: ask for less");
-        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        Refused::from(ApiError::new(ErrorCode::AnswerTooLarge, message))
     })?;
     limited.0.push(b'\n');
     Ok(limited.0)

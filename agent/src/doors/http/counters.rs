@@ -10,6 +10,7 @@ pub(crate) struct HttpCounters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) accepts_failed: AtomicU64,
     pub(super) idle: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) hosts_refused: AtomicU64,
@@ -48,12 +49,13 @@ impl HttpCounters {
     }
 
     /// The counters and levels, by their names in `info`.
-    pub(crate) fn report(&self) -> [(String, u64); 15] {
+    pub(crate) fn report(&self) -> [(String, u64); 16] {
         [
             ("connections_accepted", &self.accepted),
             ("connections_refused", &self.refused),
             ("connections_failed", &self.failed),
             ("connections_idle", &self.idle),
+            ("accepts_failed", &self.accepts_failed),
             ("requests", &self.requests),
             ("requests_refused", &self.in_flight_refused),
             ("hosts_refused", &self.hosts_refused),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use hobnob_api::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refused;
@@ -79,7 +79,7 @@ impl Limits {
             Err(_) => {
                 count(self.counters.refusals(limit));
                 let message = format!("as many {what} as may be: ask again in a moment");
-                Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, message))
+                Err(Refused::for_now(ErrorCode::TooManyConnections, message))
             }
         }
     }

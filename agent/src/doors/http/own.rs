@@ -209,12 +209,7 @@ fn malformed(BadParameter(message): BadParameter) -> ApiError {
 }
 
 /// A refusal as an error of the API.
-pub(super) fn as_error(Refused { status, message }: Refused) -> ApiError {
-    let code = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::AnswerTooLarge,
-        StatusCode::SERVICE_UNAVAILABLE => ErrorCode::TooManyConnections,
-        _ => ErrorCode::RequestMalformed,
-    };
+pub(super) fn as_error(Refused { code, message, .. }: Refused) -> ApiError {
     ApiError::new(code, message)
 }
 

@@ -139,6 +139,7 @@ impl HttpDoor {
                     stream
                 }
                 Err(error) => {
+                    count(&counters.accepts_failed);
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(%error, http = %self.addr, "HTTP connections cannot be accepted for now");
                     }

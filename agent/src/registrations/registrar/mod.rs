@@ -279,6 +279,7 @@ impl Registrar {
             service = after.service,
             replaced,
             check = about.map(|(check, _)| check),
+            what = about.map(|(_, what)| what),
             was = dropped.as_ref().and_then(|dropped| dropped.service.as_deref()),
             uid,
             pid,

@@ -34,6 +34,7 @@ pub(super) async fn itself(
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), &[])?;
     let handler = routes.handler()?;
+    let _place = routes.limits.take(Limit::InFlight)?;
     let info = &handler.info;
     let view = View::new(handler, &info.datacenter);
     let member = view.all_members().find(|member| member.node_id.0 == info.node_id.0);
@@ -67,6 +68,7 @@ pub(super) async fn members(
     let options = Options::take(&mut parameters, &["Name", "Addr", "Port", "Status", "Tags.*"])?;
     let is_wan = parameters.flag("wan")?;
     finish(parameters, &["wan"])?;
+    options.refuse_consistent()?;
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let view = View::new(handler, &handler.info.datacenter);
@@ -157,6 +159,7 @@ async fn health(
     let options = Options::take(&mut parameters, &[])?;
     let is_text = parameters.text("format")?.as_deref() == Some("text");
     finish(parameters, &["format"])?;
+    options.refuse_consistent()?;
     let handler = routes.handler()?;
     let _place = routes.limits.take(Limit::InFlight)?;
     let own = own(handler, &options.namespace).await?;

@@ -66,12 +66,7 @@ pub(super) async fn nodes(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), NODES)?;
-    let question = Question {
-        routes: &routes,
-        connection: &connection,
-        options: &options,
-        subject: Subject::Members,
-    };
+    let question = Question::about(Subject::Members, (&routes, &connection), &options);
     let nodes = question.answer(|view| {
         let nodes = view.members().into_iter().map(|member| view.node_of(member));
         options.text(&nodes.filter(|node| options.leaves(node)).collect::<Vec<_>>())
@@ -87,12 +82,7 @@ pub(super) async fn node(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), INSTANCE)?;
-    let question = Question {
-        routes: &routes,
-        connection: &connection,
-        options: &options,
-        subject: Subject::All,
-    };
+    let question = Question::about(Subject::All, (&routes, &connection), &options);
     let node = question.answer(|view| {
         let Some(member) = view.member(&name) else { return options.text(&()) };
         let (all, mut services) = (view.services(&options.namespace), BTreeMap::new());
@@ -117,12 +107,7 @@ pub(super) async fn services(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), SERVICES)?;
-    let question = Question {
-        routes: &routes,
-        connection: &connection,
-        options: &options,
-        subject: Subject::Services,
-    };
+    let question = Question::about(Subject::Services, (&routes, &connection), &options);
     let services = question.answer(|view| {
         let mut services = BTreeMap::new();
         for (key, instances) in view.services(&options.namespace) {

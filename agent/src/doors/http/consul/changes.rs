@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::extract::{FromRequestParts, Path, RawQuery};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use hobnob_api::{ApiError, Check, CheckStatus, DEFAULT_NAMESPACE, Probe, Request};
+use hobnob_membership::record::Text;
 use http_body_util::LengthLimitError;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -23,49 +24,79 @@ use crate::definitions::{LoneCheck, from_consul, plain_check_id};
 use crate::doors::unix::handler::Handler;
 use crate::registrations::CheckOf;
 
-/// What a change comes with.
-pub(super) struct Asker<'a> {
-    routes: &'a Routes,
-    connection: &'a Connection,
-    headers: &'a HeaderMap,
+/// A change that is let in: it came with a key that allows it, or needs none.
+pub(super) struct Change {
+    routes: Arc<Routes>,
+    connection: Arc<Connection>,
+    handler: Arc<Handler>,
+    /// The name of the key.
+    key: String,
 }
 
-impl<'a> Asker<'a> {
-    pub(super) fn new(
-        routes: &'a Routes,
-        connection: &'a Connection,
-        headers: &'a HeaderMap,
-    ) -> Self {
-        Self { routes, connection, headers }
+impl FromRequestParts<Arc<Routes>> for Change {
+    type Rejection = Refused;
+
+    /// Lets a change in, before anything of its body is read.
+    async fn from_request_parts(parts: &mut Parts, routes: &Arc<Routes>) -> Result<Self, Refused> {
+        let key = routes.allow(&parts.headers, AccessRights::Write).await?;
+        let handler = routes.handler()?.clone();
+        let connection = parts.extensions.get::<Arc<Connection>>().cloned();
+        let connection = connection.ok_or_else(|| {
+            Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the request came on no connection")
+        })?;
+        Ok(Self { routes: routes.clone(), connection, handler, key })
+    }
+}
+
+impl Change {
+    /// The body of the request in JSON. There has to be room for its bytes until they are read.
+    async fn body(&self, body: Body) -> Result<Value, Refused> {
+        let expected = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+        let room = expected.map_or(MAX_BODY_BYTES, |bytes| bytes.min(MAX_BODY_BYTES));
+        let _held = self.routes.budget(&self.handler).hold(room).map_err(ApiError::from)?;
+        body_of(body).await
     }
 
-    /// The agent, if the asker may change something there, and the name of the key that says so.
-    async fn admit(&self) -> Result<(&'a Arc<Handler>, String), Refused> {
-        let allowed = self.routes.allow(self.headers, AccessRights::Write).await?;
-        let handler = self.routes.handler()?;
-        Ok((handler, allowed))
+    /// Checks that an instance is in this namespace, if one is named.
+    ///
+    /// # Errors
+    /// It is in another one.
+    async fn check_namespace(&self, id: &str, named: Option<&str>) -> Result<(), Refused> {
+        let Some(named) = named else { return Ok(()) };
+        let wanted = Text::from(id);
+        let found = self.handler.driver.inspect(move |node, _| {
+            let instance = node.instance(node.identity().node_id, &wanted)?;
+            Some(instance.service.namespace.to_string())
+        });
+        match found.await? {
+            Some(namespace) if namespace != named => {
+                let id = hobnob_api::names::printable(id);
+                let message = format!("unknown service ID: {id} is in the namespace {namespace}");
+                Err(Refused::new(StatusCode::NOT_FOUND, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes a change that the unix socket has, too.
     async fn make(&self, request: Request) -> Result<Response, Refused> {
-        let change = request.name();
-        self.change(change, async |handler| {
-            let mut picks = self.connection.picks(self.routes.budget(handler)).lock().await;
-            handler.try_answer(request, caller(), &mut picks).await.map(drop)
-        })
-        .await
+        let name = request.name();
+        let make = async {
+            let mut picks = self.connection.picks(self.routes.budget(&self.handler)).lock().await;
+            self.handler.try_answer(request, caller(), &mut picks).await.map(drop)
+        };
+        self.make_as(name, make).await
     }
 
     /// Makes a change of this name.
-    async fn change(
+    async fn make_as(
         &self,
-        change: &str,
-        make: impl AsyncFnOnce(&Handler) -> Result<(), ApiError>,
+        name: &str,
+        make: impl Future<Output = Result<(), ApiError>>,
     ) -> Result<Response, Refused> {
-        let (handler, key) = self.admit().await?;
         let _place = self.routes.limits.take(Limit::InFlight)?;
-        make(handler).await?;
-        tracing::info!(key, change, "a client over HTTP made a change");
+        make.await?;
+        tracing::info!(key = self.key, change = name, "a client over HTTP made a change");
         Ok(StatusCode::OK.into_response())
     }
 }
@@ -92,44 +123,36 @@ async fn body_of(body: Body) -> Result<Value, Refused> {
 
 /// Registers an instance, or replaces it with its checks.
 pub(super) async fn register(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let asker = Asker::new(&routes, &connection, &headers);
-    // Before anything of the body is read.
-    asker.admit().await?;
     let mut parameters = Parameters::parse(query.as_deref())?;
     let namespace = common(&mut parameters)?;
     // Checks are always replaced.
     parameters.flag("replace-existing-checks")?;
     parameters.finish(&["ns", "replace-existing-checks"])?;
+    let read = from_consul(&change.body(body).await?);
     let (mut registration, warnings) =
-        from_consul(&body_of(body).await?).map_err(|problems| Refused::bad(problems.join("\n")))?;
+        read.map_err(|problems| Refused::bad(problems.join("\n")))?;
     tell_without_effect(&warnings);
     registration.checks.iter().try_for_each(refuse_program)?;
     if let Some(namespace) = namespace {
         registration.namespace = namespace;
     }
-    asker.make(Request::Register(Box::new(registration))).await
+    change.make(Request::Register(Box::new(registration))).await
 }
 
 /// Registers a check of an instance of this agent, or replaces the one with its id.
 pub(super) async fn register_check(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let asker = Asker::new(&routes, &connection, &headers);
-    asker.admit().await?;
     let mut parameters = Parameters::parse(query.as_deref())?;
-    common(&mut parameters)?;
+    let namespace = common(&mut parameters)?;
     parameters.finish(&["ns"])?;
-    let read = LoneCheck::from_value(&body_of(body).await?);
+    let read = LoneCheck::from_value(&change.body(body).await?);
     let LoneCheck { instance, check, warnings } =
         read.map_err(|problems| Refused::bad(problems.join("\n")))?;
     tell_without_effect(&warnings);
@@ -139,29 +162,24 @@ pub(super) async fn register_check(
                        the members of the cluster find out themselves";
         return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, message));
     };
-    let put = async |handler: &Handler| {
-        handler.registrations.put_check(instance, check, caller()).await.map(drop)
-    };
-    asker.change("register_check", put).await
+    change.check_namespace(&instance, namespace.as_deref()).await?;
+    let registrations = &change.handler.registrations;
+    let put = async { registrations.put_check(instance, check, caller()).await.map(drop) };
+    change.make_as("register_check", put).await
 }
 
 /// Takes a check away from its instance.
 pub(super) async fn deregister_check(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     Path(check): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let mut parameters = Parameters::parse(query.as_deref())?;
     let namespace = common(&mut parameters)?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     parameters.finish(&["ns"])?;
-    let asker = Asker::new(&routes, &connection, &headers);
-    let (handler, _) = asker.admit().await?;
-    let (id, _) = find(handler, &namespace, &check)?;
-    let remove =
-        async |handler: &Handler| handler.registrations.remove_check(namespace, id, caller()).await;
-    asker.change("deregister_check", remove).await
+    let (id, _) = find(&change.handler, &namespace, &check)?;
+    let remove = change.handler.registrations.remove_check(namespace, id, caller());
+    change.make_as("deregister_check", remove).await
 }
 
 /// Refuses a check that runs a program.
@@ -181,100 +199,103 @@ fn tell_without_effect(warnings: &[String]) {
 
 /// Deregisters an instance.
 pub(super) async fn deregister(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let mut parameters = Parameters::parse(query.as_deref())?;
-    common(&mut parameters)?;
+    let namespace = common(&mut parameters)?;
     parameters.finish(&["ns"])?;
-    let request = json!({ "deregister": { "id": id } });
-    Asker::new(&routes, &connection, &headers).make(read(request)?).await
+    change.check_namespace(&id, namespace.as_deref()).await?;
+    change.make(read(json!({ "deregister": { "id": id } }))?).await
 }
 
 /// Begins or ends the maintenance of an instance.
 pub(super) async fn maintenance(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let mut parameters = Parameters::parse(query.as_deref())?;
-    common(&mut parameters)?;
+    let namespace = common(&mut parameters)?;
     let on = parameters.text("enable")?.as_deref().and_then(truth);
     let on = on.ok_or_else(|| Refused::bad("Missing value for enable: it is true or false"))?;
     let reason = parameters.text("reason")?.unwrap_or_default();
     parameters.finish(&["enable", "reason", "ns"])?;
-    let request = Request::Maintenance { on, id: Some(id), reason };
-    Asker::new(&routes, &connection, &headers).make(request).await
+    change.check_namespace(&id, namespace.as_deref()).await?;
+    change.make(Request::Maintenance { on, id: Some(id), reason }).await
 }
 
-macro_rules! reports {
-    ($($name:ident $status:ident,)*) => {
-        $(
-            /// Takes a report with this status.
-            pub(super) async fn $name(
-                State(routes): State<Arc<Routes>>,
-                Extension(connection): Extension<Arc<Connection>>,
-                Path(check): Path<String>,
-                RawQuery(query): RawQuery,
-                headers: HeaderMap,
-            ) -> Result<Response, Refused> {
-                let mut parameters = Parameters::parse(query.as_deref())?;
-                let namespace = common(&mut parameters)?;
-                let note = parameters.text("note")?.unwrap_or_default();
-                parameters.finish(&["note", "ns"])?;
-                let asker = Asker::new(&routes, &connection, &headers);
-                report(&asker, &check, namespace, CheckStatus::$status, note).await
-            }
-        )*
-    };
+/// Takes a report that a check passes.
+pub(super) async fn pass(
+    change: Change,
+    Path(check): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    report_with_note(&change, &check, query.as_deref(), CheckStatus::Passing).await
 }
 
-reports! {
-    pass Passing,
-    warn Warning,
-    fail Critical,
+/// Takes a report that a check warns.
+pub(super) async fn warn(
+    change: Change,
+    Path(check): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    report_with_note(&change, &check, query.as_deref(), CheckStatus::Warning).await
+}
+
+/// Takes a report that a check fails.
+pub(super) async fn fail(
+    change: Change,
+    Path(check): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refused> {
+    report_with_note(&change, &check, query.as_deref(), CheckStatus::Critical).await
 }
 
 /// Takes a report whose status stands in the body.
 pub(super) async fn update(
-    State(routes): State<Arc<Routes>>,
-    Extension(connection): Extension<Arc<Connection>>,
+    change: Change,
     Path(check): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let asker = Asker::new(&routes, &connection, &headers);
-    asker.admit().await?;
     let mut parameters = Parameters::parse(query.as_deref())?;
     let namespace = common(&mut parameters)?;
     parameters.finish(&["ns"])?;
-    let body = body_of(body).await?;
+    let body = change.body(body).await?;
     let status = body["Status"].as_str().and_then(CheckStatus::of);
     let Some(status) = status else {
         return Err(Refused::bad("`Status` is passing, warning or critical"));
     };
     let note = body["Output"].as_str().unwrap_or_default().to_owned();
-    report(&asker, &check, namespace, status, note).await
+    report(&change, &check, namespace, status, note).await
+}
+
+async fn report_with_note(
+    change: &Change,
+    check: &str,
+    query: Option<&str>,
+    status: CheckStatus,
+) -> Result<Response, Refused> {
+    let mut parameters = Parameters::parse(query)?;
+    let namespace = common(&mut parameters)?;
+    let note = parameters.text("note")?.unwrap_or_default();
+    parameters.finish(&["note", "ns"])?;
+    report(change, check, namespace, status, note).await
 }
 
 async fn report(
-    asker: &Asker<'_>,
+    change: &Change,
     check: &str,
     namespace: Option<String>,
     status: CheckStatus,
     note: String,
 ) -> Result<Response, Refused> {
-    let (handler, _) = asker.admit().await?;
     let namespace = namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    let (_, CheckOf { instance, check }) = find(handler, &namespace, check)?;
+    let (_, CheckOf { instance, check }) = find(&change.handler, &namespace, check)?;
     let (id, check) = (instance.to_string(), Some(check.to_string()));
-    asker.make(Request::Check { id, check, status, note }).await
+    change.make(Request::Check { id, check, status, note }).await
 }
 
 /// A check of this agent, by its id for clients of Consul: the id as the agent has it, and the check.

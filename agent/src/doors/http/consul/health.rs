@@ -78,7 +78,6 @@ pub(super) async fn checks(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), CHECK)?;
-    options.refuse_consistent()?;
     let (question, key) = Question::of_service((&routes, &connection), &options, name)?;
     let checks = question.answer_instances(&key, |view, instances, index| {
         let checks = instances.iter().map(|entry| view.service_check(entry, index));
@@ -95,12 +94,7 @@ pub(super) async fn node(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), CHECK)?;
-    let question = Question {
-        routes: &routes,
-        connection: &connection,
-        options: &options,
-        subject: Subject::All,
-    };
+    let question = Question::about(Subject::All, (&routes, &connection), &options);
     let checks = question.answer(|view| {
         let Some(member) = view.member(&name) else { return options.text(&[(); 0]) };
         let of_node = [view.check_of(member, view.registry.members().1)];
@@ -124,12 +118,7 @@ pub(super) async fn state(
         let message = "the state is any, unknown, passing, warning or critical";
         return Err(Refused::bad(message));
     }
-    let question = Question {
-        routes: &routes,
-        connection: &connection,
-        options: &options,
-        subject: Subject::All,
-    };
+    let question = Question::about(Subject::All, (&routes, &connection), &options);
     let checks = question.answer(|view| {
         let index = view.registry.members().1;
         let (members, services) = (view.members(), view.services(&options.namespace));

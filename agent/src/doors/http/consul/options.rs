@@ -76,11 +76,12 @@ impl Options {
         })
     }
 
-    /// Reads a question that has no other parameters than the common ones.
+    /// Reads a question that has no other parameters than the common ones, and that voters do not answer.
     pub(super) fn read(query: Option<&str>, selectors: Selectors) -> Result<Self, Refused> {
         let mut parameters = Parameters::parse(query)?;
         let options = Self::take(&mut parameters, selectors)?;
         finish(parameters, &[])?;
+        options.refuse_consistent()?;
         Ok(options)
     }
 
@@ -159,6 +160,6 @@ mod tests {
             let refused = read(wrong).expect_err(wrong);
             assert_eq!(refused.status, axum::http::StatusCode::BAD_REQUEST, "{wrong}");
         }
-        assert!(read("consistent").expect("read").refuse_consistent().is_err());
+        assert!(read("consistent").is_err(), "voters keep the instances of services alone");
     }
 }

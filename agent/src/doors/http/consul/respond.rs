@@ -22,13 +22,22 @@ use crate::services::{Entry, Registry, ServiceKey};
 
 /// A question that is answered from the view.
 pub(super) struct Question<'a> {
-    pub(super) routes: &'a Routes,
-    pub(super) connection: &'a Connection,
-    pub(super) options: &'a Options,
-    pub(super) subject: Subject,
+    routes: &'a Routes,
+    connection: &'a Connection,
+    options: &'a Options,
+    subject: Subject,
 }
 
 impl<'a> Question<'a> {
+    /// A question that came on a connection.
+    pub(super) fn about(
+        subject: Subject,
+        (routes, connection): (&'a Routes, &'a Connection),
+        options: &'a Options,
+    ) -> Self {
+        Self { routes, connection, options, subject }
+    }
+
     /// A question about the service of this name, and the service.
     ///
     /// # Errors
@@ -39,8 +48,7 @@ impl<'a> Question<'a> {
         name: String,
     ) -> Result<(Self, ServiceKey), Refused> {
         let key = service_key(options.namespace.clone(), name)?;
-        let subject = Subject::Service(key.clone());
-        Ok((Self { routes, connection, options, subject }, key))
+        Ok((Self::about(Subject::Service(key.clone()), (routes, connection), options), key))
     }
 
     /// The datacenter that it is about.
@@ -62,19 +70,15 @@ impl<'a> Question<'a> {
         &self,
         build: impl Fn(&View<'_>) -> Result<Vec<u8>, Refused> + Sync,
     ) -> Result<Response, Refused> {
-        self.options.refuse_consistent()?;
         let handler = self.routes.handler()?;
         let datacenter = self.datacenter(handler)?;
         let text = || build(&View::new(handler, datacenter));
         if let Some(index) = self.options.index {
-            let _place = self.routes.limits.take(Limit::Waiting)?;
-            let until = Instant::now() + with_jitter(self.options.wait);
+            // What is too long now is refused now.
+            text()?;
             // A hash: a wait holds no answer.
             let seen = || text().ok().map(|text| xxh3_128(&text));
-            let seen: &(dyn Fn() -> Option<u128> + Sync) = &seen;
-            let compared = (!matches!(self.subject, Subject::Service(_))).then_some(seen);
-            let wait = self.subject.wait(&handler.registry, index, until, compared);
-            self.connection.while_awaited(&self.routes.counters, wait).await?;
+            self.wait(handler, index, Some(&seen)).await?;
         }
         let _place = self.routes.limits.take(Limit::InFlight)?;
         // The index first, so that no change between the two is missed.
@@ -91,29 +95,52 @@ impl<'a> Question<'a> {
     ) -> Result<Response, Refused> {
         let handler = self.routes.handler()?;
         let datacenter = self.datacenter(handler)?;
-        let registry = &*handler.registry;
+        let is_consistent = self.options.is_consistent;
         if let Some(index) = self.options.index {
-            let _place = self.routes.limits.take(Limit::Waiting)?;
-            let until = Instant::now() + with_jitter(self.options.wait);
-            let wait = self.subject.wait(registry, index, until, None::<&(dyn Fn() -> u64 + Sync)>);
-            self.connection.while_awaited(&self.routes.counters, wait).await?;
+            // What cannot be answered is refused before the wait.
+            self.sort_near(&View::new(handler, datacenter), &mut [])?;
+            if is_consistent {
+                read_strongly(handler, key, datacenter).await?;
+            }
+            self.wait(handler, index, None).await?;
         }
         let _place = self.routes.limits.take(Limit::InFlight)?;
-        let index = self.subject.index(registry);
-        let strong = match self.options.is_consistent {
-            true => Some(read_strongly(handler, key, datacenter).await?),
-            false => None,
+        let index = self.subject.index(&handler.registry);
+        let (strong, consistency) = match is_consistent {
+            true => (Some(read_strongly(handler, key, datacenter).await?), Consistency::Strong),
+            false => (None, Consistency::Eventual),
         };
         let view = View::new(handler, datacenter);
-        let consistency =
-            if strong.is_some() { Consistency::Strong } else { Consistency::Eventual };
         let mut instances = strong.unwrap_or_else(|| view.instances(key));
-        if let Some(near) = &self.options.near
-            && !view.sort_near(near, &mut instances)
-        {
-            return Err(Refused::bad("`near` names no member that this agent knows"));
-        }
+        self.sort_near(&view, &mut instances)?;
         self.finish(handler, build(&view, &instances, index)?, index, consistency)
+    }
+
+    /// Waits until the subject has changed since an index, and for as long as the question says at most. With `seen`, which stands for
+    /// what the asker would see, changes that it would not see do not count.
+    async fn wait(
+        &self,
+        handler: &Handler,
+        index: u64,
+        seen: Option<&(dyn Fn() -> Option<u128> + Sync)>,
+    ) -> Result<(), Refused> {
+        let _place = self.routes.limits.take(Limit::Waiting)?;
+        let until = Instant::now() + with_jitter(self.options.wait);
+        let wait = self.subject.wait(&handler.registry, index, until, seen);
+        self.connection.while_awaited(&self.routes.counters, wait).await
+    }
+
+    /// Sorts instances as the asker wants them, the nearest first.
+    ///
+    /// # Errors
+    /// Nearest to whom is not known.
+    fn sort_near(&self, view: &View<'_>, instances: &mut [Arc<Entry>]) -> Result<(), Refused> {
+        match &self.options.near {
+            Some(near) if !view.sort_near(near, instances) => {
+                Err(Refused::bad("`near` names no member that this agent knows"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn finish(

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 use super::super::answer::{Refused, json, text_of};
+use super::super::limits::Limit;
 use super::super::routes::Routes;
 use super::options::Options;
 use super::view::{View, is_alive};
@@ -24,6 +25,7 @@ pub(super) async fn leader(
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), &[])?;
     let handler = routes.handler()?;
+    let _place = routes.limits.take(Limit::InFlight)?;
     json(text_of(&leader_address(handler), options.is_pretty)?, routes.budget(handler))
 }
 
@@ -34,6 +36,7 @@ pub(super) async fn peers(
 ) -> Result<Response, Refused> {
     let options = Options::read(query.as_deref(), &[])?;
     let handler = routes.handler()?;
+    let _place = routes.limits.take(Limit::InFlight)?;
     let view = View::new(handler, &handler.info.datacenter);
     let members = view.members();
     let living = members.iter().filter(|member| is_alive(member.status));
