@@ -65,9 +65,11 @@ mod tests {
         for name in COMMANDS {
             let help = |command: &mut Command| command.render_long_help().to_string();
             let command = command.find_subcommand_mut(name).unwrap();
-            let all = std::iter::once(help(command))
-                .chain(command.clone().get_subcommands_mut().map(help));
-            assert!(all.into_iter().all(|help| !help.contains("--socket")), "{name}");
+            let own = help(command);
+            let of_others = command.get_subcommands_mut().map(help);
+            for help in of_others.chain([own]) {
+                assert!(!help.contains("--socket"), "{name}: {help}");
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ impl Change {
             let instance = node.instance(node.identity().node_id, &wanted)?;
             Some(instance.service.namespace.to_string())
         });
-        match found.await? {
+        match found.await.map_err(ApiError::from)? {
             Some(namespace) if namespace != named => {
                 let id = hobnob_api::names::printable(id);
                 let message = format!("unknown service ID: {id} is in the namespace {namespace}");
