@@ -63,7 +63,7 @@ impl<S: AsyncRead + Unpin> Watched for State<S> {
         while !self.has_ended && self.ahead.len() < MAX_AHEAD_BYTES {
             let mut bytes = [0; MAX_AHEAD_BYTES];
             let mut buffer = ReadBuf::new(&mut bytes[self.ahead.len()..]);
-            // The error comes again when the server reads.
+            // An error counts as the end. What the server reads next is the error again, or the end.
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
             self.has_ended = read.is_err() || buffer.filled().is_empty();
             self.ahead.extend_from_slice(buffer.filled());

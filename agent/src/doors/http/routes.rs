@@ -43,6 +43,7 @@ Hobnob agent
 
 /v1/hobnob/resolve?service=web   what `hobnob resolve` asks, and other questions
 /v1/hobnob/watch?service=web     the same and every change, as Server-Sent Events
+/v1/sd/prometheus                targets for Prometheus
 /v1/health/service/web           what clients of Consul ask
 ";
 
