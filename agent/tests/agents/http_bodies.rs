@@ -85,12 +85,13 @@ async fn a_change_within_a_body_is_never_made() {
     let n = HIDDEN.len();
     let after_last_chunk = format!("0\r\n\r\n{HIDDEN}");
     for (line, fields, body) in [
-        // Each is answered before its body is read.
+        // Its body is read, and is no JSON.
+        ("PUT /v1/agent/service/register", format!("Content-Length: {n}"), HIDDEN),
+        // Each of these is answered before its body is read.
         ("GET /v1/status/leader", format!("Content-Length: {n}"), HIDDEN),
         ("GET /v1/none", format!("Content-Length: {n}"), HIDDEN),
         ("PUT /v1/kv/a", format!("Content-Length: {n}"), HIDDEN),
         ("GET /v1/status/leader", format!("Expect: 100-continue\r\nContent-Length: {n}"), HIDDEN),
-        ("PUT /v1/agent/service/register", format!("Content-Length: {n}"), HIDDEN),
         // The door ends the connection after such a request.
         (
             "PUT /v1/agent/service/register",

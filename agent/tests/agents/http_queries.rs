@@ -407,7 +407,8 @@ async fn a_wait_ends_with_its_client_also_when_more_requests_came_behind_it() {
     let mut stream = begin(asked.http, &path, "").await;
     until(&asked, "http_waiting", 1).await;
     let behind = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
-    stream.write_all(behind.as_bytes()).await.expect("sent");
+    // The door may end the connection before it took all of them.
+    let _ = stream.write_all(behind.as_bytes()).await;
     let mut begun = [0; 12];
     timeout(TEST_TIMEOUT, stream.read_exact(&mut begun)).await.expect("in time").expect("read");
     assert_eq!(&begun, b"HTTP/1.1 400");

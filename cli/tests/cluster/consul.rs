@@ -1,13 +1,13 @@
 //! Programs for Consul, switched over by changing a port: `py-consul`, as its package index has it. A host without it is skipped.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
 
-use crate::agent::{ANSWER_TIMEOUT, ANY_PORT, Agent, hobnob};
+use crate::agent::{ANY_PORT, Agent, hobnob};
 use crate::dns::Backends;
+use crate::python::Python;
+
+const CHECK: &str = "import consul";
+const NEEDED: &str = "python3 with py-consul (`pip install py-consul`)";
 
 /// Follows a service with blocking queries: the instances that pass, each with its weight.
 const FOLLOWER: &str = r#"
@@ -80,68 +80,6 @@ while True:
         break
 "#;
 
-/// The program, until it is dropped.
-struct Program {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Receiver<String>,
-}
-
-impl Program {
-    /// Starts it; `None` where it cannot run.
-    fn start(text: &str, args: &[&str]) -> Option<Self> {
-        let has_package = Command::new("python3")
-            .args(["-c", "import consul"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !has_package.is_ok_and(|status| status.success()) {
-            println!("skipped: this host has no python3 with py-consul (`pip install py-consul`)");
-            return None;
-        }
-        let mut command = Command::new("python3");
-        command.args(["-c", text]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (said, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        // It ends with the program, or with this test.
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line))
-        });
-        Some(Self { stdin: child.stdin.take().unwrap(), child, lines })
-    }
-
-    fn says(&mut self, expected: &str) {
-        let said = self.lines.recv_timeout(ANSWER_TIMEOUT);
-        assert_eq!(said.as_deref(), Ok(expected));
-    }
-
-    /// Reads until it says this, and tells how long that took.
-    fn comes_to(&mut self, expected: &str) {
-        let (since, mut said) = (Instant::now(), Vec::new());
-        while said.last().is_none_or(|line| line != expected) {
-            let left = ANSWER_TIMEOUT.saturating_sub(since.elapsed());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => said.push(line),
-                Err(_) => panic!("it did not say `{expected}`, but {said:?}"),
-            }
-        }
-        println!("`{expected}`: after {} ms", since.elapsed().as_millis());
-    }
-
-    /// Has it ask again.
-    fn go_on(&mut self) {
-        writeln!(self.stdin).unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 /// An agent that answers HTTP, and the port on which it does.
 pub(crate) fn answering(home: &Path) -> (Agent, String) {
     let agent = Agent::start_with(home, "a1", ANY_PORT, &["--http=127.0.0.1:0".to_owned()]);
@@ -158,7 +96,7 @@ fn a_python_program_for_consul_follows_a_kill_a_return_and_a_weight() {
     let (agent, port) = answering(home.path());
     let mut backends = Backends::start(3);
     backends.register(&agent, 5);
-    let Some(mut program) = Program::start(FOLLOWER, &[&port]) else { return };
+    let Some(mut program) = Python::start(CHECK, NEEDED, FOLLOWER, &[&port]) else { return };
     program.comes_to("web-1=5 web-2=5 web-3=5");
     backends.kill(2);
     program.comes_to("web-1=5 web-3=5");
@@ -181,7 +119,8 @@ fn a_python_program_for_consul_registers_and_follows_a_service() {
         agent.ok(&["register", "web", "--id", id, "--address", "10.0.0.1", "--port", "80"]);
     };
     register("web-1");
-    let Some(mut program) = Program::start(PROGRAM, &[&port, key.trim()]) else { return };
+    let args = [&port, key.trim()];
+    let Some(mut program) = Python::start(CHECK, NEEDED, PROGRAM, &args) else { return };
     for line in [
         "self a1",
         "leader True peers 1",
@@ -199,14 +138,14 @@ fn a_python_program_for_consul_registers_and_follows_a_service() {
     ] {
         program.says(line);
     }
-    program.go_on();
+    program.answer("");
     // Another service changes while it waits, and does not wake it.
     for port in ["1", "2", "3"] {
         agent.ok(&["register", "api", "--address", "10.0.0.1", "--port", port]);
     }
     register("web-2");
     program.says("web ['web-1', 'web-2']");
-    program.go_on();
+    program.answer("");
     agent.ok(&["deregister", "web-1"]);
     program.says("web ['web-2']");
 }

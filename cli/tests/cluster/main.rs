@@ -36,6 +36,7 @@ mod orders;
 mod process;
 mod prometheus;
 mod proxy;
+mod python;
 mod sealed;
 mod sockets;
 mod stall;

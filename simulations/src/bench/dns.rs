@@ -55,9 +55,9 @@ pub fn measure(
     lasts: Duration,
     mut told: impl FnMut(&str),
 ) -> Result<Vec<Row>, DnsBenchError> {
-    let at = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_DNS", &at.to_string());
+    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_DNS", "127.0.0.1:0");
     fleet.start(None)?;
+    let at = fleet.door(0, "dns")?;
     let mut api = fleet.connect(0)?;
     for instance in 0..INSTANCES {
         let (id, address) = (format!("{SERVICE}-{instance}"), format!("127.0.0.{}", instance + 1));

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, exit};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,6 +217,25 @@ impl Fleet {
             }
             if matches!(lock(&self.belongings).agents[agent].try_wait(), Ok(Some(_))) {
                 return Err(ProcessError::Ended { agent, log: self.end_of_log(agent) });
+            }
+            if since.elapsed() > ANSWER_TIMEOUT {
+                return Err(ProcessError::Silent { agent });
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
+    /// The address at which a door of an agent listens, as soon as its log tells: `dns` or `http`.
+    pub(crate) fn door(&self, agent: usize, name: &str) -> Result<SocketAddr, ProcessError> {
+        let (field, since) = (format!(" {name}="), Instant::now());
+        loop {
+            // There is no log before the agent begins.
+            let log = fs::read_to_string(self.log(agent)).unwrap_or_default();
+            let ready = log.lines().find(|line| line.contains("the agent is ready"));
+            let told = ready.and_then(|line| line.split_once(&field));
+            let address = told.and_then(|(_, rest)| rest.split_whitespace().next());
+            if let Some(address) = address.and_then(|address| address.parse().ok()) {
+                return Ok(address);
             }
             if since.elapsed() > ANSWER_TIMEOUT {
                 return Err(ProcessError::Silent { agent });

@@ -26,6 +26,8 @@ const MAX_IN_FLIGHT: usize = 256;
 const MAX_STREAMS: usize = 256;
 /// The most bytes that the connections of this door make the agent hold. The rest of the budget is for the sockets.
 pub(super) const MAX_HTTP_BYTES: usize = 48 << 20;
+/// The most of them for bodies that are being read. The rest is left to answers, however slowly bodies come.
+pub(super) const MAX_BODIES_BYTES: usize = 16 << 20;
 
 /// What is limited by number.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! The HTTP door: `/metrics`, `/healthz` and `/readyz` for those who watch over agents, the agent's own API below `/v1/hobnob`,
-//! and what clients of Consul ask below the rest of `/v1`. `docs/HTTP.md` describes it.
+//! what clients of Consul ask below the rest of `/v1`, targets for Prometheus at `/v1/sd/prometheus`, and the console at `/ui`.
+//! `docs/HTTP.md` describes it.
 //!
 //! Each route is a thin translation of what the unix sockets answer. Connections, heads, bodies, waits and answers have limits.
 //! What is beyond them is refused and counted.

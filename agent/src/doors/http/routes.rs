@@ -20,7 +20,7 @@ use super::answer::Refused;
 use super::connection::Connection;
 use super::counters::{HttpCounters, count};
 use super::host::{is_same_origin, is_this_host};
-use super::limits::{Limits, MAX_HTTP_BYTES};
+use super::limits::{Limits, MAX_BODIES_BYTES, MAX_HTTP_BYTES};
 use super::{console, consul, events, own, prometheus};
 use crate::access_keys::AccessRights;
 use crate::budget::Budget;
@@ -43,6 +43,7 @@ Hobnob agent
 
 /v1/hobnob/resolve?service=web   what `hobnob resolve` asks, and other questions
 /v1/hobnob/watch?service=web     the same and every change, as Server-Sent Events
+/v1/sd/prometheus                targets for Prometheus
 /v1/health/service/web           what clients of Consul ask
 ";
 
@@ -54,6 +55,7 @@ pub(super) struct Routes {
     pub(super) limits: Limits,
     /// The budget of the connections of this door, once the agent is ready.
     budget: OnceLock<Arc<Budget>>,
+    body_budget: OnceLock<Arc<Budget>>,
     reach: Reach,
     access: Access,
     progress: Progress,
@@ -73,6 +75,7 @@ impl Routes {
             limits: Limits::new(connections, counters.clone()),
             counters,
             budget: OnceLock::new(),
+            body_budget: OnceLock::new(),
             handler: Arc::default(),
             reach,
             access,
@@ -92,6 +95,11 @@ impl Routes {
     /// The budget of the connections of this door.
     pub(super) fn budget(&self, handler: &Handler) -> &Arc<Budget> {
         self.budget.get_or_init(|| handler.budget.part(MAX_HTTP_BYTES))
+    }
+
+    /// The part of it for bodies that are being read.
+    pub(super) fn body_budget(&self, handler: &Handler) -> &Arc<Budget> {
+        self.body_budget.get_or_init(|| self.budget(handler).part(MAX_BODIES_BYTES))
     }
 
     /// Whether a request may do this: the name of its key. Counts a refusal.

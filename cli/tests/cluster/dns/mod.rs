@@ -18,6 +18,8 @@ use crate::agent::{ANY_PORT, Agent};
 
 pub(crate) use backends::Backends;
 
+const DOCS: &str = include_str!("../../../../docs/DNS.md");
+
 /// An agent that answers DNS, and the port on which it does.
 struct Answering {
     agent: Agent,
@@ -77,6 +79,17 @@ fn own_port() -> String {
             return address.1.to_string();
         }
     }
+}
+
+/// The recipe of docs/DNS.md for a program, with other texts in the place of some.
+fn recipe(program: &str, changes: &[(&str, &str)]) -> String {
+    let (_, section) = DOCS.split_once(&format!("\n### {program}\n")).unwrap();
+    let (_, block) = section.split_once("```text\n").unwrap();
+    let (text, _) = block.split_once("```").unwrap();
+    changes.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from} is not in {text}");
+        text.replace(from, to)
+    })
 }
 
 /// A program that runs until it is dropped; `None` where it is not installed.

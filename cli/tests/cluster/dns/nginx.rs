@@ -4,13 +4,21 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Answering, Backends, Program, bodies};
+use super::{Answering, Backends, Program, bodies, recipe};
 use crate::agent::eventually;
 
-/// The configuration, as docs/DNS.md has it but for its paths and ports. It tries no second server, so that a request fails while
-/// nginx knows of an address at which nobody answers.
+/// The recipe of docs/DNS.md in a whole configuration. It tries no second server, so that a request fails while nginx knows of an
+/// address at which nobody answers.
 fn configuration(home: &Path, dns: &str, port: u16) -> String {
     let home = home.display();
+    let recipe = recipe(
+        "nginx",
+        &[
+            (":8600", &format!(":{dns}")),
+            (":8001", &format!(":{port}")),
+            ("proxy_next_upstream error timeout", "proxy_next_upstream off"),
+        ],
+    );
     format!(
         "daemon off;
 master_process off;
@@ -24,16 +32,10 @@ http {{
     fastcgi_temp_path {home}/fastcgi;
     uwsgi_temp_path {home}/uwsgi;
     scgi_temp_path {home}/scgi;
-    resolver 127.0.0.1:{dns} ipv6=off;
+    proxy_connect_timeout 1s;
     server {{
         listen unix:{home}/proxy.sock;
-        location / {{
-            set $web web.service.consul;
-            proxy_pass http://$web:{port};
-            proxy_connect_timeout 1s;
-            proxy_next_upstream off;
-        }}
-    }}
+{recipe}    }}
 }}
 "
     )

@@ -3,7 +3,7 @@
 mod page;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -57,14 +57,13 @@ pub fn measure(
     lasts: Duration,
     mut told: impl FnMut(&str),
 ) -> Result<Vec<Row>, ConsoleBenchError> {
-    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_HTTP", &at.to_string());
+    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_HTTP", "127.0.0.1:0");
     fleet.start(None)?;
+    let at = fleet.door(LOOKED_AT, "http")?;
     fleet = fleet.without("HOBNOB_HTTP");
     catalog::fill(&mut fleet, INSTANCES, &mut told)?;
-    let mut rows = Vec::new();
     told("a page that opens");
-    opening(at, &mut rows)?;
+    let mut rows = opening(at)?;
     for pages in PAGES {
         told(&format!("{CHANGES_PER_SECOND} changes a second, {pages} pages"));
         rows.extend(with_pages(&fleet, at, pages, lasts)?);
@@ -73,7 +72,7 @@ pub fn measure(
 }
 
 /// The time until a page has everything.
-fn opening(at: SocketAddr, rows: &mut Vec<Row>) -> Result<(), ConsoleBenchError> {
+fn opening(at: SocketAddr) -> io::Result<Vec<Row>> {
     let (mut first, mut whole, mut bytes) = (Duration::MAX, Duration::MAX, 0);
     for _ in 0..OPENINGS {
         let since = Instant::now();
@@ -85,11 +84,12 @@ fn opening(at: SocketAddr, rows: &mut Vec<Row>) -> Result<(), ConsoleBenchError>
     }
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     let note = format!("the best of {OPENINGS}");
-    rows.push(Row::new("a page opens: the agent itself is told", ms(first), "ms").note(&note));
     let what = format!("a page opens: {INSTANCES} instances are told");
-    rows.push(Row::new(what, ms(whole), "ms").note(&note));
-    rows.push(Row::new("bytes of it", bytes as f64, "B"));
-    Ok(())
+    Ok(vec![
+        Row::new("a page opens: the agent itself is told", ms(first), "ms").note(&note),
+        Row::new(what, ms(whole), "ms").note(&note),
+        Row::new("a page opens: bytes that it reads", bytes as f64, "B"),
+    ])
 }
 
 /// What the agent takes while another one changes instances and these pages look on.

@@ -1,4 +1,4 @@
-//! The stream of a page, read as a browser does, which comes as events.
+//! The stream of events that a page follows, read as a browser does.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -4,7 +4,7 @@ mod calls;
 mod waits;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,9 +57,9 @@ pub fn measure(
     lasts: Duration,
     mut told: impl FnMut(&str),
 ) -> Result<Vec<Row>, HttpBenchError> {
-    let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_HTTP", &at.to_string());
+    let mut fleet = Fleet::new(hobnob)?.with("HOBNOB_HTTP", "127.0.0.1:0");
     fleet.start(None)?;
+    let at = fleet.door(0, "http")?;
     let mut api = fleet.connect(0)?;
     for instance in 0..INSTANCES {
         let id = format!("{SERVICE}-{instance}");

@@ -1,7 +1,7 @@
 // What changed: the page for three in the morning. The newest stands first.
 
-import { clock, count, el, heading, instanceHref, memberHref, printable, say, serviceHref } from "./dom.js";
-import { MAX_LINES, newestFirst, ofHistory, subjectOf } from "./events.js";
+import { clock, count, el, heading, instanceHref, memberHref, say, serviceHref } from "./dom.js";
+import { MAX_LINES, newestFirst, ofHistory } from "./events.js";
 import { ask } from "./stream.js";
 import { List, badgeColumn, textColumn } from "./table.js";
 
@@ -13,6 +13,12 @@ const WINDOWS = [
 	[24 * HOUR_MS, "the last day"],
 	["all", "all that is kept"]
 ];
+
+const timeOf = one => one.at;
+const levelOf = one => one.level;
+const subjectOf = ({ instance, member, datacenter, service, to }) => instance ?? member ?? datacenter ?? service ?? to;
+const changeOf = ({ from, to, count: times }) =>
+	to == null ? "" : `${from ?? ""} → ${to}${times > 1 ? ` ×${count(times)}` : ""}`;
 
 export class Changes {
 	constructor(store, route) {
@@ -31,32 +37,19 @@ export class Changes {
 			href: one => this.hrefOf(one),
 			empty: () => "Nothing changed.",
 			columns: [
-				textColumn(
-					"time n2",
-					"When",
-					one => clock(one.at),
-					one => one.at
-				),
-				badgeColumn(
-					"what n1",
-					"What",
-					one => one.level,
-					one => printable(one.what)
-				),
+				textColumn("time n2", "When", one => clock(one.at), timeOf),
+				badgeColumn("what n1", "What", levelOf, one => one.what),
 				textColumn("subject n3", "Of", subjectOf),
-				textColumn("change n4", "From and to", one =>
-					one.to == null ? "" : `${printable(one.from)} → ${printable(one.to)}${one.count > 1 ? ` ×${count(one.count)}` : ""}`
-				),
-				textColumn("service", "Service", one => printable(one.service)),
-				textColumn("by", "By", one => printable(one.by)),
-				textColumn("why", "Why", one => printable(one.why))
+				textColumn("change n4", "From and to", changeOf),
+				textColumn("service", "Service"),
+				textColumn("by", "By"),
+				textColumn("why", "Why")
 			]
 		});
 		this.element = el("div", el("div.well", this.heading, this.summary), this.list.element);
 	}
 
 	close() {
-		this.list.close();
 		this.isClosed = true;
 	}
 
@@ -65,7 +58,7 @@ export class Changes {
 		Object.assign(this, { chosen: value, failed: "", older: [] });
 		const told = value && (await ask("history", value === "all" ? {} : { since_ms: value }).catch(error => error));
 		if (this.isClosed || this.chosen !== value) return;
-		if (told instanceof Error) this.failed = ` The longer history did not come: ${printable(told.message)}`;
+		if (told instanceof Error) this.failed = ` The longer history did not come: ${told.message}`;
 		else if (told) this.older = told.events.map(ofHistory);
 		this.draw();
 	}

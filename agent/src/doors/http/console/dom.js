@@ -1,8 +1,8 @@
-// Elements, texts and times. Data reaches the page as text nodes and attributes only.
+// Elements, texts and times. Data reaches the page as text nodes and attributes only, and always printable.
 
 /**
- * An element: `el("a.back", { href }, "Close")`. Properties are attributes and `on...` listeners. `null`, `false` and empty
- * children are left out, and so are properties that are `null` or `false`.
+ * An element: `el("a.back", { href }, "Close")`. Properties are attributes and `on...` listeners. What is `null` or
+ * `false` is left out, and so are empty children.
  */
 export function el(kind, ...children) {
 	const [tag, ...classes] = kind.split(".");
@@ -11,19 +11,20 @@ export function el(kind, ...children) {
 	const props = Object.getPrototypeOf(children[0] ?? 0) === Object.prototype ? children.shift() : {};
 	for (const [name, value] of Object.entries(props)) {
 		if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-		else if (value != null && value !== false) made.setAttribute(name, value === true ? "" : value);
+		else if (value != null && value !== false) made.setAttribute(name, value === true ? "" : printable(value));
 	}
-	made.append(...children.flat().filter(isShown));
+	for (const child of children.flat().filter(isShown)) made.append(child.nodeType ? child : printable(child));
 	return made;
 }
 
 /** It takes the focus when its page is shown. */
-export const heading = (...children) => el("h1", { tabindex: "-1" }, ...children);
+export const heading = text => el("h1", { tabindex: "-1" }, text);
 
 const isShown = child => child != null && child !== false && child !== "";
 
 /** Sets a text where it differs: nothing is laid out again for no reason. */
-export function say(element, text) {
+export function say(element, words) {
+	const text = printable(words);
 	if (element.textContent !== text) element.textContent = text;
 }
 
@@ -57,6 +58,8 @@ export function command(verb, ...words) {
 
 const NUMBERS = new Intl.NumberFormat("en");
 
+export const byWord = (a, b) => (a < b ? -1 : Number(a > b));
+
 export const count = n => NUMBERS.format(n);
 
 /** A number and its noun: `1 member`, `2 members`. */
@@ -65,16 +68,14 @@ export const many = (n, noun, nouns = `${noun}s`) => `${count(n)} ${n === 1 ? no
 /** A duration in milliseconds, in two units at most. */
 export function span(ms) {
 	if (ms < 1_000) return `${(ms / 1_000).toFixed(1)} s`;
-	const units = [
-		[86_400_000, "d"],
-		[3_600_000, "h"],
-		[60_000, "min"],
-		[1_000, "s"]
-	];
-	const at = units.findIndex(([size]) => ms >= size);
-	const [size, unit] = units[at];
-	const rest = units[at + 1] ? Math.floor((ms % size) / units[at + 1][0]) : 0;
-	return `${Math.floor(ms / size)} ${unit}${rest > 0 ? ` ${rest} ${units[at + 1][1]}` : ""}`;
+	const s = Math.floor(ms / 1_000);
+	const parts = Object.entries({ d: s / 86_400, h: (s / 3_600) % 24, min: (s / 60) % 60, s: s % 60 });
+	const words = parts.map(([unit, n]) => (n < 1 ? "" : `${Math.floor(n)} ${unit}`));
+	const first = words.findIndex(Boolean);
+	return words
+		.slice(first, first + 2)
+		.join(" ")
+		.trim();
 }
 
 const isoOf = ms => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
@@ -87,25 +88,25 @@ export function clock(ms) {
 
 /** The first of these names, and the number of the others. */
 export function named(names, most = 5) {
-	const shown = names.slice(0, most).map(printable).join(", ");
+	const shown = names.slice(0, most).join(", ");
 	return names.length > most ? `${shown} and ${count(names.length - most)} more` : shown;
 }
 
 /** A command in a box, with a button that copies it. */
 export function copyable(text) {
-	if (text == null) return null;
-	const button = el("button", { type: "button", class: "copy", "aria-label": `Copy: ${text}` }, "Copy");
-	button.addEventListener("click", async () => {
+	if (!text) return null;
+	const code = el("code", text);
+	const copy = async ({ target }) => {
 		try {
 			await navigator.clipboard.writeText(text);
-			button.textContent = "Copied";
+			say(target, "Copied");
 		} catch {
-			getSelection().selectAllChildren(button.previousSibling);
-			button.textContent = "Press Ctrl+C";
+			getSelection().selectAllChildren(code);
+			say(target, "Press Ctrl+C");
 		}
-		setTimeout(() => (button.textContent = "Copy"), 2_000);
-	});
-	return el("span.command", el("code", text), button);
+		setTimeout(say, 2_000, target, "Copy");
+	};
+	return el("span.command", code, el("button.copy", { type: "button", "aria-label": `Copy: ${text}`, onclick: copy }, "Copy"));
 }
 
 /** The sign of a standing stands beside its colour, for those who see none. */
@@ -124,20 +125,20 @@ export function facts(all) {
 	);
 }
 
+/** One of the rows of a list in full, beside it. */
+export function detail(kind, title, listHref, ...children) {
+	const head = el("div.list-head", title, el("a", { href: listHref }, "Close"));
+	return el("section.detail", { "aria-label": kind }, head, children);
+}
+
 export const eventList = lines => el("ol.events", lines.map(eventLine));
 
 function eventLine({ at, level, what, instance, member, datacenter, service, from, to, by, count: times, why }) {
-	const change = to == null ? "" : ` ${from == null ? "" : `${printable(from)} → `}${printable(to)}`;
-	const rest = ` by ${printable(by)}${times > 1 ? `, ${many(times, "time")}` : ""}`;
-	return el(
-		"li",
-		el("time", clock(at)),
-		" ",
-		badge(level, printable(what)),
-		` ${printable(instance ?? member ?? datacenter ?? service)}${change}`,
-		el("span.faint", rest),
-		why && el("p.note", printable(why))
-	);
+	const change = to == null ? "" : ` ${from == null ? "" : `${from} → `}${to}`;
+	const rest = ` by ${by}${times > 1 ? `, ${many(times, "time")}` : ""}`;
+	const subject = ` ${instance ?? member ?? datacenter ?? service ?? ""}`;
+	const [time, reason] = [el("time", clock(at)), why && el("p.note", why)];
+	return el("li", time, " ", badge(level, what), subject + change, el("span.faint", rest), reason);
 }
 
 /** Whether a text has all words of a filter. A word with `-` before it must not be there. */
@@ -146,22 +147,15 @@ export function matcher(filter) {
 		.toLowerCase()
 		.split(/\s+/)
 		.filter(word => word && word !== "-");
-	const wanted = words.filter(word => word[0] !== "-");
-	const unwanted = words.filter(word => word[0] === "-").map(word => word.slice(1));
-	return text => wanted.every(word => text.includes(word)) && !unwanted.some(word => text.includes(word));
+	return text => words.every(word => (word[0] === "-" ? !text.includes(word.slice(1)) : text.includes(word)));
 }
 
-export const placeOf = ({ datacenter, zone }) => printable([datacenter, zone].filter(Boolean).join("/"));
+export const placeOf = ({ datacenter, zone }) => [datacenter, zone].filter(Boolean).join("/");
 
-/** Tags and metadata of an instance as words. */
-export const labelsOf = ({ tags, meta }) => [...tags, ...Object.entries(meta).map(([key, value]) => `${key}=${value}`)];
+export const labelsOf = ({ tags, meta }) => [...tags, ...Object.entries(meta).map(pair => pair.join("="))].join(" ");
 
-export function serviceHref({ namespace, service }) {
-	return `#/service/${encodeURIComponent(namespace)}/${encodeURIComponent(service)}`;
-}
+const href = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
 
-export function instanceHref(one) {
-	return `${serviceHref(one)}/${encodeURIComponent(one.node_id)}/${encodeURIComponent(one.id)}`;
-}
-
-export const memberHref = nodeId => `#/members/${encodeURIComponent(nodeId)}`;
+export const serviceHref = ({ namespace, service }) => href("service", namespace, service);
+export const instanceHref = ({ namespace, service, node_id: node, id }) => href("service", namespace, service, node, id);
+export const memberHref = nodeId => href("members", nodeId);

@@ -1,16 +1,13 @@
 // What changed, as lines for the pages: the history of this agent, and what this page saw of instances of other agents.
 
-import { printable } from "./dom.js";
-import { standing, standingWords } from "./standing.js";
+import { CHECKS, standing, standingWords } from "./standing.js";
 
 /** The most lines of the history, and of what this page saw. Beyond it the oldest go. */
 export const MAX_LINES = 5_000;
 /** A further change of one instance within this time counts in the line of the one before. */
 const TOGETHER_MS = 60_000;
-/** The time that the lines cover. */
 const RECENT_MS = 15 * 60_000;
 
-/** The order of lines: the newest first. */
 export const newestFirst = (a, b) => b.at - a.at || (b.number ?? 0) - (a.number ?? 0);
 
 /** The lines. One that changes is replaced and never edited. */
@@ -43,7 +40,6 @@ export class Events {
 		if (this.latest.get(key).id === id) this.latest.delete(key);
 	}
 
-	/** The lines of the last minutes, the newest first. */
 	recent() {
 		return [...this.recorded.values(), ...this.seen.values()].filter(line => !isOld(line)).sort(newestFirst);
 	}
@@ -84,16 +80,11 @@ function differences(before, after) {
 	return [...changed, ...lists].join(", ");
 }
 
-export function subjectOf({ instance, member, datacenter, service, to }) {
-	return printable(instance ?? member ?? datacenter ?? service ?? to);
-}
-
 const LEVELS = {
 	bad: "member_down members_lost member_revoked datacenter_unreachable cut_off link_broken isolated declared_down gave_way",
 	warn: "stalled duplicate reload_failed",
 	ok: "member_back members_back datacenter_reachable link_mended connected resumed datacenter_rejoined"
 };
-const CHECKS = { critical: "bad", warning: "warn", passing: "ok" };
 
 function levelOf({ what, to }) {
 	if (what === "check_changed") return CHECKS[to] ?? "new";
@@ -102,9 +93,9 @@ function levelOf({ what, to }) {
 
 /** An event of the history as a line of the page of changes. */
 export function ofHistory(event) {
-	const { number, what, by, why = "", count = 1 } = event;
+	const { number, what, by, count = 1 } = event;
 	const at = Date.parse(event.last_at ?? event.at);
-	return { ...event, id: `h${number}`, at, what: what.replaceAll("_", " "), by: byWords(by), why, count, level: levelOf(event) };
+	return { ...event, id: `h${number}`, at, what: what.replaceAll("_", " "), by: byWords(by), count, level: levelOf(event) };
 }
 
 function byWords({ kind, program, pid, uid, file, member, agent }) {

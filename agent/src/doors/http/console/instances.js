@@ -2,10 +2,12 @@
 
 import {
 	badge,
+	byWord,
 	clock,
 	command,
 	copyable,
 	count,
+	detail,
 	el,
 	eventList,
 	facts,
@@ -15,53 +17,45 @@ import {
 	many,
 	memberHref,
 	placeOf,
-	printable,
 	redraw,
 	say,
 	serviceHref,
 	span
 } from "./dom.js";
 import { newestFirst, ofHistory } from "./events.js";
-import { partsOf, rankOf, standing, standingWords } from "./standing.js";
+import { CHECKS, partsOf, rankOf, standing, standingWords } from "./standing.js";
 import { TOPICS, instanceKey } from "./store.js";
 import { Asking, ask } from "./stream.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
-/** The most lines of a timeline. */
-const TIMELINE = 100;
+const MAX_TIMELINE = 100;
 
-const worst = (a, b) => rankOf(a) - rankOf(b) || (a.service < b.service ? -1 : a.service > b.service ? 1 : a.id < b.id ? -1 : 1);
+const worst = (a, b) => rankOf(a) - rankOf(b) || byWord(a.service, b.service) || byWord(a.id, b.id);
 
-const addressOf = one => `${printable(one.address)}:${one.port}`;
+const addressOf = one => `${one.address}:${one.port}`;
 
 const columns = ofService => [
 	nameColumn("id n1", "Instance", one => one.id, instanceHref),
 	badgeColumn("state n2", "Status", standing, standingWords, rankOf),
-	...(ofService ? [] : [textColumn("service", "Service", one => printable(one.service))]),
+	...(ofService ? [] : [textColumn("service", "Service")]),
 	textColumn("offered", "Offered", one => (one.offered ? "yes" : "no")),
 	textColumn("address n3", "Address", addressOf),
-	textColumn("node n4", "Member", one => printable(one.node)),
+	textColumn("node n4", "Member"),
 	textColumn("zone", "Zone", placeOf),
-	textColumn("weight", "Weight", one => one.weight),
-	textColumn("tags", "Tags", one => printable(labelsOf(one).join(" ")))
+	textColumn("weight", "Weight"),
+	textColumn("tags", "Tags", labelsOf)
 ];
 
 export class Instances {
 	constructor(store, route) {
 		const [namespace, service, nodeId, id] = route.parts;
 		const isOne = service !== undefined;
-		Object.assign(this, {
-			store,
-			namespace,
-			service,
-			key: isOne ? `${namespace}/${service}` : null,
-			title: isOne ? printable(service) : "Instances"
-		});
+		Object.assign(this, { store, namespace, service, title: service ?? "Instances" });
+		this.key = isOne ? `${namespace}/${service}` : null;
 		this.heading = heading(this.title);
 		this.health = el("span");
 		this.summary = el("p.fresh", this.health, isOne && [" ", copyable(command("history", service))]);
 		this.aside = el("div.aside");
-		const empty = () => "No instance is known.";
 		this.list = new List(route, {
 			title: "Instances",
 			name: isOne ? "instances of-service" : "instances",
@@ -70,7 +64,7 @@ export class Instances {
 			columns: columns(isOne),
 			keyOf: instanceKey,
 			href: instanceHref,
-			empty
+			empty: () => "No instance is known."
 		});
 		const crumbs = el("nav.crumbs", { "aria-label": "Above" }, el("a", { href: "#/" }, "Services"));
 		this.element = el(
@@ -100,7 +94,6 @@ export class Instances {
 	}
 
 	close() {
-		this.list.close();
 		this.detail?.close();
 	}
 
@@ -109,7 +102,8 @@ export class Instances {
 		if (topics.has("instances")) {
 			if (this.key) this.summarize(services.get(this.key));
 			else say(this.health, `${many(instances.size, "instance")} of ${many(services.size, "service")}.`);
-			this.list.set([...((this.key ? services.get(this.key)?.all : instances) ?? new Map()).values()]);
+			const shown = this.key ? services.get(this.key)?.all : instances;
+			this.list.set([...(shown?.values() ?? [])]);
 		}
 		this.detail?.update(topics);
 	}
@@ -137,8 +131,8 @@ class Timeline {
 	}
 
 	async load() {
-		const told = await ask("history", { subject: this.subject, limit: TIMELINE }).catch(error => error);
-		this.failed = told instanceof Error ? `The history did not come: ${printable(told.message)}` : "";
+		const told = await ask("history", { subject: this.subject, limit: MAX_TIMELINE }).catch(error => error);
+		this.failed = told instanceof Error ? `The history did not come: ${told.message}` : "";
 		if (!this.failed) this.told = told.events.map(ofHistory);
 		if (!this.isClosed) this.draw();
 	}
@@ -159,7 +153,7 @@ class Timeline {
 
 	draw() {
 		const seen = [...this.store.events.seen.values()].filter(this.isMeant);
-		const all = [...this.told, ...seen].sort(newestFirst).slice(0, TIMELINE);
+		const all = [...this.told, ...seen].sort(newestFirst).slice(0, MAX_TIMELINE);
 		redraw(this.body, `${this.failed}${all.map(one => one.id + one.count)}`, () => [
 			this.failed && el("p.none", this.failed),
 			all.length
@@ -174,22 +168,10 @@ class Detail {
 		Object.assign(this, { store, nodeId, id, key: `${nodeId}/${id}`, shown: null });
 		[this.state, this.why, this.checks] = [el("div"), el("div"), el("div")];
 		this.timeline = new Timeline(store, id, line => `${line.nodeId}/${line.instance}` === this.key);
-		const head = el("div.list-head", el("h2", printable(id)), el("a", { href: serviceHref({ namespace, service }) }, "Close"));
-		this.element = el(
-			"section.detail",
-			{ "aria-label": `Instance ${printable(id)}` },
-			head,
-			this.state,
-			this.why,
-			this.checks,
-			this.timeline.element
-		);
-		this.asking = new Asking(
-			"explain",
-			{ subject: id },
-			told => this.draw(told.instances.find(one => one.instance.node_id === nodeId)),
-			message => this.fail(message)
-		);
+		const parts = [this.state, this.why, this.checks, this.timeline.element];
+		this.element = detail("Instance", el("h2", id), serviceHref({ namespace, service }), ...parts);
+		const draw = ({ instances }) => this.draw(instances.find(one => one.instance.node_id === nodeId));
+		this.asking = new Asking("explain", { subject: id }, draw, message => this.fail(message));
 	}
 
 	close() {
@@ -202,45 +184,38 @@ class Detail {
 		if (one !== this.shown) {
 			const isFirst = this.shown === null;
 			this.shown = one;
-			this.state.replaceChildren(
-				...(one
-					? stateOf(one)
-					: [badge("gone", this.store.known.has("instances") ? "It is not registered any more." : "The catalog is on the way.")])
-			);
+			const gone = this.store.known.has("instances") ? "It is not registered any more." : "The catalog is on the way.";
+			this.state.replaceChildren(...(one ? stateOf(one) : [badge("gone", gone)]));
 			if (!isFirst) this.asking.now();
 		}
 		this.timeline.update(topics);
 	}
 
 	fail(message) {
-		this.why.replaceChildren(el("p.none", printable(message)));
+		this.why.replaceChildren(el("p.none", message));
 	}
 
 	draw(found) {
 		// A text that is selected, perhaps to be copied, is left as it is.
 		const { type, anchorNode } = getSelection();
 		if (type === "Range" && this.element.contains(anchorNode)) return;
-		if (!found) {
-			this.fail("The agent does not know it.");
-			return;
-		}
+		if (!found) return this.fail("The agent does not know it.");
 		const { reason, origin, standing: calls, registered_by: by, instance, health } = found;
 		const trial = calls?.circuit_for_ms == null ? "" : ` for ${span(calls.circuit_for_ms)}`;
 		const circuit = calls && calls.circuit !== "closed" && `${calls.circuit}${trial}`;
 		const failures = calls && `${count(calls.failed_calls)} of ${count(calls.calls)} calls, ${count(calls.failed_picks)} picks`;
-		const who =
-			by && [by.file && `file ${by.file}`, `uid ${by.uid}`, by.pid != null && `pid ${by.pid}`].filter(Boolean).join(", ");
+		const who = by && [by.file && `file ${by.file}`, `uid ${by.uid}`, by.pid != null && `pid ${by.pid}`, clock(by.at_ms)];
 		this.why.replaceChildren(
 			el("h3", found.offered ? "Why it is offered" : "Why it is not offered"),
-			el("p.reason", printable(reason)),
+			el("p.reason", reason),
 			facts({
 				"Checks say": health,
 				"Age of this": span(instance.age_ms),
-				"Its member": printable(origin.reason),
+				"Its member": origin.reason,
 				Circuit: circuit,
 				"Ejected for": calls?.ejected_for_ms == null ? null : span(calls.ejected_for_ms),
 				Failed: calls?.failed_calls + calls?.failed_picks > 0 && failures,
-				"Registered by": by && `${printable(who)}, ${clock(by.at_ms)}`
+				"Registered by": who?.filter(Boolean).join(", ")
 			})
 		);
 		this.checks.replaceChildren(el("h3", "Checks"), checksOf(found));
@@ -250,7 +225,12 @@ class Detail {
 function stateOf(one) {
 	const { id, basis, draining } = one;
 	const drains = draining || basis === "drained";
-	const member = el("a", { href: memberHref(one.node_id) }, printable(one.node));
+	const commands = [
+		command("explain", id),
+		basis === "maintenance" && command("maintenance off", id),
+		drains && command("drain --stop", id)
+	];
+	const member = el("a", { href: memberHref(one.node_id) }, one.node);
 	return [
 		el("p", badge(standing(one), standingWords(one)), one.offered ? ", offered" : ", not offered"),
 		facts({
@@ -258,41 +238,29 @@ function stateOf(one) {
 			Member: member,
 			Zone: placeOf(one),
 			Weight: String(one.weight),
-			Labels: printable(labelsOf(one).join(" ")),
+			Labels: labelsOf(one),
 			Scope: one.scope,
 			Basis: basis.replaceAll("_", " ")
 		}),
-		el("p", copyable(command("explain", id))),
-		el("p", basis === "maintenance" && copyable(command("maintenance off", id)), drains && copyable(command("drain --stop", id)))
+		el("p", commands.map(copyable))
 	];
 }
 
-const CHECKS = { passing: "ok", warning: "warn", critical: "bad" };
-
 function checksOf({ checks, origin, checked }) {
-	if (checks.length === 0) {
-		return el(
-			"p.none",
-			origin.is_self || !checked
-				? "It has no check."
-				: `The output of its checks is known to its own agent, ${printable(origin.member.name)}.`
-		);
-	}
-	const line = ({ name, kind, status, target, interval_ms: every, output, signal, ...more }) => [
-		el(
-			"p",
-			badge(CHECKS[status] ?? "new", `${printable(name)}: ${status || "no result yet"}`),
-			el("span.faint", ` ${kind} ${printable(target)}, every ${span(every)}`)
-		),
-		output && el("pre", printable(output)),
-		more.changed_ago_ms != null &&
-			el("p.note", `for ${span(more.changed_ago_ms)}${signal ? `, by the sign ${signal.replaceAll("_", " ")}` : ""}`),
-		more.latest_output &&
-			more.latest_output !== output &&
-			el("p.note", `latest, ${span(more.latest_ago_ms ?? 0)} ago: ${printable(more.latest_output)}`)
-	];
+	if (checks.length > 0) return el("ul.checks", checks.map(checkLine));
+	const elsewhere = `The output of its checks is known to its own agent, ${origin.member.name}.`;
+	return el("p.none", origin.is_self || !checked ? "It has no check." : elsewhere);
+}
+
+function checkLine({ name, kind, status, target, interval_ms: every, output, signal, ...more }) {
+	const { changed_ago_ms: changed, latest_output: latest, latest_ago_ms: ago = 0 } = more;
+	const by = signal ? `, by the sign ${signal.replaceAll("_", " ")}` : "";
 	return el(
-		"ul.checks",
-		checks.map(check => el("li", ...line(check)))
+		"li",
+		badge(CHECKS[status] ?? "new", `${name}: ${status || "no result yet"}`),
+		el("span.faint", ` ${kind} ${target ?? ""}, every ${span(every)}`),
+		output && el("pre", output),
+		changed != null && el("p.note", `for ${span(changed)}${by}`),
+		latest && latest !== output && el("p.note", `latest, ${span(ago)} ago: ${latest}`)
 	);
 }

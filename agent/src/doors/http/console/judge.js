@@ -1,6 +1,6 @@
 // The answer to "is it well?": one sentence, and what is wrong, the worst first.
 
-import { command, count, many, memberHref, named, printable, quoted, serviceHref, span } from "./dom.js";
+import { command, count, many, memberHref, named, quoted, serviceHref, span } from "./dom.js";
 import { partsOf, worseFirst } from "./standing.js";
 
 /** Services that are named one by one. The others are counted. */
@@ -19,7 +19,6 @@ export function problems(store) {
 	return found.sort((a, b) => LEVELS[a.level] - LEVELS[b.level]);
 }
 
-/** One sentence: whether it is well. */
 export function verdict({ agent, known }, found) {
 	if (!agent) return { level: "new", text: "Asking the agent." };
 	if (!known.has("instances") || !known.has("members"))
@@ -36,46 +35,30 @@ const lower = text => (/^(This|Another|The) /.test(text) ? text[0].toLowerCase()
 
 /** How old it is what this agent knows. */
 export function freshness({ agent, isolated }) {
-	const { last_contact_ago_ms: ago, active_members: active } = agent.info;
-	const name = printable(agent.info.name);
+	const { name, last_contact_ago_ms: ago, active_members: active } = agent.info;
 	const age = ago == null ? "" : span(ago + Math.max(0, Date.now() - agent.at));
 	if (isolated) return `${name} hears no other member${age && ` since ${age}`}: what it shows of others is that old.`;
 	if (age) return `${name} heard another member ${age} ago.`;
 	return active > 1 ? `${name} has heard no other member yet.` : `${name} is alone: it knows no other member.`;
 }
 
-function agentProblems({ agent, isolated }) {
-	const {
-		duplicate,
-		sealed,
-		file_problems: files = [],
-		voter,
-		maintenance,
-		udp_blocked: blocked,
-		name_conflicts: names = []
-	} = agent.info;
-	const silent = duplicate?.silent ? "this agent is the silent one" : "the other one is silent";
+function agentProblems({ agent: { info }, isolated }) {
+	const { duplicate, sealed, voter, maintenance, file_problems: files = [], name_conflicts: names = [] } = info;
 	const old = "What it shows of others may be old. Look at the network of this host.";
+	const double = duplicate && `At ${duplicate.gossip_address}; ${duplicate.silent ? "this agent" : "the other one"} is silent.`;
 	const conflicts = names.map(one => one.gossip_address).join(", ");
-	const all = [
+	return those([
 		[isolated, "bad", "This agent hears no other member", old, DOCTOR],
-		[
-			duplicate,
-			"bad",
-			"Another agent runs under the node id of this agent",
-			`At ${duplicate?.gossip_address}; ${silent}.`,
-			DOCTOR
-		],
+		[duplicate, "bad", "Another agent runs under the node id of this agent", double, DOCTOR],
 		[sealed?.revoked, "bad", "This agent is revoked", "An operator revoked it.", null, "#/keys"],
 		[sealed?.refusal, "bad", "No member lets this agent in", sealed?.refusal, DOCTOR],
 		[sealed && sealed.generation == null, "bad", "This agent holds no key of the cluster yet", null, DOCTOR],
 		[files.length, "bad", `This agent has ${many(files.length, "problem")} in its files`, files[0], "hobnob validate"],
 		[voter && voter.standing !== "votes", "warn", "This agent is a voter and does not vote", voter?.problem, "hobnob voters"],
 		[maintenance, "warn", "This agent is in maintenance", maintenance?.reason, "hobnob maintenance off"],
-		[blocked, "warn", "This agent is reached by QUIC alone: UDP does not pass", null, DOCTOR],
+		[info.udp_blocked, "warn", "This agent is reached by QUIC alone: UDP does not pass", null, DOCTOR],
 		[names.length, "warn", "Another member has the name of this agent", conflicts, DOCTOR]
-	];
-	return those(all);
+	]);
 }
 
 /** The problems that there are, of rows that begin with whether one is there. */
@@ -95,13 +78,12 @@ function serviceProblems({ services }) {
 }
 
 function serviceProblem(service) {
-	const { level, namespace, total, out, healthy, offered } = service;
-	const [name, wanted] = [printable(service.service), count(total - out)];
+	const { level, namespace, service: name, total, out, healthy, offered } = service;
+	const wanted = count(total - out);
 	const has = level === "bad" ? `no healthy instance of ${wanted}` : `${count(healthy)} of ${wanted} instances healthy`;
-	const offer =
-		healthy === 0 && offered > 0 ? ` ${count(offered)} of earlier knowledge ${offered === 1 ? "is" : "are"} offered.` : "";
+	const offer = healthy === 0 && offered > 0 ? ` Offered by earlier knowledge: ${count(offered)}.` : "";
 	const within = namespace === "default" ? "" : ` --namespace=${quoted(namespace)}`;
-	const ask = quoted(namespace) && command(`resolve --all${within}`, service.service);
+	const ask = quoted(namespace) && command(`resolve --all${within}`, name);
 	return problem(level, `${name} has ${has}`, `${partsOf(service)}.${offer}`, ask, serviceHref(service));
 }
 
@@ -117,7 +99,7 @@ function memberProblems({ members, massLosses, agent }) {
 	const unheard = `This agent gets no answer from ${many(silent.length, "member")} that others hear`;
 	const suspected = `${many(suspect.length, "member is", "members are")} suspect`;
 	const rows = [
-		[down.length === 1, "warn", `${printable(first?.name)} is down`, null, explain, memberHref(first?.node_id)],
+		[down.length === 1, "warn", `${first?.name} is down`, null, explain, memberHref(first?.node_id)],
 		[down.length > 1, "warn", `${count(down.length)} members are down`, names(down), explain, "#/members?q=down"],
 		[silent.length, "warn", unheard, names(silent), DOCTOR, "#/members"],
 		[twice.length, "warn", `${count(twice.length)} living members share their names`, names(twice), null, "#/members"],
@@ -137,11 +119,18 @@ function datacenterProblems({ agent }) {
 	const [href, ask] = ["#/members", "hobnob datacenters"];
 	return agent.datacenters.datacenters.flatMap(one => {
 		const { status, out_of_reach_ago_ms: lost = 0, isolated_ago_ms: isolated = 0, held_back: held } = one;
-		const [name, rejoin] = [printable(one.name), command("datacenters rejoin", one.name)];
-		const waiting = held && `Of ${many(held.waiting, "member")}, the last of ${printable(held.last)}.`;
+		const { name } = one;
+		const waiting = held && `Of ${many(held.waiting, "member")}, the last of ${held.last}.`;
 		return those([
 			[status === "out_of_reach", "bad", `The datacenter ${name} is out of reach`, `For ${span(lost)}.`, ask, href],
-			[status === "isolated", "warn", `The datacenter ${name} is isolated by an order`, `For ${span(isolated)}.`, rejoin, href],
+			[
+				status === "isolated",
+				"warn",
+				`The datacenter ${name} is isolated by an order`,
+				`For ${span(isolated)}.`,
+				command("datacenters rejoin", name),
+				href
+			],
 			[held?.waiting, "warn", `This gateway holds back changes for ${name}`, waiting, ask, href]
 		]);
 	});

@@ -1,6 +1,6 @@
 // The keys of a sealed cluster: the generation in use, and the members that lack something.
 
-import { badge, copyable, count, el, facts, heading, many, named, printable, span } from "./dom.js";
+import { badge, copyable, count, el, facts, heading, many, named, span } from "./dom.js";
 import { standingOf } from "./members.js";
 import { Asking } from "./stream.js";
 import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
@@ -37,7 +37,7 @@ export class Keys {
 			columns: [
 				memberColumn(),
 				badgeColumn("state n2", "Status", standingOf, one => one.status),
-				textColumn("generation", "Generation", one => one.generation),
+				textColumn("generation", "Generation"),
 				badgeColumn(
 					"lacks n3",
 					"Lacks",
@@ -45,33 +45,24 @@ export class Keys {
 					one => lacks(one) || "nothing"
 				),
 				timeColumn("shown n4", "Shown", shownWords, one => one.shown_ago_ms ?? Infinity),
-				textColumn("token", "Token", one => printable(one.token))
+				textColumn("token", "Token")
 			]
 		});
 		this.list.element.hidden = true;
 		this.element = el("div", el("div.well", this.heading, this.body), this.list.element);
-		this.asking = new Asking(
-			"keys",
-			{},
-			keys => this.draw(keys),
-			(message, code) => this.fail(message, code),
-			AGAIN_MS
-		);
+		const fail = (message, code) => this.fail(message, code);
+		this.asking = new Asking("keys", {}, keys => this.draw(keys), fail, AGAIN_MS);
 	}
 
 	close() {
 		this.asking.close();
-		this.list.close();
 	}
 
 	update() {}
 
 	fail(message, code) {
-		const text =
-			code === "not_sealed"
-				? "This cluster is not sealed and has no keys: everybody who reaches a gossip port can take part."
-				: message;
-		this.body.replaceChildren(el("p.fresh", printable(text)));
+		const clear = "This cluster is not sealed and has no keys: everybody who reaches a gossip port can take part.";
+		this.body.replaceChildren(el("p.fresh", code === "not_sealed" ? clear : message));
 	}
 
 	draw(keys) {
@@ -86,8 +77,7 @@ export class Keys {
 			: laggards.length
 				? ["warn", behind]
 				: ["ok", all];
-		const revoked = ({ kind, fingerprint, members: of, by }) =>
-			el("li", `${kind} ${fingerprint}: ${named(of)}, by ${printable(by)}`);
+		const revoked = ({ kind, fingerprint, members: of, by }) => el("li", `${kind} ${fingerprint}: ${named(of)}, by ${by}`);
 		this.body.replaceChildren(
 			el("p.fresh", badge(level, text)),
 			facts({
@@ -99,7 +89,7 @@ export class Keys {
 				"Signs orders": keys.operator ? "this agent" : "an operator's credential",
 				"Long tokens": long.length && count(long.length),
 				"Untimely tokens": keys.untimely_tokens && count(keys.untimely_tokens),
-				"Not on disk": unkept && printable(unkept),
+				"Not on disk": unkept,
 				Revocations: revocations.length && el("ul", revocations.slice(0, 20).map(revoked))
 			}),
 			el("p", copyable("hobnob keys status"), " ", copyable("hobnob keys rotate"))

@@ -27,8 +27,6 @@ pub(super) struct Links {
 #[derive(Debug, Serialize)]
 struct WatchedLink {
     node_id: NodeId,
-    /// The time since this agent got its connection to the member, in milliseconds; none while it holds none.
-    held_ms: Option<u64>,
     /// The time since the member answered a ping, in milliseconds; none when it never did.
     answered_ago_ms: Option<u64>,
     /// The time since it last answered, in milliseconds, while the link is broken.
@@ -49,7 +47,6 @@ impl Links {
         let ago = |at: Time| millis(now.since(at));
         let link = |id| WatchedLink {
             node_id: api_node_id(id),
-            held_ms: node.held_since(id).map(ago),
             answered_ago_ms: node.last_answer(id).map(ago),
             silent_ms: node.link_broken_for(id, now).map(millis),
         };

@@ -13,14 +13,17 @@ import { Stream } from "./stream.js";
 const PAGES = { overview: Overview, instances: Instances, service: Instances, members: Members, changes: Changes, keys: Keys };
 
 const byId = id => document.getElementById(id);
-const [main, link, stale, why, form, refused] = ["main", "link", "stale", "why", "key", "refused"].map(byId);
+const [main, link, leave, said, stale, form, refused] = ["main", "link", "leave", "said", "stale", "key", "refused"].map(byId);
 const store = new Store();
 
-/** The address follows the filter by so much. A browser takes a while to change it, and limits how often it does. */
+/** The address follows the filter by so much: a browser limits how often it changes. */
 const KEEP_MS = 200;
 
-/** On loopback the agent asks for no key, so there is none to give back. */
-const isBeyondHost = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+/** A failure stands in the button for so long. */
+const SAID_MS = 5_000;
+
+/** In clear the agent asks for no key. Over TLS it may have, so there may be one to give back. */
+const isEncrypted = location.protocol === "https:";
 
 let page;
 let keeping;
@@ -32,19 +35,22 @@ function route() {
 	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
 	const [name, ...parts] = path.split("/").filter(Boolean).map(decoded);
 	return {
-		page: Object.hasOwn(PAGES, name ?? "") ? name : "overview",
+		page: Object.hasOwn(PAGES, name) ? name : "overview",
 		parts,
 		query: new URLSearchParams(query),
 		go: address => (location.hash = address),
 		keep: filter => {
 			clearTimeout(keeping);
-			keeping = setTimeout(keep, KEEP_MS, filter && `?q=${encodeURIComponent(filter)}`);
+			keeping = setTimeout(keep, KEEP_MS, filter);
 		}
 	};
 }
 
-/** Keeps the filter in the address, so that it can be shared. It makes no entry in the history of the browser. */
-const keep = query => history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
+/** Keeps the filter in the address, without an entry in the history of the browser. */
+function keep(filter) {
+	const query = filter && `?q=${encodeURIComponent(filter)}`;
+	history.replaceState(null, "", `${location.hash.split("?")[0] || "#/"}${query}`);
+}
 
 function decoded(text) {
 	try {
@@ -55,7 +61,6 @@ function decoded(text) {
 }
 
 function show() {
-	if (location.hash === "#main") return;
 	clearTimeout(keeping);
 	const to = route();
 	const isFirst = !page;
@@ -63,7 +68,8 @@ function show() {
 		// A narrow window shows the detail above the list.
 		if (to.parts.length > 0 && matchMedia("(max-width: 60rem)").matches) page.element.querySelector(".aside")?.scrollIntoView();
 	} else {
-		page?.close();
+		page?.list.close();
+		page?.close?.();
 		page = new PAGES[to.page](store, to);
 		main.replaceChildren(page.element);
 		if (!isFirst) {
@@ -72,17 +78,10 @@ function show() {
 		}
 		page.update(TOPICS, problems(store));
 	}
-	document.title = `${page.title} - Hobnob`;
+	document.title = printable(`${page.title} - Hobnob`);
 	const marked = to.page === "service" ? "overview" : to.page;
-	for (const anchor of document.querySelectorAll("nav [data-page]")) {
-		if (anchor.dataset.page === marked) anchor.setAttribute("aria-current", "page");
-		else anchor.removeAttribute("aria-current");
-	}
-}
-
-function later(topic) {
-	if (dirty.size === 0) requestAnimationFrame(draw);
-	dirty.add(topic);
+	const anchors = document.querySelectorAll("nav [data-page]");
+	anchors.forEach(anchor => (anchor.ariaCurrent = anchor.dataset.page === marked ? "page" : null));
 }
 
 function draw() {
@@ -92,9 +91,9 @@ function draw() {
 	page.update(topics, found);
 	if (!store.agent) return;
 	const { info } = store.agent;
-	say(byId("agent"), `${printable(info.name)}, ${printable(info.datacenter)}, ${printable(info.cluster)}`);
+	say(byId("agent"), `${info.name}, ${info.datacenter}, ${info.cluster}`);
 	// Read out when another problem is the worst, and not with each number.
-	if (store.known.has("instances")) say(byId("said"), found[0]?.title ?? "All is well");
+	if (store.known.has("instances")) say(said, found[0]?.title ?? "All is well");
 }
 
 /** Says whether the page is live, and else since when it is not. */
@@ -105,10 +104,10 @@ function drawState() {
 	stale.hidden = state.live || !state.why || (state.needsKey && !state.since);
 	form.hidden = !state.needsKey;
 	main.hidden = state.needsKey && !store.agent;
-	byId("leave").hidden = !state.live || !isBeyondHost;
+	leave.hidden = !state.live || !isEncrypted;
 	if (stale.hidden) return;
 	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
-	say(why, `${since}: ${printable(state.why)}.`);
+	say(byId("why"), `${since}: ${state.why}.`);
 	const left = Math.ceil((state.againAt - Date.now()) / 1_000);
 	const again = left > 0 ? `Connecting again in ${left} s.` : "Connecting again.";
 	say(byId("next"), `${state.since ? `That is ${span(Date.now() - state.since)} ago. ` : ""}${state.needsKey ? "" : again}`);
@@ -117,17 +116,17 @@ function drawState() {
 const stream = new Stream(
 	(name, data) => {
 		const topic = store.take(name, data);
-		if (topic) later(topic);
+		if (!topic) return;
+		if (dirty.size === 0) requestAnimationFrame(draw);
+		dirty.add(topic);
 	},
 	now => {
 		const wasLive = state.live;
-		if (now.live) {
-			state = { live: true, heardAt: Date.now() };
-		} else {
+		if (now.live) state = { live: true, heardAt: Date.now() };
+		else {
 			store.disconnected();
 			state = { ...now, since: state.since ?? state.heardAt ?? null };
-			if (now.needsKey)
-				say(refused, state.since ? "The agent takes the key no more." : "This agent answers those who have an access key.");
+			say(refused, state.since ? "The agent takes the key no more." : "This agent answers those who have an access key.");
 		}
 		if (!wasLive || !now.live) drawState();
 	}
@@ -148,20 +147,30 @@ addEventListener("keydown", event => {
 	else return;
 	event.preventDefault();
 });
-// The key comes back as a cookie that no script reads.
+
+/** Begins or ends the session, which is a cookie that no script reads. Returns why that failed; nothing when it did not. */
+async function session(method, headers) {
+	try {
+		const answer = await fetch("/ui/session", { method, headers });
+		return answer.ok ? "" : (await answer.text()).trim() || `The agent answered ${answer.status}.`;
+	} catch {
+		return "The agent does not answer.";
+	}
+}
+
 form.addEventListener("submit", async event => {
 	event.preventDefault();
 	const { key } = form.elements;
-	const answer = await fetch("/ui/session", { method: "POST", headers: { Authorization: `Bearer ${key.value.trim()}` } }).catch(
-		String
-	);
+	const failure = await session("POST", { Authorization: `Bearer ${key.value.trim()}` });
 	key.value = "";
-	if (answer.ok) stream.wake();
-	else say(refused, answer.text ? await answer.text() : "The agent does not answer.");
+	if (failure) say(refused, failure);
+	else stream.wake();
 });
-byId("leave").addEventListener("click", async () => {
-	await fetch("/ui/session", { method: "DELETE" });
-	location.reload();
+leave.addEventListener("click", async () => {
+	const failure = await session("DELETE");
+	if (!failure) return location.reload();
+	say(leave, `${failure} You are still signed in.`);
+	setTimeout(say, SAID_MS, leave, "Sign out");
 });
 document.querySelector(".skip").addEventListener("click", event => {
 	event.preventDefault();

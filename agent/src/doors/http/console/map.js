@@ -1,6 +1,7 @@
 // The map of members: a cell for each, by datacenter and zone, and lines for who hears whom.
 
-import { el } from "./dom.js";
+import { byWord, el } from "./dom.js";
+import { MEMBERS } from "./standing.js";
 
 const LABEL = 16;
 const GAP = 18;
@@ -8,8 +9,6 @@ const LARGEST = 32;
 const SMALLEST = 4;
 /** A member that is watched and has not answered for this long is drawn as silent. */
 const LATE_MS = 5_000;
-
-const STATUS_COLOURS = { alive: "--ok", suspect: "--warn", down: "--bad", unreachable: "--lost" };
 
 /** Members by datacenter and zone, the own datacenter first. */
 function groupsOf(members, own) {
@@ -19,7 +18,7 @@ function groupsOf(members, own) {
 		if (!groups.has(name)) groups.set(name, { name, isOwn: member.datacenter === own, members: [] });
 		groups.get(name).members.push(member);
 	}
-	return [...groups.values()].sort((a, b) => b.isOwn - a.isOwn || (a.name < b.name ? -1 : 1));
+	return [...groups.values()].sort((a, b) => b.isOwn - a.isOwn || byWord(a.name, b.name));
 }
 
 /** The place of each member for a cell of this size, and the height of it all. */
@@ -33,7 +32,7 @@ function place(groups, width, size) {
 		if (x > 0 && x + wide > width) [x, y, tallest] = [0, y + tallest + GAP / 2, 0];
 		labels.push({ name, x, y: y + LABEL - 5 });
 		members.forEach((member, n) =>
-			places.set(member.node_id, { member, x: x + (n % across) * size, y: y + LABEL + Math.floor(n / across) * size })
+			places.set(member.node_id, { x: x + (n % across) * size, y: y + LABEL + Math.floor(n / across) * size })
 		);
 		tallest = Math.max(tallest, LABEL + Math.ceil(members.length / across) * size);
 		x += wide + GAP;
@@ -53,50 +52,55 @@ export class MemberMap {
 			role: "img",
 			onclick: event => this.at(event) && onOpen(this.at(event)),
 			onmousemove: pointed,
-			onmouseleave: () => onPoint(null)
+			onmouseleave: () => onPoint()
 		});
 		this.resized = new ResizeObserver(() => this.draw());
 		this.resized.observe(this.canvas);
-		this.scheme = matchMedia("(prefers-color-scheme: dark)");
-		this.onScheme = () => this.draw();
-		this.scheme.addEventListener("change", this.onScheme);
+		this.closing = new AbortController();
+		const { signal } = this.closing;
+		matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
 	}
 
 	close() {
 		this.resized.disconnect();
-		this.scheme.removeEventListener("change", this.onScheme);
+		this.closing.abort();
 	}
 
 	at(event) {
-		const { places, size } = this.laid ?? {};
-		if (!places) return null;
-		const inside = ({ x, y }) => event.offsetX >= x && event.offsetX < x + size && event.offsetY >= y && event.offsetY < y + size;
-		return [...places.values()].find(inside)?.member ?? null;
+		if (!this.laid) return undefined;
+		const { places, size } = this.laid;
+		const isIn = (at, from) => at >= from && at < from + size;
+		const found = [...places].find(([, { x, y }]) => isIn(event.offsetX, x) && isIn(event.offsetY, y));
+		return this.store.members.get(found?.[0]);
 	}
 
+	/** The cells as they were, unless there are other members or places for them. */
 	lay(width) {
-		const members = [...this.store.members.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-		const groups = groupsOf(members, this.store.agent?.info.datacenter);
+		const { members: known, agent } = this.store;
+		const members = [...known.values()].sort((a, b) => byWord(a.name, b.name));
+		const own = agent?.info.datacenter;
+		const key = [own, width, innerHeight, ...members.map(one => [one.node_id, one.datacenter, one.zone])].join();
+		if (this.laid?.key === key) return this.laid;
+		const groups = groupsOf(members, own);
 		const tallest = Math.max(220, Math.min(360, innerHeight * 0.4));
 		for (let size = LARGEST; ; size -= 1) {
 			const laid = place(groups, width, size);
-			if (laid.height <= tallest || size === SMALLEST) return laid;
+			if (laid.height <= tallest || size === SMALLEST) return (this.laid = { ...laid, key });
 		}
 	}
 
 	draw() {
 		const width = this.canvas.clientWidth;
 		if (width === 0 || this.store.members.size === 0) return;
-		const laid = (this.laid = this.lay(width));
+		const laid = this.lay(width);
 		const ratio = devicePixelRatio || 1;
 		this.canvas.style.height = `${laid.height}px`;
-		const [wide, high] = [Math.round(width * ratio), Math.round(laid.height * ratio)];
-		if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
+		// A canvas that is given a size is empty.
+		Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(laid.height * ratio) });
 		const styles = getComputedStyle(this.canvas);
 		const colour = name => styles.getPropertyValue(name).trim();
 		const ink = this.canvas.getContext("2d");
-		ink.setTransform(ratio, 0, 0, ratio, 0, 0);
-		ink.clearRect(0, 0, width, laid.height);
+		ink.scale(ratio, ratio);
 		ink.font = `12px ${styles.fontFamily}`;
 		ink.fillStyle = colour("--muted");
 		laid.labels.forEach(({ name, x, y }) => ink.fillText(name, x, y));
@@ -107,19 +111,20 @@ export class MemberMap {
 	drawCells(ink, { places, size }, colour) {
 		const own = this.store.agent?.info.node_id;
 		const inner = size - (size > 8 ? 3 : 1);
-		for (const { member, x, y } of places.values()) {
-			ink.fillStyle = colour(STATUS_COLOURS[member.status] ?? "--muted");
+		for (const [id, { x, y }] of places) {
+			const { status } = this.store.members.get(id);
+			ink.fillStyle = colour(`--${MEMBERS[status] ?? "muted"}`);
 			ink.beginPath();
 			// The form tells what the colour tells: only the living are whole.
-			if (member.status === "alive") ink.rect(x, y, inner, inner);
-			else if (member.status === "suspect") ink.ellipse(x + inner / 2, y + inner / 2, inner / 2, inner / 2, 0, 0, 7);
+			if (status === "alive") ink.rect(x, y, inner, inner);
+			else if (status === "suspect") ink.ellipse(x + inner / 2, y + inner / 2, inner / 2, inner / 2, 0, 0, 7);
 			else {
 				const cut = inner / 3;
 				ink.rect(x, y, cut, inner);
 				ink.rect(x + inner - cut, y, cut, inner);
 			}
 			ink.fill();
-			if (member.node_id === own) {
+			if (id === own) {
 				ink.strokeStyle = colour("--ink");
 				ink.lineWidth = 2;
 				ink.strokeRect(x - 1.5, y - 1.5, inner + 3, inner + 3);

@@ -5,6 +5,7 @@ import {
 	command,
 	copyable,
 	count,
+	detail,
 	el,
 	facts,
 	heading,
@@ -12,21 +13,20 @@ import {
 	memberHref,
 	named,
 	placeOf,
-	printable,
 	redraw,
 	say,
 	span
 } from "./dom.js";
 import { MemberMap, isLate } from "./map.js";
+import { MEMBERS } from "./standing.js";
 import { Asking } from "./stream.js";
 import { List, badgeColumn, memberColumn, ofMembers, textColumn, timeColumn } from "./table.js";
 
-const STANDINGS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
 const RANKS = { down: 0, suspect: 1, unreachable: 2, alive: 4 };
 const rankOf = member => (member.silentAt == null ? (RANKS[member.status] ?? 3) : 1.5);
 
 export const standingOf = ({ status, silentAt }) =>
-	status === "alive" && silentAt != null ? "warn" : (STANDINGS[status] ?? "gone");
+	status === "alive" && silentAt != null ? "warn" : (MEMBERS[status] ?? "gone");
 
 /** For how long a member has had its state, where that is known. */
 function since(member) {
@@ -49,7 +49,7 @@ export class Members {
 		this.heading = heading("Members");
 		[this.summary, this.pointed, this.links] = [el("p.fresh"), el("p.pointed"), el("p.note")];
 		[this.datacenters, this.aside] = [el("section"), el("div.aside")];
-		const point = member => say(this.pointed, member ? `${printable(member.name)}: ${stateWords(member)} ${since(member)}` : "");
+		const point = member => say(this.pointed, member ? `${member.name}: ${stateWords(member)} ${since(member)}` : "");
 		this.map = new MemberMap(store, ({ node_id: id }) => route.go(memberHref(id)), point);
 		const ours = ({ node_id: id }) => (id === store.agent?.info.node_id ? "this agent" : "");
 		this.list = new List(route, {
@@ -63,25 +63,15 @@ export class Members {
 				timeColumn("since n4", "For", since, one => one.silentAt ?? one.downAt ?? Infinity),
 				textColumn("address", "Gossip address", one => one.gossip_address),
 				textColumn("zone n3", "Zone", placeOf),
-				textColumn("epoch", "Node id", one => one.node_id)
+				textColumn("node-id", "Node id", one => one.node_id)
 			]
 		});
-		const statuses = Object.entries(STANDINGS).map(([word, at]) => el("li", badge(at, word)));
+		const statuses = Object.entries(MEMBERS).map(([word, at]) => el("li", badge(at, word)));
 		const lines = Object.entries(LEGEND).map(([kind, word]) => el(`li.line.${kind}`, word));
-		const mapped = el(
-			"section",
-			el("h2", "Who hears whom, as this agent knows"),
-			this.map.canvas,
-			this.pointed,
-			el("ul.legend", statuses, lines),
-			this.links
-		);
-		this.element = el(
-			"div.split",
-			el("div.well", this.heading, this.summary),
-			this.aside,
-			el("div.stack", mapped, this.datacenters, this.list.element)
-		);
+		const head = el("h2", "Who hears whom, as this agent knows");
+		const map = el("section", head, this.map.canvas, this.pointed, el("ul.legend", statuses, lines), this.links);
+		const stack = el("div.stack", map, this.datacenters, this.list.element);
+		this.element = el("div.split", el("div.well", this.heading, this.summary), this.aside, stack);
 		this.open(route.parts[0]);
 	}
 
@@ -93,18 +83,14 @@ export class Members {
 		this.aside.replaceChildren();
 		if (nodeId === undefined) return;
 		const [head, body] = [el("h2"), el("div")];
-		this.aside.append(
-			el("section.detail", { "aria-label": "Member" }, el("div.list-head", head, el("a", { href: "#/members" }, "Close")), body)
-		);
+		this.aside.append(detail("Member", head, "#/members", body));
 		const draw = ({ members }) => {
 			const found = members.find(one => one.member.node_id === nodeId);
 			if (!found) return;
-			say(head, printable(found.member.name));
+			say(head, found.member.name);
 			body.replaceChildren(...inFull(found));
 		};
-		this.asking = new Asking("explain", { subject: nodeId }, draw, message =>
-			body.replaceChildren(el("p.none", printable(message)))
-		);
+		this.asking = new Asking("explain", { subject: nodeId }, draw, message => body.replaceChildren(el("p.none", message)));
 	}
 
 	follow({ page, parts }) {
@@ -114,7 +100,6 @@ export class Members {
 	}
 
 	close() {
-		this.list.close();
 		this.map.close();
 		this.asking?.close();
 	}
@@ -123,11 +108,9 @@ export class Members {
 		const { members, agent, known } = this.store;
 		if (!topics.has("agent") && !topics.has("members")) return;
 		const all = [...members.values()];
-		const numbers = Object.keys(STANDINGS).map(status => [all.filter(one => one.status === status).length, status]);
-		const text = `${many(all.length, "member")}: ${numbers
-			.filter(([n]) => n)
-			.map(([n, status]) => `${count(n)} ${status}`)
-			.join(", ")}.`;
+		const numbers = Object.keys(MEMBERS).map(status => [all.filter(one => one.status === status).length, status]);
+		const words = numbers.filter(([n]) => n).map(([n, status]) => `${count(n)} ${status}`);
+		const text = `${many(all.length, "member")}: ${words.join(", ")}.`;
 		say(this.summary, known.has("members") ? text : "The members are on the way.");
 		this.map.canvas.setAttribute("aria-label", `Map of ${text} The list below has the same.`);
 		this.map.draw();
@@ -144,7 +127,6 @@ export class Members {
 	}
 }
 
-/** The links that this agent knows of, as sentences. */
 function linksText({ watches, watched_by: watchedBy, verdicts, more }, members) {
 	const names = ids => named(ids.map(id => members.get(id)?.name ?? id));
 	const idsOf = links => links.map(link => link.node_id);
@@ -163,16 +145,16 @@ function linksText({ watches, watched_by: watchedBy, verdicts, more }, members) 
 function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, records }) {
 	const { name, status, node_id: id } = member;
 	const cause = verdict && [
-		`${verdict.cause.replaceAll("_", " ")}, found by ${printable(verdict.by)}`,
+		`${verdict.cause.replaceAll("_", " ")}, found by ${verdict.by}`,
 		verdict.agreed.length && `agreed by ${named(verdict.agreed)}`,
-		`told by ${printable(verdict.told_by)} ${span(verdict.ago_ms)} ago`,
+		`told by ${verdict.told_by} ${span(verdict.ago_ms)} ago`,
 		verdict.exited && "its process exited"
 	];
 	const held = watched && (watched.held_ms == null ? "yes, without a connection" : `yes, connected for ${span(watched.held_ms)}`);
 	const news = records?.news;
 	return [
 		el("p", badge(standingOf(member), status), member.down_ago_ms == null ? "" : ` for ${span(member.down_ago_ms)}`),
-		el("p.reason", printable(reason)),
+		el("p.reason", reason),
 		facts({
 			Verdict: cause && cause.filter(Boolean).join(", "),
 			"Heard by this agent": !isSelf && (heard ? `${span(heard.ago_ms)} ago, by ${heard.by}` : "never"),
@@ -181,7 +163,7 @@ function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, reco
 			Zone: placeOf(member),
 			Instances: records && count(records.instances),
 			Records: records && `version ${records.version}${records.behind ? ", newer ones are on their way" : ""}`,
-			"Latest news": news && `${span(news.ago_ms)} ago from ${printable(news.from)}, by ${news.by}`,
+			"Latest news": news && `${span(news.ago_ms)} ago from ${news.from}, by ${news.by}`,
 			"Node id": id,
 			Epoch: String(member.epoch)
 		}),
@@ -204,7 +186,7 @@ function datacenterCard({ status, gateways = [], held_back: held, ...one }) {
 	const ago = (ms, before, after = "") => ms != null && `${before}${span(ms)}${after}`;
 	return el(
 		"div.card",
-		el("h3", printable(one.name)),
+		el("h3", one.name),
 		el("p", badge(standing, words), ago(one.out_of_reach_ago_ms, " for ")),
 		facts({
 			Alive: count(one.alive),
@@ -213,7 +195,7 @@ function datacenterCard({ status, gateways = [], held_back: held, ...one }) {
 			"Lag (round trip)": one.round_trip_ms != null && `${one.round_trip_ms.toFixed(1)} ms`,
 			Heard: ago(one.heard_ago_ms, "", " ago"),
 			Gateways: gateways.length && named(gateways, 3),
-			"Held back": held && `${many(held.changes, "change")}, last of ${printable(held.last)} ${span(held.last_ago_ms)} ago`
+			"Held back": held && `${many(held.changes, "change")}, last of ${held.last} ${span(held.last_ago_ms)} ago`
 		})
 	);
 }

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     /// The most bytes of the page and all of its files.
-    const MAX_BYTES: usize = 100 * 1024;
+    const MAX_BYTES: usize = 100_000;
 
     fn all() -> impl Iterator<Item = &'static PageFile> {
         [&INDEX].into_iter().chain(FILES)

@@ -1,27 +1,11 @@
 // The first page: is it well, what is wrong, the services with the worst first, and what changed last.
 
-import {
-	badge,
-	copyable,
-	count,
-	el,
-	eventList,
-	facts,
-	heading,
-	many,
-	placeOf,
-	printable,
-	redraw,
-	say,
-	serviceHref,
-	span
-} from "./dom.js";
+import { badge, copyable, count, el, eventList, facts, heading, many, placeOf, redraw, say, serviceHref, span } from "./dom.js";
 import { freshness, verdict } from "./judge.js";
 import { worseFirst } from "./standing.js";
 import { List, badgeColumn, nameColumn, textColumn } from "./table.js";
 
-/** Changes that are listed here. */
-const LATEST = 8;
+const MAX_LATEST = 8;
 
 const WORDS = {
 	bad: "nothing healthy",
@@ -43,28 +27,17 @@ function fillBar(cell, service) {
 	cell.replaceChildren(el("span.bar", { "aria-hidden": "true" }, parts.map(piece)));
 }
 
+const beyondDefault = ({ namespace }) => (namespace === "default" ? "" : namespace);
+const healthyOf = one => `${count(one.healthy)}/${count(one.total)}`;
+const share = one => one.healthy / one.total;
+const levelOf = one => one.level;
+
 const COLUMNS = [
-	nameColumn(
-		"name n1",
-		"Service",
-		one => one.service,
-		serviceHref,
-		one => (one.namespace === "default" ? "" : one.namespace)
-	),
-	textColumn(
-		"health n4",
-		"Healthy",
-		one => `${count(one.healthy)}/${count(one.total)}`,
-		one => one.healthy / one.total
-	),
+	nameColumn("name n1", "Service", one => one.service, serviceHref, beyondDefault),
+	textColumn("health n4", "Healthy", healthyOf, share),
 	{ id: "bar n3", head: "Instances", fill: fillBar },
-	badgeColumn(
-		"state n2",
-		"State",
-		one => one.level,
-		one => WORDS[one.level]
-	),
-	textColumn("offered", "Offered", one => one.offered)
+	badgeColumn("state n2", "State", levelOf, one => WORDS[one.level]),
+	textColumn("offered", "Offered")
 ];
 
 export class Overview {
@@ -72,13 +45,8 @@ export class Overview {
 		Object.assign(this, { store, title: "Overview" });
 		this.heading = heading();
 		[this.wrongHead, this.problems] = [el("h2"), new ProblemList()];
-		[this.fresh, this.wrong, this.latest, this.about] = [
-			el("p.fresh"),
-			el("section.wrong", { hidden: true }, this.wrongHead, this.problems.element),
-			el("section.latest"),
-			el("section.about")
-		];
-		const empty = () => (store.known.has("instances") ? "No service is registered." : "The catalog is on the way.");
+		this.wrong = el("section.wrong", { hidden: true }, this.wrongHead, this.problems.element);
+		[this.fresh, this.latest, this.about] = [el("p.fresh"), el("section.latest"), el("section.about")];
 		this.list = new List(route, {
 			title: "Services",
 			name: "services",
@@ -88,18 +56,10 @@ export class Overview {
 			keyOf: one => one.key,
 			stampOf: one => one.revision,
 			href: serviceHref,
-			empty
+			empty: () => (store.known.has("instances") ? "No service is registered." : "The catalog is on the way.")
 		});
-		this.element = el(
-			"div.overview",
-			el("div.well", this.heading, this.fresh),
-			el("div.side", this.wrong, this.latest, this.about),
-			this.list.element
-		);
-	}
-
-	close() {
-		this.list.close();
+		const side = el("div.side", this.wrong, this.latest, this.about);
+		this.element = el("div.overview", el("div.well", this.heading, this.fresh), side, this.list.element);
 	}
 
 	update(topics, found) {
@@ -109,21 +69,17 @@ export class Overview {
 		if (topics.has("instances")) this.list.set([...store.services.values()]);
 		if (topics.has("instances") || topics.has("history")) this.updateLatest();
 		if (!store.agent) return;
-		this.updateWrong(found);
+		this.wrong.hidden = false;
+		say(this.wrongHead, found.length ? `What is wrong (${count(found.length)})` : "Nothing is wrong");
+		this.problems.set(found);
 		const alive = [...store.members.values()].filter(one => one.status === "alive").length;
 		const [instances, services] = [many(store.instances.size, "instance"), many(store.services.size, "service")];
 		say(this.fresh, `${freshness(store)} ${many(alive, "member")} alive, ${instances} of ${services}.`);
 		this.updateAbout(store.agent.info);
 	}
 
-	updateWrong(found) {
-		this.wrong.hidden = false;
-		say(this.wrongHead, found.length ? `What is wrong (${count(found.length)})` : "Nothing is wrong");
-		this.problems.set(found);
-	}
-
 	updateLatest() {
-		const latest = this.store.events.recent().slice(0, LATEST);
+		const latest = this.store.events.recent().slice(0, MAX_LATEST);
 		redraw(this.latest, latest.map(one => `${one.id}${one.count}${one.to}`).join(), () => [
 			el("h2", "Last changes"),
 			latest.length ? eventList(latest) : el("p.none", "Nothing in the last 15 minutes."),
@@ -136,10 +92,10 @@ export class Overview {
 		redraw(this.about, [info.name, Math.floor(info.uptime_ms / 60_000), info.epoch, sealed].join(), () => [
 			el("h2", "This agent"),
 			facts({
-				Member: printable(info.name),
+				Member: info.name,
 				Zone: placeOf(info),
 				"Gossip address": info.gossip_address,
-				Version: printable(info.version),
+				Version: info.version,
 				"Up for": span(info.uptime_ms),
 				Sealed: sealed
 			})
@@ -147,10 +103,7 @@ export class Overview {
 	}
 }
 
-/**
- * What is wrong, with the commands that help. The entry of a problem stays in the document while only its numbers change, so that
- * it can be pressed and selected meanwhile.
- */
+/** What is wrong. An entry stays in the document while only its numbers change, so that it can be pressed and selected. */
 class ProblemList {
 	constructor() {
 		this.entries = new Map();
@@ -158,12 +111,11 @@ class ProblemList {
 	}
 
 	set(found) {
-		const before = [...this.entries.values()];
 		this.entries = new Map(found.map(one => [keyOf(one), this.entries.get(keyOf(one)) ?? entryOf(one)]));
 		found.forEach(one => this.entries.get(keyOf(one)).show(one));
-		const now = [...this.entries.values()];
-		if (now.length !== before.length || now.some((entry, n) => entry !== before[n]))
-			this.element.replaceChildren(...now.map(({ element }) => element));
+		const now = [...this.entries.values()].map(({ element }) => element);
+		const { children } = this.element;
+		if (now.length !== children.length || now.some((entry, n) => entry !== children[n])) this.element.replaceChildren(...now);
 	}
 }
 
@@ -175,7 +127,7 @@ function entryOf({ level, href, command }) {
 		element: el("li", { "data-level": level }, el("p.title", badge(level, ""), head), note, copyable(command)),
 		show: ({ title, detail }) => {
 			say(head, title);
-			say(note, printable(detail));
+			say(note, detail);
 		}
 	};
 }

@@ -1,5 +1,7 @@
 // How instances and services do: one word for each, and the order that has the worst first.
 
+import { byWord } from "./dom.js";
+
 /** How an instance does: `ok`, `warn` (healthy, a check warns), `bad`, `lost` (was healthy, its member is down), `new`, `out`. */
 export function standing(instance) {
 	if (instance.basis === "maintenance" || instance.basis === "drained") return "out";
@@ -34,10 +36,14 @@ const RANKS = { bad: 0, warn: 1, new: 2, out: 3, note: 4, ok: 5 };
 
 export function worseFirst(a, b) {
 	const share = one => one.healthy / Math.max(1, one.total - one.out);
-	return RANKS[a.level] - RANKS[b.level] || share(a) - share(b) || b.bad - a.bad || (a.key < b.key ? -1 : 1);
+	return RANKS[a.level] - RANKS[b.level] || share(a) - share(b) || b.bad - a.bad || byWord(a.key, b.key);
 }
 
 const STANDINGS = { bad: 0, lost: 1, new: 2, out: 3, warn: 4, ok: 5 };
+
+/** How a member and a check do. */
+export const MEMBERS = { alive: "ok", suspect: "warn", down: "bad", unreachable: "lost" };
+export const CHECKS = { passing: "ok", warning: "warn", critical: "bad" };
 
 /** The place of an instance in the order that has the worst first. */
 export const rankOf = instance => (instance.rank ??= STANDINGS[standing(instance)]);

@@ -3,8 +3,9 @@
 import { Events } from "./events.js";
 import { level, standing } from "./standing.js";
 
-/** Topics of the store: what an event of the stream changes. */
-export const TOPICS = new Set(["agent", "history", "members", "instances"]);
+/** What each event of the stream changes. */
+const CHANGED = { agent: "agent", history: "history", members: "members", member_changes: "members", instances: "instances" };
+export const TOPICS = new Set(Object.values(CHANGED));
 
 export const instanceKey = one => `${one.node_id}/${one.id}`;
 const serviceKey = one => `${one.namespace}/${one.service}`;
@@ -32,8 +33,8 @@ class Service {
 	count(instance, by) {
 		this[standing(instance)] += by;
 		this.offered += instance.offered ? by : 0;
-		this.revision = revisions += 1;
-		Object.assign(this, { judged: null, words: null });
+		revisions += 1;
+		Object.assign(this, { judged: null, words: null, revision: revisions });
 	}
 }
 
@@ -47,42 +48,25 @@ export class Store {
 
 	/** Takes an event of the stream. Returns the topic that changed, or nothing while further parts follow. */
 	take(name, data) {
-		if (name === "agent") {
+		const topic = CHANGED[name] ?? "instances";
+		if (topic === "agent") {
 			this.agent = { ...data, at: Date.now() };
 			this.isolated = data.info.isolated;
-			return this.told("agent");
+		} else {
+			// The first part of an event names its kind.
+			const [kind, parts] = this.parts.get(topic) ?? [name, []];
+			parts.push(Object.values(data.response)[0]);
+			this.parts.set(topic, [kind, parts]);
+			if (data.more) return undefined;
+			this.parts.delete(topic);
+			this.isolated = parts.at(-1).isolated;
+			if (kind === "history") parts.forEach(part => this.events.record(part.events));
+			else if (kind === "instances") this.replaceInstances(parts.flatMap(part => part.instances));
+			else if (kind === "changes") parts.forEach(part => part.instances.forEach(one => this.change(one)));
+			else this.takeMembers(kind, parts);
 		}
-		const whole = this.join(name, data);
-		if (!whole) return undefined;
-		const [kind, parts] = whole;
-		this.isolated = parts.at(-1).isolated;
-		if (kind === "history") {
-			parts.forEach(part => this.events.record(part.events));
-			return this.told("history");
-		}
-		const isMembers = kind === "members" || kind === "member_changes";
-		if (kind === "instances") this.replaceInstances(parts.flatMap(part => part.instances));
-		else if (kind === "changes") parts.forEach(part => part.instances.forEach(one => this.change(one)));
-		else this.takeMembers(kind, parts);
-		return this.told(isMembers ? "members" : "instances");
-	}
-
-	told(topic) {
 		this.known.add(topic);
 		return topic;
-	}
-
-	/** Joins the parts of an event. The first one names its kind. */
-	join(name, { response, more }) {
-		const topic = name.startsWith("member") ? "members" : name === "history" ? "history" : "instances";
-		const waiting = this.parts.get(topic) ?? [name, []];
-		waiting[1].push(Object.values(response)[0]);
-		if (more) {
-			this.parts.set(topic, waiting);
-			return undefined;
-		}
-		this.parts.delete(topic);
-		return waiting;
 	}
 
 	/** A connection that ended takes the parts with it that were not whole. */

@@ -12,7 +12,7 @@ function open(headers = {}) {
 	return { abort, opened: fetch("/ui/events", { headers, signal: abort.signal, cache: "no-store" }) };
 }
 
-/** The first connection. It is opened before the other files of the page are there: the catalog is on the way meanwhile. */
+/** The first connection. The catalog is on its way while the other files of the page load. */
 let first = open();
 // `read` tells of a failure.
 first.opened.catch(() => {});

@@ -1,6 +1,6 @@
 // A table of any number of rows, of which only those in the window are in the document. It scrolls with the page.
 
-import { badge, count, el, matcher, memberHref, printable, say } from "./dom.js";
+import { badge, byWord, count, el, matcher, memberHref, say } from "./dom.js";
 
 /** Rows beyond the edges of the window that are drawn, too. */
 const MARGIN = 6;
@@ -8,9 +8,9 @@ const MARGIN = 6;
 let tables = 0;
 
 /**
- * A grid whose rows open by Enter or by a click. `columns` have an `id` (the class of their cells, and `n1` to `n4`
- * for the four that a narrow window shows), a `head`, `fill(cell, row)` and perhaps `order(row)`, by
- * which a click on the head sorts. `keyOf(row)` tells rows apart, `stampOf(row)` changes whenever a row looks different.
+ * A grid whose rows open by Enter or by a click. `columns` have an `id` (the class of their cells, with `n1` to `n4` for those of
+ * a narrow window), a `head`, `fill(cell, row)` and perhaps `order(row)`, by which a click on the head sorts. `keyOf(row)`
+ * tells rows apart, `stampOf(row)` changes whenever a row looks different.
  */
 class Table {
 	constructor({ name, label, columns, keyOf, stampOf = row => row, onOpen, empty }) {
@@ -19,25 +19,21 @@ class Table {
 		this.heads = columns.map(column => this.head(column));
 		const head = el("div.head", { role: "rowgroup" }, el("div.row", { role: "row", "aria-rowindex": "1" }, this.heads));
 		this.body = el("div.body", { role: "rowgroup" });
+		this.body.addEventListener("click", event => this.click(event));
 		const grid = { role: "grid", tabindex: "0", "aria-label": label, "aria-colcount": columns.length, "aria-readonly": "true" };
-		this.grid = el("div", { class: `grid ${name}`, ...grid }, head, this.body);
+		const firstShown = () => Math.ceil(-this.body.getBoundingClientRect().top / this.height);
+		const onfocus = () => this.active < 0 && this.rows.length && this.activate(firstShown(), false);
+		this.grid = el("div", { class: `grid ${name}`, ...grid, onkeydown: event => this.key(event), onfocus }, head, this.body);
 		this.none = el("p.none", { hidden: true });
 		this.element = el("div", this.grid, this.none);
-		this.grid.addEventListener("keydown", event => this.key(event));
-		this.grid.addEventListener("focus", () => this.active < 0 && this.rows.length && this.activate(this.firstShown(), false));
-		this.body.addEventListener("click", event => this.click(event));
-		this.onScroll = () => this.later();
-		this.onResize = () => {
-			this.measured = undefined;
-			this.later();
-		};
-		addEventListener("scroll", this.onScroll, { passive: true });
-		addEventListener("resize", this.onResize);
+		this.closing = new AbortController();
+		const { signal } = this.closing;
+		addEventListener("scroll", () => this.later(), { passive: true, signal });
+		addEventListener("resize", () => this.later((this.measured = undefined)), { signal });
 	}
 
 	close() {
-		removeEventListener("scroll", this.onScroll);
-		removeEventListener("resize", this.onResize);
+		this.closing.abort();
 		cancelAnimationFrame(this.frame);
 	}
 
@@ -55,11 +51,8 @@ class Table {
 	head(column) {
 		const { id, head: word, order } = column;
 		const kind = { class: `cell c-${id}`, role: "columnheader", "aria-sort": order && "none" };
-		const head = el(
-			"span",
-			kind,
-			order ? el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word) : word
-		);
+		const button = order && el("button", { type: "button", onclick: () => this.sortBy(column, head) }, word);
+		const head = el("span", kind, button ?? word);
 		return head;
 	}
 
@@ -145,24 +138,18 @@ class Table {
 		if (active !== this.marked) this.marked?.removeAttribute("aria-selected");
 		this.marked = active;
 		active?.setAttribute("aria-selected", "true");
-		if (active) this.grid.setAttribute("aria-activedescendant", active.id);
-		else this.grid.removeAttribute("aria-activedescendant");
+		this.grid.setAttribute("aria-activedescendant", active?.id ?? "");
 	}
 
-	firstShown() {
-		return Math.min(this.rows.length - 1, Math.max(0, Math.ceil(-this.body.getBoundingClientRect().top / this.height)));
-	}
-
-	/** Makes a row the active one, and scrolls to it. */
+	/** Makes a row the active one, the nearest where there is none at this index, and scrolls to it. */
 	activate(index, scrolls = true) {
 		this.active = Math.max(0, Math.min(index, this.rows.length - 1));
-		this.activeKey = this.rows.length ? this.keyOf(this.rows[this.active]) : null;
+		this.activeKey = this.keyOf(this.rows[this.active]);
 		if (scrolls) {
 			const top = this.body.getBoundingClientRect().top + this.active * this.height;
 			const above = top - 2.5 * this.height;
 			const below = top + 2 * this.height - innerHeight;
-			if (above < 0) scrollBy(0, above);
-			else if (below > 0) scrollBy(0, below);
+			scrollBy(0, Math.min(0, above) || Math.max(0, below));
 		}
 		this.draw();
 	}
@@ -173,11 +160,10 @@ class Table {
 		const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
 		if (event.key in steps && this.rows.length) {
 			event.preventDefault();
-			const from = this.active < 0 ? -1 : this.active;
-			this.activate(steps[event.key] === Infinity ? this.rows.length - 1 : Math.max(0, from + steps[event.key]));
+			this.activate(this.active + steps[event.key]);
 		} else if (event.key === "Enter" && this.rows[this.active]) {
 			event.preventDefault();
-			this.onOpen?.(this.rows[this.active]);
+			this.onOpen(this.rows[this.active]);
 		}
 	}
 
@@ -185,25 +171,27 @@ class Table {
 		const row = event.target.closest(".row");
 		if (!row || getSelection().type === "Range") return;
 		this.activate(row.index, false);
-		this.onOpen?.(this.rows[row.index]);
+		this.onOpen(this.rows[row.index]);
 	}
 }
 
 /** The rows by what `order` tells of each, which it is asked once. */
 function sorted(rows, { order, sign }) {
-	const compare = ([x], [y]) => (x === y ? 0 : sign * (x < y ? -1 : 1));
 	return rows
 		.map(row => [order(row), row])
-		.sort(compare)
+		.sort(([x], [y]) => sign * byWord(x, y))
 		.map(([, row]) => row);
 }
 
-/** A column that shows a text, which the filter looks at. */
-export const textColumn = (id, head, text, order = text) => ({ ...timeColumn(id, head, text, order), text });
+/** A column that shows a text, which the filter looks at: the field of its name, or what `text(row)` says. */
+export const textColumn = (id, head, text = row => row[id.split(" ")[0]], order = text) => ({
+	...timeColumn(id, head, text, order),
+	text
+});
 
 /** A column that shows a time that goes on. The filter looks at none of these. */
 export function timeColumn(id, head, text, order) {
-	return { id, head, order, fill: (cell, row) => say(cell, String(text(row) ?? "")) };
+	return { id, head, order, fill: (cell, row) => say(cell, text(row)) };
 }
 
 export function badgeColumn(id, head, standingOf, text, order = text) {
@@ -218,25 +206,21 @@ export const nameColumn = (id, head, text, hrefOf, restOf = () => "") => ({
 	order: text,
 	fill: (cell, row) => {
 		const rest = restOf(row);
-		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, printable(text(row)));
-		cell.replaceChildren(link, rest && el("span.faint", ` ${printable(rest)}`));
+		const link = el("a", { href: hrefOf(row), tabindex: "-1" }, text(row));
+		cell.replaceChildren(link, rest && el("span.faint", ` ${rest}`));
 	}
 });
 
-export const memberColumn = restOf =>
-	nameColumn(
-		"id n1",
-		"Member",
-		one => one.name,
-		one => memberHref(one.node_id),
-		restOf
-	);
+const nameOf = ({ name }) => name;
+const hrefOf = ({ node_id: id }) => memberHref(id);
+
+export const memberColumn = restOf => nameColumn("id n1", "Member", nameOf, hrefOf, restOf);
 
 /** What tables of members have in common. The order is by `rankOf(member)`, then by name. */
 export const ofMembers = rankOf => ({
-	worst: (a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1),
+	worst: (a, b) => rankOf(a) - rankOf(b) || byWord(a.name, b.name),
 	keyOf: one => one.node_id,
-	href: one => memberHref(one.node_id),
+	href: hrefOf,
 	empty: () => "No member is known."
 });
 
@@ -250,15 +234,20 @@ export class List {
 		const empty = () => (this.filter && this.all.length ? "Nothing has these words." : table.empty());
 		this.table = new Table({ label: title, onOpen: row => route.go(table.href(row)), ...table, empty });
 		this.heading = el("h2");
-		const field = el("input.filter", { type: "search", placeholder: "Filter", autocomplete: "off", "aria-keyshortcuts": "/" });
-		field.setAttribute("aria-label", `Filter: ${title}`);
-		field.value = this.filter;
-		// The first key need not wait for the words of all rows.
-		field.addEventListener("focus", () => this.all.forEach(row => this.words(row)));
-		field.addEventListener("input", () => {
-			this.filter = field.value;
-			route.keep(this.filter);
-			this.draw();
+		const field = el("input.filter", {
+			type: "search",
+			placeholder: "Filter",
+			autocomplete: "off",
+			"aria-keyshortcuts": "/",
+			"aria-label": `Filter: ${title}`,
+			value: this.filter,
+			// The first key need not wait for the words of all rows.
+			onfocus: () => this.all.forEach(row => this.words(row)),
+			oninput: () => {
+				this.filter = field.value;
+				route.keep(this.filter);
+				this.draw();
+			}
 		});
 		this.element = el("section.list", el("div.list-head", this.heading, beside, field), this.table.element);
 	}

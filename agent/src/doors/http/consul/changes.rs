@@ -53,7 +53,7 @@ impl Change {
     async fn body(&self, body: Body) -> Result<Value, Refused> {
         let expected = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
         let room = expected.map_or(MAX_BODY_BYTES, |bytes| bytes.min(MAX_BODY_BYTES));
-        let _held = self.routes.budget(&self.handler).hold(room).map_err(ApiError::from)?;
+        let _held = self.routes.body_budget(&self.handler).hold(room).map_err(ApiError::from)?;
         body_of(body).await
     }
 
