@@ -115,3 +115,26 @@ async fn a_change_within_a_body_is_never_made() {
     assert!(services(addr).await.contains("hidden"));
     agent.shutdown().await;
 }
+
+#[tokio::test]
+async fn bodies_that_do_not_come_leave_room_for_answers() {
+    let (_home, agent, addr) = started().await;
+    let head = "PUT /v1/agent/service/register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\nExpect: 100-continue\r\n\r\n";
+    let mut slow = Vec::new();
+    let refused = loop {
+        let mut stream = TcpStream::connect(addr).await.expect("connected");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut begin = [0; "HTTP/1.1 100".len()];
+        let begun = timeout(TEST_TIMEOUT, stream.read_exact(&mut begin));
+        begun.await.expect("in time").expect("an answer");
+        match &begin {
+            // The door waits for the body.
+            b"HTTP/1.1 100" => slow.push(stream),
+            other => break String::from_utf8_lossy(other).into_owned(),
+        }
+    };
+    assert_eq!((slow.len(), &*refused), (16, "HTTP/1.1 503"));
+    assert!(services(addr).await.starts_with("HTTP/1.1 200"), "a question has room");
+    drop(slow);
+    agent.shutdown().await;
+}
