@@ -344,7 +344,7 @@ fn read(matches: &ArgMatches, command: &clap::Command) -> Result<Cli, clap::Erro
 
 /// The definition of the command line, without the variables that are empty.
 pub(crate) fn command() -> clap::Command {
-    let all = agentless::hide_flags(Cli::command());
+    let all = hide_flags(Cli::command());
     environment::without_empty(all, |name| env::var_os(name))
 }
 
