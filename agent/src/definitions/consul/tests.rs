@@ -40,8 +40,7 @@ fn consul_s_defaults_hold_for_its_checks() {
     ]}});
     let (made, _, problems) = parsed(&service);
     assert_eq!(problems, Vec::<String>::new());
-    let check: Check =
-        serde_json::from_value(made[0]["checks"][0].clone()).expect("a check");
+    let check: Check = serde_json::from_value(made[0]["checks"][0].clone()).expect("a check");
     assert_eq!((check.name.as_str(), check.timeout_ms), ("Is-it-up?", 10_000));
     assert_eq!(check.success_before_passing, 1);
 }
