@@ -122,7 +122,8 @@ class Timeline {
 		Object.assign(this, { store, subject, isMeant, told: [] });
 		this.latest = this.latestOf(store);
 		this.body = el("div");
-		this.element = el("section.timeline", el("h2", "Timeline"), this.body);
+		// Its scrolled part has nothing else that takes the focus.
+		this.element = el("section.timeline", { tabindex: "0", "aria-label": "Timeline" }, el("h2", "Timeline"), this.body);
 		this.load();
 	}
 
