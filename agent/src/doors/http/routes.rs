@@ -217,18 +217,26 @@ async fn admit_question(
     }
 }
 
-/// Admits a question with a key that allows it. A stream ends with the key.
+/// Admits a question with a key that allows it. A wait and a stream end with the key.
 async fn admit_with_key(routes: &Routes, request: Request, next: Next) -> Response {
     if let Err(refused) = routes.allow(request.headers(), AccessRights::Read).await {
         return refused.into_response();
     }
     let headers = request.headers().clone();
-    let response = next.run(request).await;
+    let mut revoked = Box::pin(routes.access.clone().revoked(headers, AccessRights::Read));
+    let response = tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = &mut revoked => {
+            count(&routes.counters.keys_refused);
+            let why = "Permission denied: the access key was revoked while this waited";
+            return Refused::new(StatusCode::FORBIDDEN, why).into_response();
+        }
+    };
     let event_stream = HeaderValue::from_static("text/event-stream");
     if response.headers().get(header::CONTENT_TYPE) != Some(&event_stream) {
         return response;
     }
-    let revoked = routes.access.clone().revoked(headers, AccessRights::Read);
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(revoked)))
 }
 

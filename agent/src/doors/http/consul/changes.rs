@@ -22,6 +22,7 @@ use super::super::routes::Routes;
 use crate::access_keys::AccessRights;
 use crate::definitions::{LoneCheck, from_consul, plain_check_id};
 use crate::doors::unix::handler::Handler;
+use crate::queries::asked;
 use crate::registrations::CheckOf;
 
 /// A change that is let in: it came with a key that allows it, or needs none.
@@ -162,6 +163,7 @@ pub(super) async fn register_check(
                        the members of the cluster find out themselves";
         return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, message));
     };
+    asked::check("instance id", &instance)?;
     change.check_namespace(&instance, namespace.as_deref()).await?;
     let registrations = &change.handler.registrations;
     let put = async { registrations.put_check(instance, check, caller()).await.map(drop) };
