@@ -105,8 +105,8 @@ Exit codes, of all commands:
   1  failed: nobody answers, it was refused, or fewer agents than --ack asks for have applied it
   2  wrong usage: what was typed can never work
   3  nothing matched: nothing has that name, or nothing can be offered
-  4  not confirmed by all in time: an order of keys, revoke or drain is handed out, and spreads; or a majority of the
-     voters has not confirmed a strong write, and the change stands";
+  4  not confirmed by all in time: an order of keys, revoke or drain is handed out, and spreads;
+     or a majority of the voters has not confirmed a strong write, and the change stands";
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -180,7 +180,7 @@ pub(crate) enum Command {
     Revoke(RevokeArgs),
     /// Run the agent of this host until it is told to stop
     Agent(AgentArgs),
-    /// Make, list and revoke the keys for changes over HTTP
+    /// Make, list and revoke the keys of the HTTP door
     AccessKey(AccessKeyArgs),
     /// Print an example of the configuration file, or show the configuration of an agent
     Config(ConfigArgs),

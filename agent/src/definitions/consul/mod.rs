@@ -143,7 +143,8 @@ fn services<'a>(value: &'a Value, notes: &mut Notes) -> Vec<(String, &'a Value)>
             },
             "check" | "checks" => {
                 notes.problems.push(format!(
-                    "{key}: a check of the whole host has no meaning here: move it into its `service`, or name that with `service_id`"
+                    "{key}: a check belongs to a service of the same file: move it into that, or name one there with `service_id`. \
+                     A check of the whole host has no meaning here"
                 ));
             }
             _ => {

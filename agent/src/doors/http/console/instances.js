@@ -41,7 +41,7 @@ const columns = ofService => [
 	textColumn("offered", "Offered", one => (one.offered ? "yes" : "no")),
 	textColumn("address n3", "Address", addressOf),
 	textColumn("node n4", "Member"),
-	textColumn("zone", "Zone", placeOf),
+	textColumn("zone", "DC/zone", placeOf),
 	textColumn("weight", "Weight"),
 	textColumn("tags", "Tags", labelsOf)
 ];
@@ -237,7 +237,7 @@ function stateOf(one) {
 		facts({
 			Address: addressOf(one),
 			Member: member,
-			Zone: placeOf(one),
+			"DC/zone": placeOf(one),
 			Weight: String(one.weight),
 			Labels: labelsOf(one),
 			Scope: one.scope,

@@ -37,14 +37,14 @@ const lower = text => (/^(This|Another|The) /.test(text) ? text[0].toLowerCase()
 export function freshness({ agent, isolated }) {
 	const { name, last_contact_ago_ms: ago, active_members: active } = agent.info;
 	const age = ago == null ? "" : span(ago + Math.max(0, Date.now() - agent.at));
-	if (isolated) return `${name} hears no other member${age && ` since ${age}`}: what it shows of others is that old.`;
+	if (isolated) return `${name} hears no other member${age && ` for ${age}`}: what it shows of others is that old.`;
 	if (age) return `${name} heard another member ${age} ago.`;
 	return active > 1 ? `${name} has heard no other member yet.` : `${name} is alone: it knows no other member.`;
 }
 
 function agentProblems({ agent: { info }, isolated }) {
 	const { duplicate, sealed, voter, maintenance, file_problems: files = [], name_conflicts: names = [] } = info;
-	const old = "What it shows of others may be old. Look at the network of this host.";
+	const old = "What it shows of others may be old. They may be down, or this host is cut off.";
 	const double = duplicate && `At ${duplicate.gossip_address}; ${duplicate.silent ? "this agent" : "the other one"} is silent.`;
 	const conflicts = names.map(one => one.gossip_address).join(", ");
 	return those([
@@ -81,7 +81,7 @@ function serviceProblem(service) {
 	const { level, namespace, service: name, total, out, healthy, offered } = service;
 	const wanted = count(total - out);
 	const has = level === "bad" ? `no healthy instance of ${wanted}` : `${count(healthy)} of ${wanted} instances healthy`;
-	const offer = healthy === 0 && offered > 0 ? ` Offered by earlier knowledge: ${count(offered)}.` : "";
+	const offer = healthy === 0 && offered > 0 ? ` Offered, since healthy when last known: ${count(offered)}.` : "";
 	const within = namespace === "default" ? "" : ` --namespace=${quoted(namespace)}`;
 	const ask = quoted(namespace) && command(`resolve --all${within}`, name);
 	return problem(level, `${name} has ${has}`, `${partsOf(service)}.${offer}`, ask, serviceHref(service));

@@ -27,7 +27,7 @@ const rankOf = one => (lacks(one) ? (isLiving(one) ? 0 : 1) : 2);
 export class Keys {
 	constructor(store, route) {
 		this.title = "Keys";
-		this.heading = heading("Keys");
+		this.heading = heading("Keys of the cluster");
 		this.body = el("div", el("p.fresh", "Asking the members which keys they hold."));
 		this.list = new List(route, {
 			title: "Members",

@@ -62,7 +62,7 @@ export class Members {
 				badgeColumn("state n2", "Status", standingOf, stateWords, rankOf),
 				timeColumn("since n4", "For", since, one => one.silentAt ?? one.downAt ?? Infinity),
 				textColumn("address", "Gossip address", one => one.gossip_address),
-				textColumn("zone n3", "Zone", placeOf),
+				textColumn("zone n3", "DC/zone", placeOf),
 				textColumn("node-id", "Node id", one => one.node_id)
 			]
 		});
@@ -145,10 +145,9 @@ function linksText({ watches, watched_by: watchedBy, verdicts, more }, members) 
 function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, records }) {
 	const { name, status, node_id: id } = member;
 	const cause = verdict && [
-		`${verdict.cause.replaceAll("_", " ")}, found by ${verdict.by}`,
+		`${verdict.exited ? "its process exited" : verdict.cause.replaceAll("_", " ")}, found by ${verdict.by}`,
 		verdict.agreed.length && `agreed by ${named(verdict.agreed)}`,
-		`told by ${verdict.told_by} ${span(verdict.ago_ms)} ago`,
-		verdict.exited && "its process exited"
+		`told by ${verdict.told_by} ${span(verdict.ago_ms)} ago`
 	];
 	const held = watched && (watched.held_ms == null ? "yes, without a connection" : `yes, connected for ${span(watched.held_ms)}`);
 	const news = records?.news;
@@ -158,9 +157,9 @@ function inFull({ member, is_self: isSelf, reason, verdict, heard, watched, reco
 		facts({
 			Verdict: cause && cause.filter(Boolean).join(", "),
 			"Heard by this agent": !isSelf && (heard ? `${span(heard.ago_ms)} ago, by ${heard.by}` : "never"),
-			"Watched by this agent": !isSelf && (held ?? "no, others watch it"),
+			"Watched by this agent": !isSelf && (held ?? "no"),
 			"Gossip address": member.gossip_address,
-			Zone: placeOf(member),
+			"DC/zone": placeOf(member),
 			Instances: records && count(records.instances),
 			Records: records && `version ${records.version}${records.behind ? ", newer ones are on their way" : ""}`,
 			"Latest news": news && `${span(news.ago_ms)} ago from ${news.from}, by ${news.by}`,

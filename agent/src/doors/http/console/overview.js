@@ -93,7 +93,7 @@ export class Overview {
 			el("h2", "This agent"),
 			facts({
 				Member: info.name,
-				Zone: placeOf(info),
+				"DC/zone": placeOf(info),
 				"Gossip address": info.gossip_address,
 				Version: info.version,
 				"Up for": span(info.uptime_ms),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use hobnob_api::{Instance, LocalRegistration};
+use hobnob_api::{CheckExplained, Instance, LocalRegistration};
 use serde::Serialize;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
@@ -316,9 +316,16 @@ fn show_checks<'a>(one: &'a LocalRegistration, ids: &KnownIds) -> Vec<Check<'a>>
     let checks = one.checks.iter().map(|check| {
         // One that came or went meanwhile has none.
         let id = ids.shown(&instance.id, &check.name).unwrap_or(&check.name).to_owned();
-        let output = check.latest_output.as_deref().or(check.output.as_deref()).unwrap_or("");
+        let output = latest_output(check).unwrap_or_default();
         let shown = of(id, &check.name, status_word(&check.status));
         Check { kind: &check.kind, output, ..shown }
     });
     maintained.chain(checks).collect()
+}
+
+/// What a check said last: its latest result, unless its status has changed since, as when reports stay away.
+fn latest_output(check: &CheckExplained) -> Option<&str> {
+    let has_changed_since = check.changed_ago_ms < check.latest_ago_ms;
+    let latest = check.latest_output.as_deref().filter(|_| !has_changed_since);
+    latest.or(check.output.as_deref())
 }
