@@ -44,7 +44,7 @@ export function freshness({ agent, isolated }) {
 
 function agentProblems({ agent: { info }, isolated }) {
 	const { duplicate, sealed, voter, maintenance, file_problems: files = [], name_conflicts: names = [] } = info;
-	const old = "What it shows of others may be old. They may be down, or this host is cut off.";
+	const old = "What it shows of others may be old. They are down, or this host is cut off.";
 	const double = duplicate && `At ${duplicate.gossip_address}; ${duplicate.silent ? "this agent" : "the other one"} is silent.`;
 	const conflicts = names.map(one => one.gossip_address).join(", ");
 	return those([
