@@ -22,7 +22,7 @@ export const heading = text => el("h1", { tabindex: "-1" }, text);
 
 const isShown = child => child != null && child !== false && child !== "";
 
-/** Sets a text where it differs: nothing is laid out again for no reason. */
+/** Sets a text where it differs, so that nothing is laid out for no reason. */
 export function say(element, words) {
 	const text = printable(words);
 	if (element.textContent !== text) element.textContent = text;

@@ -22,9 +22,6 @@ const KEEP_MS = 200;
 /** A failure stands in the button for so long. */
 const SAID_MS = 5_000;
 
-/** In clear the agent asks for no key. Over TLS it may have, so there may be one to give back. */
-const isEncrypted = location.protocol === "https:";
-
 let page;
 let keeping;
 let state = { live: false, since: null };
@@ -104,7 +101,8 @@ function drawState() {
 	stale.hidden = state.live || !state.why || (state.needsKey && !state.since);
 	form.hidden = !state.needsKey;
 	main.hidden = state.needsKey && !store.agent;
-	leave.hidden = !state.live || !isEncrypted;
+	// In clear the agent asks for no key, so there is none to give back.
+	leave.hidden = !state.live || location.protocol !== "https:";
 	if (stale.hidden) return;
 	const since = state.since ? `Stale since ${clock(state.since)}` : "No answer from the agent";
 	say(byId("why"), `${since}: ${state.why}.`);
@@ -135,16 +133,16 @@ const stream = new Stream(
 setInterval(() => state.live || drawState(), 1_000);
 addEventListener("hashchange", show);
 addEventListener("keydown", event => {
-	const [field, grid] = ["input.filter", "[role=grid]"].map(what => main.querySelector(what));
+	const field = main.querySelector("input.filter");
 	if (!field || event.ctrlKey || event.metaKey || event.altKey) return;
-	const isInField = event.target === field;
 	if (event.key === "/" && !event.target.matches("input, select")) field.select();
-	else if (isInField && event.key === "Escape") {
-		field.value = "";
-		field.dispatchEvent(new Event("input"));
-		grid.focus();
-	} else if (isInField && event.key === "ArrowDown") grid.focus();
-	else return;
+	else if (event.target === field && ["Escape", "ArrowDown"].includes(event.key)) {
+		if (event.key === "Escape") {
+			field.value = "";
+			field.dispatchEvent(new Event("input"));
+		}
+		main.querySelector("[role=grid]").focus();
+	} else return;
 	event.preventDefault();
 });
 

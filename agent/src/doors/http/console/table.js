@@ -29,7 +29,11 @@ class Table {
 		this.closing = new AbortController();
 		const { signal } = this.closing;
 		addEventListener("scroll", () => this.later(), { passive: true, signal });
-		addEventListener("resize", () => this.later((this.measured = undefined)), { signal });
+		const onResize = () => {
+			this.measured = undefined;
+			this.later();
+		};
+		addEventListener("resize", onResize, { signal });
 	}
 
 	close() {
@@ -178,7 +182,7 @@ class Table {
 /** The rows by what `order` tells of each, which it is asked once. */
 function sorted(rows, { order, sign }) {
 	return rows
-		.map(row => [order(row), row])
+		.map(row => [order(row) ?? "", row])
 		.sort(([x], [y]) => sign * byWord(x, y))
 		.map(([, row]) => row);
 }
