@@ -222,6 +222,10 @@ async fn admit_with_key(routes: &Routes, request: Request, next: Next) -> Respon
     if let Err(refused) = routes.allow(request.headers(), AccessRights::Read).await {
         return refused.into_response();
     }
+    // A change that has begun is made.
+    if !request.method().is_safe() {
+        return next.run(request).await;
+    }
     let headers = request.headers().clone();
     let mut revoked = Box::pin(routes.access.clone().revoked(headers, AccessRights::Read));
     let response = tokio::select! {
