@@ -95,7 +95,7 @@ function draw() {
 
 /** Says whether the page is live, and else since when it is not. */
 function drawState() {
-	say(link, state.live ? "live" : state.since ? "stale" : "connecting");
+	say(link, state.live ? "live" : state.needsKey ? "signed out" : state.since ? "stale" : "connecting");
 	link.dataset.state = state.live ? "live" : "stale";
 	document.body.classList.toggle("is-stale", !state.live && store.agent !== null);
 	stale.hidden = state.live || !state.why || (state.needsKey && !state.since);
