@@ -128,7 +128,7 @@ fn a_check_at_the_top_belongs_to_the_service_that_it_names() {
     }
     for check in [tcp.clone(), with("api-1", "service_id")] {
         let (_, _, problems) = parsed(&json!({"service": service("web-1"), "check": check}));
-        assert!(problems[0].contains("name that with `service_id`"), "{problems:?}");
+        assert!(problems[0].contains("name one there with `service_id`"), "{problems:?}");
     }
 }
 

@@ -137,8 +137,9 @@ pub(super) async fn service(
     let (question, key) = Question::of_service((&routes, &connection), &options, name)?;
     let instances = question.answer_instances(&key, |view, instances, index| {
         let tagged = instances.iter().filter(|entry| has_tags(entry, &tags));
-        let shown = tagged
-            .map(|entry| CatalogService::new(view.node(entry, index), view.service(entry, index)));
+        let shown = tagged.map(|entry| {
+            CatalogService::new(&view.node(entry, index), &view.service(entry, index))
+        });
         options.text(&shown.filter(|shown| options.leaves(shown)).collect::<Vec<_>>())
     });
     instances.await

@@ -334,7 +334,7 @@ fn read(request: Value) -> Result<Request, Refused> {
 }
 
 fn has_too_many_bytes(error: &axum::Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<LengthLimitError>())
+    error.source().is_some_and(<dyn Error>::is::<LengthLimitError>)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use hobnob_membership::record::{Meta, Tags};
+use hobnob_membership::record::{Meta, Tags, Text};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -91,7 +91,7 @@ pub(super) enum TagList<'a> {
 impl Serialize for TagList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Record(tags) => serializer.collect_seq(tags.iter().map(|tag| tag.as_str())),
+            Self::Record(tags) => serializer.collect_seq(tags.iter().map(Text::as_str)),
             Self::Shown(tags) => tags.serialize(serializer),
             Self::None => serializer.collect_seq([""; 0]),
         }
@@ -166,7 +166,7 @@ pub(super) struct CatalogService<'a> {
 }
 
 impl<'a> CatalogService<'a> {
-    pub(super) fn new(node: Node<'a>, service: Service<'a>) -> Self {
+    pub(super) fn new(node: &Node<'a>, service: &Service<'a>) -> Self {
         Self {
             id: node.id,
             node: node.node,
