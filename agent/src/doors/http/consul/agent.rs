@@ -325,7 +325,29 @@ fn show_checks<'a>(one: &'a LocalRegistration, ids: &KnownIds) -> Vec<Check<'a>>
 
 /// What a check said last: its latest result, unless its status has changed since, as when reports stay away.
 fn latest_output(check: &CheckExplained) -> Option<&str> {
-    let has_changed_since = check.changed_ago_ms < check.latest_ago_ms;
+    let CheckExplained { changed_ago_ms: changed, latest_ago_ms: latest, .. } = check;
+    let has_changed_since = changed.zip(*latest).is_some_and(|(changed, latest)| changed < latest);
     let latest = check.latest_output.as_deref().filter(|_| !has_changed_since);
     latest.or(check.output.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_stays_away_is_told_and_not_the_one_before() {
+        let told = |changed_ago_ms: Option<u64>, latest_ago_ms: Option<u64>| {
+            let check = json!({
+                "name": "alive", "kind": "ttl", "status": "critical", "target": "", "interval_ms": 0,
+                "output": "no report within 2s", "changed_ago_ms": changed_ago_ms,
+                "latest_output": "well", "latest_ago_ms": latest_ago_ms,
+            });
+            let check: CheckExplained = serde_json::from_value(check).expect("a check");
+            latest_output(&check).map(str::to_owned)
+        };
+        assert_eq!(told(Some(1), Some(2_001)).as_deref(), Some("no report within 2s"));
+        assert_eq!(told(Some(9_000), Some(10)).as_deref(), Some("well"));
+        assert_eq!(told(None, Some(10)).as_deref(), Some("well"), "its status never changed");
+    }
 }
